@@ -1,0 +1,289 @@
+"""Weights: found (bundled, else in the Hub's cache, else on the Hub), verified, loaded strictly, and saved.
+
+A checkpoint is a safetensors file. Its metadata hold `format` (`restore/1`), `network` (key of `NETWORKS`), `config`
+(the network's keyword arguments as JSON), `task` (key of `TASKS`), and whatever else its maker wrote, all as text.
+Pickles (`.pth`, `.pt`, `.ckpt`) are refused: opening one can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from restore import catalogue
+from restore.catalogue import WeightsEntry, did_you_mean
+from restore.errors import WeightsError
+from restore.tasks import TASKS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from restore.networks import Network
+
+FORMAT = "restore/1"
+PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+_HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/@]+))?/(?P<file>[^@]+)")
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """A weights file that is here, and verified if the catalogue knows it.
+
+    Attributes:
+        path: The file.
+        sha256: Its hash, in hexadecimal digits.
+        entry: Its record, if it was asked for by a name of the catalogue.
+    """
+
+    path: Path
+    sha256: str
+    entry: WeightsEntry | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a loaded checkpoint says of itself.
+
+    Attributes:
+        weights: The file it was read from.
+        network: Key of `NETWORKS`.
+        task: Key of `TASKS`.
+        metadata: Everything that its maker wrote into it.
+    """
+
+    weights: ResolvedWeights
+    network: str
+    task: str
+    metadata: dict[str, str]
+
+    @property
+    def entry(self) -> WeightsEntry | None:
+        """Its record in the catalogue."""
+        return self.weights.entry
+
+
+def resolve(source: str | os.PathLike[str], *, download: bool = True) -> ResolvedWeights:
+    """Find weights and verify them, without importing torch.
+
+    Args:
+        source: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision]/file`.
+        download: Whether the network may be used for what is not on this machine.
+
+    Raises:
+        WeightsError: They cannot be found or fetched, are a pickle, or are not what the catalogue describes.
+    """
+    source = os.fspath(source)
+    if source.startswith("hf://"):
+        match = _HUB.fullmatch(source)
+        if not match:
+            raise WeightsError(f"{source} is no address on the Hub", hint="write hf://owner/name[@revision]/file")
+        _refuse_pickle(source)
+        path = _from_hub(match["repo"], match["file"], match["revision"], download=download)
+        return ResolvedWeights(path, _sha256(path))
+    if source not in catalogue.load_catalogue() and _looks_like_a_file(source):
+        _refuse_pickle(source)
+        path = Path(source)
+        if not os.path.isfile(source):
+            raise WeightsError(f"cannot find the weights file {source}", hint="`restore weights list` shows names")
+        return ResolvedWeights(path, _sha256(path))
+    entry = catalogue.find(source)
+    path = catalogue.weights_folder() / entry.file
+    hint = "pip install --force-reinstall restore"
+    if not path.is_file():
+        if entry.hub_repo is None or entry.hub_file is None:
+            raise WeightsError(f"the file of {entry.name} is missing: {path}", hint=hint)
+        path = _from_hub(entry.hub_repo, entry.hub_file, entry.hub_revision, download=download)
+        hint = "delete this file and try again"
+    return ResolvedWeights(path, _verify(path, entry, hint), entry)
+
+
+def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, CheckpointInfo]:
+    """Build the network that a checkpoint describes and fill it; nothing may be missing, left over or misshaped.
+
+    Args:
+        source: What `resolve` takes, or what it returned.
+
+    Returns:
+        The network in float32 on the CPU, and what the checkpoint says of itself.
+
+    Raises:
+        WeightsError: Also if the file is damaged, or its contents do not fit the network.
+    """
+    weights = source if isinstance(source, ResolvedWeights) else resolve(source)
+    metadata, tensors = _read(weights.path)
+    name, config, task = _checked(metadata, weights)
+    from restore.networks import NETWORKS
+
+    if name not in NETWORKS:
+        hint = did_you_mean(name, NETWORKS) or "a newer version of restore may know it"
+        raise WeightsError(f"{weights.path} is for an unknown network, {name!r}", hint=hint)
+    try:
+        network = NETWORKS[name](**config)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{weights.path} has a config that {name} does not take: {error}") from error
+    _fill(network, tensors, weights.path)
+    return network, CheckpointInfo(weights, name, task, metadata)
+
+
+def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> None:
+    """Write a checkpoint under a temporary name, then rename it.
+
+    Args:
+        path: A `.safetensors` file; replaced if it is there.
+        network: Its `state_dict` and `config` are saved.
+        name: Its key in `NETWORKS`.
+        metadata: At least `task`; the rest is free.
+
+    Raises:
+        WeightsError: The file cannot be written.
+    """
+    if path.suffix != ".safetensors":
+        raise ValueError(f"a checkpoint ends in .safetensors, unlike {path}")
+    own = {"format": FORMAT, "network": name, "config": json.dumps(network.config, sort_keys=True)}
+    if metadata.get("task") not in TASKS or own.keys() & metadata.keys():
+        raise ValueError(f"metadata need a known task, and {', '.join(own)} are not free: {metadata}")
+    from safetensors.torch import save as to_bytes
+
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(to_bytes(tensors, metadata | own))
+        temporary.replace(path)
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _looks_like_a_file(source: str) -> bool:
+    named_so = source.endswith((".safetensors", *PICKLES))
+    return named_so or os.path.dirname(source) != "" or os.path.isfile(source)
+
+
+def _refuse_pickle(source: str) -> None:
+    if source.endswith(PICKLES):
+        raise WeightsError(
+            f"{source} is a Python pickle, which can run code when it is opened", hint="use a .safetensors file"
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _verify(path: Path, entry: WeightsEntry, hint: str) -> str:
+    """The hash of a file, which must be the one in the catalogue."""
+    size, sha256 = path.stat().st_size, _sha256(path)
+    if size != entry.size_bytes:
+        message = f"{path} is damaged: it has {size} bytes, and {entry.name} has {entry.size_bytes}"
+        raise WeightsError(message, hint=hint)
+    if sha256 != entry.sha256:
+        message = f"{path} is damaged or not {entry.name}: its SHA-256 is {sha256}, not {entry.sha256}"
+        raise WeightsError(message, hint=hint)
+    return sha256
+
+
+def _from_hub(repo: str, file: str, revision: str | None, *, download: bool) -> Path:
+    """A file of the Hub from its local cache, else over the network.
+
+    Without a revision, what the cache holds is taken even if the Hub has something newer by now.
+    """
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        return Path(huggingface_hub.hf_hub_download(repo, file, revision=revision, local_files_only=True))
+    except errors.LocalEntryNotFoundError:
+        where = f"hf://{repo}{f'@{revision}' if revision else ''}/{file}"
+        if not download:
+            raise WeightsError(f"{where} is not on this machine", hint="any use of it downloads it") from None
+    except errors.HFValidationError as error:
+        raise WeightsError(
+            f"{repo!r} is no name of a repository: {error}", hint="write hf://owner/name/file"
+        ) from error
+    try:
+        return Path(huggingface_hub.hf_hub_download(repo, file, revision=revision))
+    except errors.GatedRepoError as error:
+        what, hint = (
+            f"{repo} is open only to those its owners let in",
+            f"ask on its page, then `hf auth login` ({where})",
+        )
+        raise WeightsError(what, hint=hint) from error
+    except errors.RepositoryNotFoundError as error:
+        hint = "check the spelling; a private repository needs `hf auth login`"
+        raise WeightsError(f"the Hub has no repository {repo}", hint=hint) from error
+    except errors.RevisionNotFoundError as error:
+        raise WeightsError(f"{repo} has no revision {revision!r}", hint="give a branch, a tag or a commit") from error
+    except errors.RemoteEntryNotFoundError as error:
+        raise WeightsError(f"{repo} has no file {file!r}", hint="see the list of files on its page") from error
+    except errors.LocalEntryNotFoundError as error:  # what the client raises when it cannot get through
+        hint = "check the network and HF_HUB_OFFLINE, or name a file that is here"
+        raise WeightsError(
+            f"cannot fetch {where}: it is not in the cache, and the Hub is not reached", hint=hint
+        ) from error
+    except OSError as error:  # a full disk, and every other answer of the Hub: HfHubHTTPError is one too
+        raise WeightsError(
+            f"cannot fetch {where}: {str(error).partition(chr(10))[0]}", hint="try again later"
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is damaged or no safetensors file: {error}", hint="fetch or copy it once more"
+        ) from error
+
+
+def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, dict[str, Any], str]:
+    """Network, config and task out of a checkpoint's metadata."""
+    path, entry = weights.path, weights.entry
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} is not a checkpoint of restore: its metadata do not say format {FORMAT!r}",
+            hint="`restore weights list` shows weights that fit",
+        )
+    missing = [key for key in ("network", "config", "task") if key not in metadata]
+    if missing:
+        raise WeightsError(f"{path} lacks {', '.join(missing)} in its metadata")
+    name, task = metadata["network"], metadata["task"]
+    try:
+        config = json.loads(metadata["config"])
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path} has a config that is no JSON object: {metadata['config'][:100]!r}")
+    if entry and (name, task) != (entry.network, entry.task):
+        raise WeightsError(f"{path} is a {name} for {task}; the catalogue says {entry.network} for {entry.task}")
+    return name, config, task
+
+
+def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy tensors into a network that must have exactly these."""
+    wanted = network.state_dict()
+    faults = [f"{key} is missing" for key in wanted if key not in tensors]
+    faults += [f"{key} is unknown" for key in tensors if key not in wanted]
+    for key in wanted.keys() & tensors.keys():
+        given, own = tensors[key], wanted[key]
+        if given.shape != own.shape:
+            faults.append(f"{key} is {tuple(given.shape)}, not {tuple(own.shape)}")
+        elif given.is_floating_point() != own.is_floating_point():
+            faults.append(f"{key} is {given.dtype}, not {own.dtype}")
+    if faults:
+        more = f", and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise WeightsError(f"{path} does not fit its network: {', '.join(sorted(faults)[:5])}{more}")
+    network.load_state_dict(tensors)

@@ -1,0 +1,56 @@
+"""The command `restore`, and the boundary where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import restore
+from restore.cli import restore_cmds, weights
+from restore.cli.console import describe, say
+from restore.errors import RestoreError
+
+# Without rich's markup `restore --help` takes half the time.
+app = typer.Typer(
+    name="restore",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+restore_cmds.add_commands(app)
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"restore {restore.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Restore photographs. Paths of results go to stdout, everything else to stderr.
+
+    Exit codes: 0 all is done, 1 something failed, 2 wrong usage, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except RestoreError as error:
+        say(describe(error))
+        sys.exit(error.exit_code)
+    except SystemExit as stop:
+        if stop.code == 130:  # what Typer makes of Ctrl-C
+            say("interrupted; outputs that were named are whole")
+        raise

@@ -1,0 +1,73 @@
+"""Options that several commands share, and the values that need more than a type."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from restore.errors import UsageError
+
+Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")]
+Output = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="For one picture a file, or a folder that exists or ends in a slash; for more a folder. "
+        "The files of a folder keep their paths in it.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WEIGHTS",
+        help="A name from `restore weights list`, a .safetensors file, or hf://owner/repo[@revision]/file. "
+        "[default: the task's own]",
+        show_default=False,
+    ),
+]
+Strength = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Mix with the input: 0 leaves it as it is, 1 is the full effect.")
+]
+Tile = Annotated[
+    str, typer.Option(metavar="auto|N", help="Largest side of a tile in pixels. Smaller tiles take less memory.")
+]
+Overlap = Annotated[int, typer.Option(min=1, metavar="N", help="Pixels that neighbouring tiles share at least.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where the network runs.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there already.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say what is used and how long it takes.")]
+
+
+def parse_tile(text: str, overlap: int) -> int | Literal["auto"]:
+    """The value of `--tile`.
+
+    >>> parse_tile("256", overlap=32)
+    256
+
+    Raises:
+        UsageError: It is neither `auto` nor a number of pixels above `overlap`.
+    """
+    if text == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"--tile is auto or a number of pixels, not {text!r}")
+    if int(text) <= overlap:
+        raise UsageError(
+            f"tiles of {int(text)} pixels cannot overlap by {overlap}",
+            hint="give a larger --tile or a smaller --overlap",
+        )
+    return int(text)
+
+
+def check_device(name: str) -> None:
+    """Refuse what cannot be a device, before torch is there to ask.
+
+    Raises:
+        UsageError: No device is called so.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", name, re.ASCII):
+        raise UsageError(f"there is no device called {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")

@@ -1,0 +1,86 @@
+"""`restore weights`: what there is, and whether it is whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from restore import catalogue, checkpoints
+from restore.catalogue import WeightsEntry
+from restore.cli.console import describe, table
+from restore.errors import WeightsError
+
+app = typer.Typer(help="List, show and verify weights.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_weights() -> None:
+    """List the weights that can be named, with their first score; * marks the default of a task."""
+    rows = [
+        (
+            entry.name + "*" * entry.default,
+            entry.task,
+            "blind" if entry.level is None else f"{entry.level:g}",
+            f"{entry.parameters / 1e6:.2f} M",
+            f"{entry.size_bytes / 1e6:.1f} MB",
+            "bundled" if (catalogue.weights_folder() / entry.file).is_file() else "on the Hub",
+            next((f"{score.set} {score.psnr:.2f} dB (input {score.input_psnr:.2f})" for score in entry.scores), ""),
+        )
+        for entry in catalogue.load_catalogue().values()
+    ]
+    print(table(("NAME", "TASK", "LEVEL", "PARAMETERS", "SIZE", "WHERE", "SCORE"), rows))
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `restore weights list`.")]) -> None:
+    """Show everything that is known of one set of weights: origin, licence, training, scores."""
+    entry = catalogue.find(name)
+    facts = [
+        ("name", entry.name),
+        ("summary", entry.summary),
+        ("task", entry.task + (", blind" if entry.level is None else f", level {entry.level:g}")),
+        ("network", f"{entry.network}, config {entry.config}, {entry.parameters:,} parameters"),
+        ("licence", entry.licence),
+        ("trained on", entry.trained_on),
+        ("training", f"recipe {entry.recipe}, {entry.steps:,} steps, {entry.hours:g} hours on {entry.machine}"),
+        ("file", f"{entry.file}, {entry.size_bytes:,} bytes"),
+        ("sha256", entry.sha256),
+    ]
+    if entry.hub_repo:
+        facts.append(("hub", f"hf://{entry.hub_repo}@{entry.hub_revision}/{entry.hub_file}"))
+    for label, fact in facts:
+        print(f"{label + ':':<12}{fact}")
+    if entry.scores:
+        rows = [
+            (
+                score.set,
+                score.protocol,
+                f"{score.psnr:.2f}",
+                f"{score.input_psnr:.2f}",
+                "" if score.ssim is None else f"{score.ssim:.4f}",
+            )
+            for score in entry.scores
+        ]
+        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "SSIM"), rows))
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only these. [default: all]")] = None,
+) -> None:
+    """Compare the files of weights that are on this machine with the catalogue's SHA-256."""
+    entries = list(catalogue.load_catalogue().values()) if name is None else [catalogue.find(name)]
+    broken = [entry.name for entry in entries if not _is_whole(entry)]
+    if broken:
+        raise WeightsError(f"{len(broken)} of {len(entries)} weights cannot be used: {', '.join(broken)}")
+
+
+def _is_whole(entry: WeightsEntry) -> bool:
+    try:
+        found = checkpoints.resolve(entry.name, download=False)
+    except WeightsError as error:
+        print(f"{entry.name}: {describe(error)}")
+        return False
+    print(f"{entry.name}: ok, SHA-256 {found.sha256}")
+    return True

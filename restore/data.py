@@ -1,0 +1,166 @@
+"""Pictures to score and to train on: paired folders, clean folders with a degradation, and named benchmark sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from restore.images import FORMATS, read_picture
+from restore.degradations import Degradation, Image, to_8_bits
+from restore.errors import DataError
+
+Draw = Callable[[Generator], Degradation]  # decides on a degradation before the picture is known
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture to score: `clean` and `degraded` are `(H, W, 3)` float32 RGB; `degraded` may leave [0, 1]."""
+
+    name: str
+    clean: Image
+    degraded: Image
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files of a folder, sorted by name.
+
+    Raises:
+        DataError: The folder is missing or holds no picture.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder", hint="name the folder that holds the pictures")
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in FORMATS)
+    if not found:
+        raise DataError(f"no pictures in {folder}", hint=f"expected files ending in {', '.join(FORMATS)}")
+    return found
+
+
+def read_rgb(path: Path) -> Image:
+    """A picture file as `(H, W, 3)` float32 in [0, 1]; grey is repeated over the channels."""
+    pixels = read_picture(path).pixels
+    rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    return rgb.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def paired(clean: Path, degraded: Path) -> Iterator[Pair]:
+    """Pictures of two folders, matched by file name (the ending may differ).
+
+    Raises:
+        DataError: A picture has no partner, or the sizes differ.
+    """
+    cleans = {p.stem: p for p in list_pictures(clean)}
+    others = {p.stem: p for p in list_pictures(degraded)}
+    if lonely := sorted(cleans.keys() ^ others.keys()):
+        raise DataError(
+            f"{len(lonely)} pictures have no partner in {clean} and {degraded}, first {lonely[0]!r}",
+            hint="both folders need the same file names",
+        )
+    for stem, path in cleans.items():
+        pair = Pair(stem, read_rgb(path), read_rgb(others[stem]))
+        if pair.clean.shape != pair.degraded.shape:
+            raise DataError(
+                f"{stem!r} is {pair.clean.shape[1]}x{pair.clean.shape[0]} clean and "
+                f"{pair.degraded.shape[1]}x{pair.degraded.shape[0]} degraded",
+                hint="pairs must have the same size",
+            )
+        yield pair
+
+
+def degraded(paths: Sequence[Path], draw: Draw, *, seed: int = 0) -> Iterator[Pair]:
+    """Clean pictures degraded on the fly; picture i draws from `numpy.random.default_rng(seed + i)`."""
+    for i, path in enumerate(paths):
+        generator = np.random.default_rng(seed + i)
+        reference, spoiled = draw(generator).apply(read_rgb(path), generator)
+        yield Pair(path.stem, reference, spoiled)
+
+
+def with_gaussian_noise(sigma: float, *, as_file: bool) -> Draw:
+    """Gaussian noise of one `sigma` (grey levels), drawn in double precision as the stored benchmark scores were."""
+
+    def apply(clean: Image, generator: Generator) -> tuple[Image, Image]:
+        noisy = clean + generator.standard_normal(clean.shape) * (sigma / 255)
+        return clean, to_8_bits(noisy) if as_file else noisy.astype(np.float32)
+
+    return lambda _: Degradation(apply)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A benchmark set: `clean` and, where it is paired, `degraded` name its folders under the root."""
+
+    name: str
+    summary: str
+    pictures: int
+    clean: str = "."
+    degraded: str | None = None
+
+
+DATASETS: dict[str, Dataset] = {
+    d.name: d
+    for d in (
+        Dataset("PolyU", "real noise of five cameras, 512x512 (Xu et al., 2018)", 45, "clean", "noisy"),
+        Dataset("CBSD68", "68 clean colour photographs of the Berkeley segmentation set", 68),
+        Dataset("Kodak24", "24 clean colour photographs, 500x500 crops", 24),
+        Dataset("McMaster", "18 clean colour photographs (Zhang et al., 2011)", 18),
+    )
+}
+
+
+class PhotoCrops:
+    """Random training crops of clean photographs, which are decoded once and held as bytes.
+
+    Crop `index` is the same on every run: degradation, photo, place, noise, flip and turn are drawn from
+    `numpy.random.default_rng((seed, index))`. Half of the time the more detailed of two places is taken.
+
+    Args:
+        paths: The photographs; those that are not 8-bit RGB or smaller than a crop are left out.
+        draw: Decides on the degradation.
+        crop: Side of the crops in pixels.
+        seed: Fixes everything.
+
+    Raises:
+        DataError: No photograph is left.
+    """
+
+    def __init__(self, paths: Sequence[Path], draw: Draw, *, crop: int, seed: int) -> None:
+        decoded = (read_picture(path).pixels for path in paths)
+        self.photos = [p for p in decoded if p.dtype == np.uint8 and p.shape[2] == 3 and min(p.shape[:2]) >= crop]
+        if not self.photos:
+            raise DataError(f"no 8-bit RGB photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop")
+        self.draw, self.crop, self.seed = draw, crop, seed
+        areas = np.cumsum([p.shape[0] * p.shape[1] for p in self.photos])
+        self.shares = areas / areas[-1]
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Crop `index` (any number from 0 on): `(reference, degraded)`, `(3, crop, crop)` float32 each."""
+        generator = np.random.default_rng((self.seed, index))
+        degradation = self.draw(generator)
+        source = self._place(generator, int(np.ceil(self.crop / degradation.scale / 2)) * 2)
+        pair = degradation.apply(source.astype(np.float32) / np.float32(255), generator)
+        turn, mirror = generator.integers(4), generator.integers(2)
+
+        def finish(x: Image) -> NDArray[np.float32]:
+            x = np.rot90(x[: self.crop, : self.crop], turn)
+            return np.ascontiguousarray((x[:, ::-1] if mirror else x).transpose(2, 0, 1))
+
+        return finish(pair[0]), finish(pair[1])
+
+    def _place(self, generator: Generator, side: int) -> NDArray[np.uint8]:
+        photo = self.photos[int(np.searchsorted(self.shares, generator.random(), side="right"))]
+        if min(photo.shape[:2]) < side:
+            photo = np.pad(photo, [(0, max(0, side - length)) for length in photo.shape[:2]] + [(0, 0)], mode="symmetric")
+        places = []
+        for _ in range(generator.integers(1, 3)):
+            top, left = (generator.integers(length - side + 1) for length in photo.shape[:2])
+            places.append(photo[top : top + side, left : left + side])
+        return max(places, key=_detail)
+
+
+def _detail(pixels: NDArray[np.uint8]) -> float:
+    green = pixels[::2, ::2, 1].astype(np.int16)
+    return float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())

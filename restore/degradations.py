@@ -1,0 +1,219 @@
+"""What spoils pictures, made on purpose: clean pictures in, pairs to train and score on out.
+
+Pictures here are NumPy arrays `(H, W, 3)`, float32 RGB in [0, 1], encoded as files are (sRGB-like); every function draws only from
+the `numpy.random.Generator` that it is given, so a seed fixes the result on every machine. Noise levels `sigma` are in 8-bit grey levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.float32]
+
+# sRGB primaries to CIE XYZ (IEC 61966-2-1), and XYZ to the colours of four real cameras as Brooks et al. use them
+# ("Unprocessing Images for Learned Raw Denoising", CVPR 2019, Section 3.2: matrices of the DND cameras).
+_RGB_TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+_XYZ_TO_CAMERA = np.array(
+    [
+        [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
+        [[0.4913, -0.0541, -0.0202], [-0.6130, 1.3513, 0.2906], [-0.1564, 0.2151, 0.7183]],
+        [[0.8380, -0.2630, -0.0639], [-0.2887, 1.0725, 0.2496], [-0.0627, 0.1427, 0.5438]],
+        [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
+    ]
+)
+ISO_RANGE = (100.0, 12800.0)
+# Shot noise variance per unit of signal and ISO: a large (full-frame) sensor, and a phone's. The upper end at ISO 100 to
+# 12800 is the range 1e-4 to 1.2e-2 that Brooks et al. fit (Section 3.1).
+_SHOT_PER_ISO = (1.2e-7, 1.0e-6)
+
+
+def gaussian_noise(clean: Image, sigma: float, generator: Generator, *, as_file: bool = False) -> Image:
+    """Add white Gaussian noise of standard deviation `sigma` (0 to 255, grey levels), independent in every pixel and channel.
+
+    Args:
+        as_file: Clip to [0, 1] and round to 8 bits as a picture file must; otherwise the float picture is left as it is, which
+            is the papers' protocol (and lets values leave [0, 1]).
+    """
+    noisy = clean + generator.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma / 255)
+    return to_8_bits(noisy) if as_file else noisy
+
+
+def to_8_bits(picture: Image) -> Image:
+    """Clip to [0, 1] and round to 256 levels, still as float32."""
+    return np.round(np.clip(picture, 0, 1) * 255).astype(np.float32) / np.float32(255)
+
+
+def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Image:
+    """Encode and decode as JPEG of `quality` 1 to 100, 4:2:0 or 4:4:4 (libjpeg through OpenCV)."""
+    encoded = np.round(np.clip(clean[..., ::-1], 0, 1) * 255).astype(np.uint8)
+    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if chroma_subsampling else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    _, data = cv2.imencode(".jpg", encoded, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB).astype(np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera, scene light and in-camera processing; `Camera.draw` makes a random one.
+
+    Attributes:
+        matrix: `(3, 3)` sRGB-primaries RGB to camera RGB, rows summing to one.
+        gains: Red, green and blue gains of the white balance and exposure (>= 0.5).
+        gamma: Exponent of the encoding curve.
+        tone_curve: Whether the smoothstep contrast curve follows.
+        shot, read: Variance of the raw noise is `shot * signal + read`, signal in [0, 1].
+        edge_aware: Demosaic along edges instead of bilinearly.
+        softness: Standard deviation in pixels of the lens and anti-aliasing blur before the sensor.
+        luma_blur, chroma_blur: In-camera noise reduction, standard deviations in pixels (0: none).
+        sharpening: Amount of unsharp masking after it.
+        resize: Output size over sensor size, at most 1.
+        quality: JPEG quality, or None for an uncompressed picture.
+        chroma_subsampling: 4:2:0 instead of 4:4:4.
+    """
+
+    matrix: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    gamma: float
+    tone_curve: bool
+    shot: float
+    read: float
+    edge_aware: bool
+    softness: float
+    luma_blur: float
+    chroma_blur: float
+    sharpening: float
+    resize: float
+    quality: int | None
+    chroma_subsampling: bool
+
+    @classmethod
+    def draw(cls, generator: Generator, iso: float | None = None) -> Camera:
+        """A random camera, at `iso` (100 to 12800) or at a random one, log-uniform.
+
+        Colour, gains and the read-noise law follow Brooks et al. (Sections 3.1 to 3.4); processing after the sensor follows CBDNet
+        (Guo et al., CVPR 2019, Section 3.1: demosaic, response curve, JPEG), with noise reduction, sharpening and resizing added because
+        they are what makes the noise of real files smooth and correlated.
+        """
+        draw = generator.uniform
+        chance = generator.random
+        if iso is None:
+            iso = float(np.exp(draw(*np.log(ISO_RANGE))))
+        mix = generator.dirichlet(np.ones(len(_XYZ_TO_CAMERA)))
+        matrix = np.tensordot(mix, _XYZ_TO_CAMERA, 1) @ _RGB_TO_XYZ
+        gains = np.array([draw(1.9, 2.4), 1.0, draw(1.5, 1.9)]) / max(0.5, generator.normal(0.8, 0.1))
+        shot = iso * float(np.exp(draw(*np.log(_SHOT_PER_ISO))))
+        processed = chance() < 0.6
+        return cls(
+            matrix=matrix / matrix.sum(axis=1, keepdims=True),
+            gains=gains,
+            gamma=draw(2.0, 2.4),
+            tone_curve=chance() < 0.5,
+            shot=shot,
+            read=float(np.exp(2.18 * np.log(shot) + 1.2 + generator.normal(0, 0.26))),
+            edge_aware=chance() < 0.5,
+            softness=draw(0.4, 1.3) if chance() < 0.8 else 0.0,
+            luma_blur=draw(0.3, 0.9) if processed and chance() < 0.7 else 0.0,
+            chroma_blur=draw(0.5, 3.0) if processed else 0.0,
+            sharpening=draw(0.1, 0.8) if chance() < 0.5 else 0.0,
+            resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
+            quality=int(generator.integers(60, 101)) if chance() < 0.75 else None,
+            chroma_subsampling=chance() < 0.5,
+        )
+
+    def expose(self, clean: Image) -> Image:
+        """Undo tone curve, encoding, colour matrix and white balance: scene-linear camera RGB in [0, 1] (Brooks et al. Section 3)."""
+        x = np.clip(clean, 0, 1)
+        if self.softness:
+            x = cv2.GaussianBlur(x, (0, 0), self.softness)
+        if self.tone_curve:
+            x = 0.5 - np.sin(np.arcsin(1 - 2 * x) / 3)
+        x = np.power(np.maximum(x, 1e-8), self.gamma)
+        x = cv2.transform(x, self.matrix)
+        # Highlights are dimmed less, so that a clipped highlight stays white (their eq. 13).
+        bright = np.clip((x.mean(axis=-1, keepdims=True) - 0.9) / 0.1, 0, 1) ** 2
+        dimmed = np.maximum(bright + (1 - bright) / self.gains, 1 / self.gains)
+        return np.clip(x * dimmed, 0, 1).astype(np.float32)
+
+    def mosaic_noise(self, raw: NDArray[np.float32], generator: Generator) -> NDArray[np.float32]:
+        """Shot and read noise on raw samples, a Gaussian of variance shot * signal + read."""
+        noise = generator.standard_normal(raw.shape, dtype=np.float32)
+        return np.clip(raw + noise * np.sqrt(self.shot * raw + self.read, dtype=np.float32), 0, 1)
+
+    def develop(self, raw: NDArray[np.float32]) -> Image:
+        """Demosaic, colour, encode, reduce noise, sharpen and resize one raw mosaic `(H, W)`; everything but JPEG."""
+        method = cv2.COLOR_BayerBG2RGB_EA if self.edge_aware else cv2.COLOR_BayerBG2RGB
+        x = cv2.demosaicing(np.round(raw * 65535).astype(np.uint16), method).astype(np.float32) / np.float32(65535)
+        x = cv2.transform(np.minimum(x * self.gains, 1).astype(np.float32), np.linalg.inv(self.matrix))
+        x = np.power(np.clip(x, 1e-8, 1), 1 / self.gamma)
+        if self.tone_curve:
+            x = x * x * (3 - 2 * x)
+        if self.luma_blur or self.chroma_blur:
+            x = cv2.cvtColor(x, cv2.COLOR_RGB2YCrCb)
+            if self.luma_blur:
+                x[..., 0] = cv2.GaussianBlur(x[..., 0], (0, 0), self.luma_blur)
+            x[..., 1:] = cv2.GaussianBlur(x[..., 1:], (0, 0), self.chroma_blur)
+            x = cv2.cvtColor(x, cv2.COLOR_YCrCb2RGB)
+        if self.sharpening:
+            x = x + self.sharpening * (x - cv2.GaussianBlur(x, (0, 0), 1.0))
+        if self.resize < 1:
+            x = cv2.resize(x, None, fx=self.resize, fy=self.resize, interpolation=cv2.INTER_AREA)
+        return np.clip(x, 0, 1)
+
+    def photograph(self, clean: Image, generator: Generator) -> tuple[Image, Image]:
+        """What this camera would have saved without noise and JPEG, and what it saves: `(reference, degraded)`, same size.
+
+        The reference goes through the same optics, mosaic and processing, so a network that learns the pair removes noise and compression and
+        leaves the camera's rendering alone. Sides must be even; they shrink by `resize`.
+        """
+        linear = self.expose(clean)
+        raw = np.empty(linear.shape[:2], np.float32)  # RGGB; other phases come with the flips of training.
+        raw[0::2, 0::2] = linear[0::2, 0::2, 0]
+        raw[0::2, 1::2] = linear[0::2, 1::2, 1]
+        raw[1::2, 0::2] = linear[1::2, 0::2, 1]
+        raw[1::2, 1::2] = linear[1::2, 1::2, 2]
+        reference, degraded = self.develop(raw), self.develop(self.mosaic_noise(raw, generator))
+        if self.quality is None:
+            return reference, to_8_bits(degraded)
+        return reference, jpeg(degraded, self.quality, chroma_subsampling=self.chroma_subsampling)
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """A degradation with everything but the picture decided.
+
+    Attributes:
+        apply: `(clean, generator) -> (reference, degraded)`, sides even; both smaller than `clean` by the factor `scale`.
+        scale: Output size over input size.
+    """
+
+    apply: Callable[[Image, Generator], tuple[Image, Image]]
+    scale: float = 1.0
+
+
+def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
+    """A random camera at `iso` (100 to 12800; None: random), see `Camera.photograph`."""
+    camera = Camera.draw(generator, iso)
+    return Degradation(camera.photograph, camera.resize)
+
+
+def blind_noise(generator: Generator) -> Degradation:
+    """What `cs-kit-s-denoise` trains on: Gaussian noise of sigma 0 to 55, camera noise, JPEG, or nothing.
+
+    Half of the Gaussian noise is left unclipped (the papers' protocol), half is as a file holds it.
+    """
+    kind, half = generator.random(), generator.random() < 0.5
+    if kind < 0.45:
+        sigma = generator.uniform(0, 55)
+        return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=half)))
+    if kind < 0.9:
+        return camera_noise(generator)
+    if kind < 0.95:
+        quality = int(generator.integers(60, 101))
+        return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=half)))
+    return Degradation(lambda clean, g: (clean, clean))

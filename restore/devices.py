@@ -1,0 +1,69 @@
+"""Which device a network runs on, and how the process holds on to memory."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+
+import torch
+
+from restore.errors import DeviceError
+
+# Side, in pixels, of the tiles that `tile="auto"` makes, by kind of device: a picture of no more than its square is
+# restored whole. Not measured yet.
+AUTO_TILE = {"cpu": 512, "cuda": 1024, "mps": 512}
+
+# From glibc's <malloc.h>.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`, once it is known to be there.
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`: CUDA, else MPS, else the CPU.
+
+    Raises:
+        DeviceError: No device has this name, or this machine has no such device.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", name, re.ASCII):
+        raise DeviceError(f"there is no device called {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")
+    device = torch.device(name)
+    if device.type == "cuda" and not cuda:
+        built = torch.version.cuda is not None or torch.version.hip is not None
+        why = "PyTorch finds no usable GPU or driver" if built else "this PyTorch is built without CUDA"
+        raise DeviceError(f"cannot use {name}: {why}", hint="use --device cpu, or check `nvidia-smi` and your PyTorch")
+    if device.type == "mps" and not mps:
+        raise DeviceError("cannot use mps: it needs an Apple GPU and macOS 14 or later", hint="use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise DeviceError(f"cannot use {name}: the last GPU here is cuda:{last}", hint=f"use --device cuda:{last}")
+    return device
+
+
+def keep_memory() -> bool:
+    """Tell glibc to keep freed memory for the next allocation; for programs, at their start, not for libraries.
+
+    As it comes, glibc gives every block of more than 32 MiB, and a free top of its heap, back to the system at once.
+    A network frees and allocates such blocks in every layer, and the system hands each out anew as pages to be zeroed
+    at first touch: that can take longer than the arithmetic. Afterwards only blocks of 256 MiB and more (whole large
+    pictures) go straight back, and up to 1 GiB of free heap is kept. What is kept serves the next tile, so the peak
+    stays near what one tile takes. It covers the main thread, so run networks there: other threads have heaps of at
+    most 64 MiB.
+
+    Returns:
+        Whether it could be done; False where the C library is not glibc.
+    """
+    try:
+        libc = ctypes.CDLL(None)
+        libc.gnu_get_libc_version  # noqa: B018 - musl has a mallopt that does nothing
+        mallopt = libc.mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc; no libc to open by this name (Windows: TypeError)
+        return False
+    # Older glibc refuses a threshold over 32 MiB; then at least it stays there and is not adapted downwards.
+    mapped = mallopt(_M_MMAP_THRESHOLD, 256 << 20) or mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+    return bool(mapped and mallopt(_M_TRIM_THRESHOLD, 1 << 30))

@@ -1,0 +1,53 @@
+"""Every error a user can meet.
+
+```
+RestoreError            exit 1; message + hint
+├── PictureError        a picture cannot be read or written
+├── WeightsError        weights cannot be found, fetched, verified or loaded
+├── DataError           a dataset or training folder is wrong
+├── DeviceError         a device, thread count or memory budget cannot be had
+└── UsageError          exit 2; arguments that contradict each other
+```
+
+Anything else that reaches the terminal is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class RestoreError(Exception):
+    """What happened (`message`), and what to do about it (`hint`).
+
+    Args:
+        message: One sentence, lower case, that names the file or value at fault.
+        hint: What to type or check; None where nothing can be advised.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class PictureError(RestoreError):
+    """A picture cannot be read or written."""
+
+
+class WeightsError(RestoreError):
+    """Weights cannot be found, fetched, verified or loaded."""
+
+
+class DataError(RestoreError):
+    """A dataset or a training folder is missing, empty or inconsistent."""
+
+
+class DeviceError(RestoreError):
+    """A device, thread count or memory budget cannot be had."""
+
+
+class UsageError(RestoreError):
+    """Arguments that are each valid but contradict each other, or a value out of its range."""
+
+    exit_code = 2

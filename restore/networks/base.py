@@ -1,0 +1,48 @@
+"""The contract that every network states, so that callers need to know nothing else about it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """A restoration network: `(B, C, H, W)` in [0, 1] to `(B, C, scale * H, scale * W)`, not clamped.
+
+    A subclass takes only keyword arguments that JSON can hold, keeps them in `config`, and lists the
+    named sizes it is published in under `CONFIGS`.
+
+    Attributes:
+        config: The resolved keyword arguments; `type(self)(**config)` builds the same network.
+        channels: Input and output channels (3: RGB, 1: grey).
+        scale: Output size over input size.
+        size_multiple: Height and width must be multiples of this; callers pad.
+        min_size: Smallest height and width, in pixels, that `forward` takes.
+        halo: How many pixels around it one output pixel depends on; None when it sees the whole image,
+            in which case a tile does not give the values that the whole image would.
+    """
+
+    CONFIGS: ClassVar[dict[str, dict[str, Any]]]
+
+    config: dict[str, Any]
+    channels: int = 3
+    scale: int = 1
+    size_multiple: int = 1
+    min_size: int = 1
+    halo: int | None = None
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Restore a batch whose sides are multiples of `size_multiple`."""
+        raise NotImplementedError
+
+    def check_size(self, degraded: Tensor) -> None:
+        """Raise a `ValueError` that names the next size that fits, if this one does not."""
+        height, width = degraded.shape[-2:]
+        multiple, smallest = self.size_multiple, self.min_size
+        if height % multiple or width % multiple or min(height, width) < smallest:
+            up = [max(smallest, -(-side // multiple) * multiple) for side in (height, width)]
+            raise ValueError(
+                f"{type(self).__name__} takes sides that are multiples of {multiple} and at least {smallest} "
+                f"pixels, not {height}x{width}; pad to {up[0]}x{up[1]}"
+            )

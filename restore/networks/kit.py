@@ -1,0 +1,206 @@
+"""KiT: k-NN image transformer (Lee et al., "KNN Local Attention for Image Restoration", CVPR 2022), and the U shape it shares.
+
+The authors published neither code nor weights; this follows the paper's supplement (table 2) and CS-KiT Section IV-A. Where
+they are silent the choice is ours and stands in the docstrings here and in docs/networks.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restore.networks.base import Network
+from restore.networks.knn import KNNLocalAttention
+
+
+class Convolution(nn.Conv2d):
+    """A convolution of channels-last features: `(B, H, W, C)` to `(B, H', W', C')`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class FeedForward(nn.Module):  # FFN
+    """FFN(X) = MLP(DW(MLP(X))) (CS-KiT eq. 4): linear, depth-wise 3x3, GELU, linear. The place of the GELU is our choice."""
+
+    def __init__(self, channels: int, *, expansion: int) -> None:
+        super().__init__()
+        hidden = expansion * channels
+        self.expand = nn.Linear(channels, hidden)
+        self.mix = Convolution(hidden, hidden, 3, padding=1, groups=hidden, bias=False)
+        self.reduce = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.reduce(F.gelu(self.mix(self.expand(x))))
+        return out
+
+
+class KNNTransformerBlock(nn.Module):  # KTB
+    """X' = KLA(LN(X)) + X; X'' = FFN(LN(X')) + X' (KiT supplement, table 2), `(B, H, W, C)` to the same.
+
+    Args:
+        embed: What is applied before the first norm; CS-KiT puts its scale-aware patch embedding there (eq. 3).
+    """
+
+    def __init__(self, channels: int, *, attention: KNNLocalAttention, expansion: int, embed: nn.Module | None = None) -> None:
+        super().__init__()
+        self.embed = embed or nn.Identity()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attention = attention
+        self.norm2 = nn.LayerNorm(channels)
+        self.feed_forward = FeedForward(channels, expansion=expansion)
+
+    def forward(self, x: Tensor, order: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The block's output and the patch order it used; None hashes, an order is used as it is."""
+        normed = self.norm1(self.embed(x))
+        if order is None:
+            order = self.attention.order(normed)
+        x = x + self.attention(normed, order)
+        return x + self.feed_forward(self.norm2(x)), order
+
+
+class KNNTransformerStage(nn.Module):
+    """b blocks on one resolution; in KiT every block hashes for itself."""
+
+    def __init__(self, blocks: list[KNNTransformerBlock]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x, _ = block(x, None)
+        return x
+
+
+class KiT(Network):
+    """Three convolutions, an encoder and a decoder of three stages around a bottleneck, three convolutions, plus the input.
+
+    `(B, channels, H, W)` to the same; H and W are multiples of `size_multiple`. The output is I = I_d + I_r (CS-KiT Section IV-D).
+
+    Our choices where the papers are silent: GELU between the three convolutions; a stage is halved by a 2x2 convolution of
+    stride 2 and doubled by a 1x1 convolution and pixel shuffle; with `fuse_skips` false the decoder works on the concatenated
+    features (2C channels), as the paper-size parameter count needs, with it a 1x1 convolution brings them back to C.
+
+    Args:
+        channels: Image channels.
+        dim: C, the channels of the first stage; the others have 2C, 4C and 8C.
+        blocks: b, blocks a stage.
+        k: Patches in a chunk (1 in the bottleneck).
+        h: Rounds of hashing.
+        r: Side of a patch.
+        heads: Attention heads.
+        expansion: Hidden over outer channels of the FFN.
+        fuse_skips: Whether a 1x1 convolution reduces the concatenated features.
+        shuffle: Pixel-unshuffle factor before the first convolution and after the last (1: none, as the papers). A
+            factor of 2 is FFDNet's (IEEE TIP 2018, Section III-B): a quarter of the work at full resolution.
+        seed: Fixes the rotations of the hashing.
+    """
+
+    CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {"dim": 64, "expansion": 4, "fuse_skips": False},
+        "s": {"dim": 32, "h": 1, "shuffle": 2},
+    }
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        dim: int = 64,
+        blocks: int = 2,
+        k: int = 4,
+        h: int = 4,
+        r: int = 4,
+        heads: int = 1,
+        expansion: int = 2,
+        fuse_skips: bool = True,
+        shuffle: int = 1,
+        seed: int = 0,
+        **variant: Any,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "channels": channels, "dim": dim, "blocks": blocks, "k": k, "h": h, "r": r, "heads": heads,
+            "expansion": expansion, "fuse_skips": fuse_skips, "shuffle": shuffle, "seed": seed, **variant,
+        }  # fmt: skip
+        self.channels, self.shuffle = channels, shuffle
+        self.size_multiple = self.min_size = shuffle * 8 * r * _smallest_square_of_chunks(k)
+        pixels = channels * shuffle**2
+        self.first = three_convolutions(pixels, dim, dim)
+        widths = [dim, 2 * dim, 4 * dim]
+        self.encoder = nn.ModuleList(self.make_stage(width, k=k, position=i) for i, width in enumerate(widths))
+        self.down = nn.ModuleList(Convolution(width, 2 * width, 2, stride=2) for width in widths)
+        self.bottleneck = self.make_stage(8 * dim, k=1, position=3)
+        self.up, self.fuse, self.decoder = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        below = 8 * dim
+        for i, width in reversed(list(enumerate(widths))):
+            self.up.append(nn.Linear(below, 4 * width))
+            below = width if fuse_skips else 2 * width
+            self.fuse.append(nn.Linear(2 * width, width) if fuse_skips else nn.Identity())
+            self.decoder.append(self.make_stage(below, k=k, position=6 - i))
+        self.last = three_convolutions(below, below, pixels)
+        with torch.no_grad():
+            self.last[-1].weight.mul_(0.1)  # Begin near the identity: the residual is small against the picture.
+
+    def make_attention(self, channels: int, *, k: int, seed: int, with_previous_chunk: bool) -> KNNLocalAttention:
+        config = self.config
+        return KNNLocalAttention(
+            channels, k=k, h=config["h"], r=config["r"], heads=config["heads"],
+            with_previous_chunk=with_previous_chunk, seed=config["seed"] + seed,
+        )  # fmt: skip
+
+    def make_stage(self, channels: int, *, k: int, position: int) -> nn.Module:
+        """The blocks of one stage; `position` counts the stages from the input on."""
+        return KNNTransformerStage(
+            [
+                KNNTransformerBlock(
+                    channels,
+                    attention=self.make_attention(channels, k=k, seed=100 * position + i, with_previous_chunk=True),
+                    expansion=self.config["expansion"],
+                )
+                for i in range(self.config["blocks"])
+            ]
+        )
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Restore a batch; images of a batch do not influence each other."""
+        self.check_size(degraded)
+        x = F.pixel_unshuffle(degraded, self.shuffle) if self.shuffle > 1 else degraded
+        x = self.first(x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1))
+        skips = []
+        for stage, down in zip(self.encoder, self.down, strict=True):
+            skips.append(stage(x))
+            x = down(skips[-1])
+        x = self.bottleneck(x)
+        for up, fuse, stage in zip(self.up, self.fuse, self.decoder, strict=True):
+            x = stage(fuse(torch.cat((double(up(x)), skips.pop()), dim=-1)))
+        residual = self.last(x).permute(0, 3, 1, 2)
+        return degraded + (F.pixel_shuffle(residual, self.shuffle) if self.shuffle > 1 else residual)
+
+
+def double(x: Tensor) -> Tensor:
+    """Pixel shuffle by 2 of channels-last features: `(B, H, W, 4C)` to `(B, 2H, 2W, C)`; channels hold (row, column, C)."""
+    batch, height, width, channels = x.shape
+    x = x.view(batch, height, width, 2, 2, channels // 4).transpose(2, 3)
+    return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def three_convolutions(before: int, between: int, after: int) -> nn.Sequential:
+    """3x3 convolutions with GELU between them, as before the first and after the last stage (CS-KiT Section IV-A)."""
+    return nn.Sequential(
+        Convolution(before, between, 3, padding=1),
+        nn.GELU(),
+        Convolution(between, between, 3, padding=1),
+        nn.GELU(),
+        Convolution(between, after, 3, padding=1),
+    )
+
+
+def _smallest_square_of_chunks(k: int) -> int:
+    """Smallest t for which 4 t^2 patches, the fewest a stage can have at 8 r t pixels, fill whole chunks of k."""
+    t = 1
+    while 4 * t * t % k:
+        t += 1
+    return t

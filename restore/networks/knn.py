@@ -1,0 +1,184 @@
+"""k-nearest-neighbour local attention (KLA): hash patches, sort, cut into chunks, attend inside each chunk.
+
+Sources: CS-KiT (IEEE Access 2023) Section IV-B.2 and IV-C, equations 7 to 11; KiT (CVPR 2022). Features are held channels
+last, `(B, H, W, C)`; a patch is r x r of their pixels, and a picture has N = H * W / r^2 of them, counted row by row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MAX_BUCKETS = 64  # m of eq. 7 is clamped here: more buckets than this only split groups of patches that belong together.
+
+
+def rotations(rounds: int, length: int, seed: int) -> Tensor:
+    """The random rotations R of eq. 7: `(length, rounds * MAX_BUCKETS / 2)`, standard normal, the same on every machine.
+
+    The papers draw R without saying when. Here it is fixed by `seed` (NumPy's frozen legacy generator), so that one
+    input always gives one output.
+    """
+    drawn = np.random.RandomState(seed).standard_normal((rounds, length, MAX_BUCKETS // 2))
+    return torch.from_numpy(drawn.transpose(1, 0, 2).reshape(length, -1).astype(np.float32))
+
+
+def bucket_count(patches: int, k: int) -> int:
+    """How many hash buckets m to use: about one a chunk, even, from 2 to `MAX_BUCKETS` (the papers name no number).
+
+    >>> [bucket_count(patches, k=4) for patches in (4, 36, 256, 65536)]
+    [2, 8, 64, 64]
+    """
+    return min(MAX_BUCKETS, max(2, patches // k // 2 * 2))
+
+
+def hash_patches(x: Tensor, rotation: Tensor, *, r: int, rounds: int, buckets: int) -> Tensor:
+    """L(x) = argmax([xR; -xR]) (eq. 7) of every flattened patch: `(B, H, W, C)` to `(B, rounds, N)` in [0, buckets)."""
+    channels, half = x.shape[-1], buckets // 2
+    # xR for all patches at once is a convolution of kernel and stride r; its weight is R with rows in (r, r, C) order.
+    weight = rotation.view(r, r, channels, rounds, -1)[..., :half].reshape(r, r, channels, rounds * half).permute(3, 2, 0, 1)
+    projected = F.conv2d(x.permute(0, 3, 1, 2), weight.to(x.dtype), stride=r).flatten(2)
+    projected = projected.view(x.shape[0], rounds, half, -1)
+    return torch.cat((projected, -projected), dim=2).argmax(dim=2)
+
+
+def sort_patches(hashes: Tensor) -> Tensor:
+    """pi of eq. 8: patch numbers in ascending order of hash, equal hashes in reading order; same shape as `hashes`.
+
+    >>> sort_patches(torch.tensor([[[2, 0, 2, 1, 0]]])).tolist()
+    [[[1, 4, 3, 0, 2]]]
+    """
+    return hashes.argsort(dim=-1, stable=True)
+
+
+def shift_chunks(order: Tensor, k: int) -> Tensor:
+    """Eq. 11: the sorted order rolled by k / 2, so that the next block's chunks straddle this block's boundaries.
+
+    >>> shift_chunks(torch.tensor([[[1, 4, 3, 0]]]), k=4).tolist()
+    [[[3, 0, 1, 4]]]
+    """
+    return order.roll(-(k // 2), dims=-1)
+
+
+def patch_rows(order: Tensor, *, r: int, height: int, width: int) -> Tensor:
+    """Where the patches of one round lie in memory: `(B, N)` patch numbers to `(B * N * r)` rows of r pixels each.
+
+    Row i of the features seen as `(B * H * W / r, r * C)` is r neighbouring pixels; a patch is r such rows.
+    """
+    across = width // r
+    first = order // across * (r * across) + order % across
+    image = torch.arange(len(order), device=order.device)[:, None] * (height * across)
+    return ((first + image)[..., None] + torch.arange(r, device=order.device) * across).flatten()
+
+
+def inverse_permutation(permutation: Tensor) -> Tensor:
+    """Where each element of a permutation `(L,)` has gone.
+
+    >>> inverse_permutation(torch.tensor([2, 0, 1])).tolist()
+    [1, 2, 0]
+    """
+    inverse = torch.empty_like(permutation)
+    inverse[permutation] = torch.arange(len(permutation), device=permutation.device)
+    return inverse
+
+
+class Permute(torch.autograd.Function):
+    """`x[permutation]`, whose gradient is the inverse gather: on a CPU many times faster than the scatter-add of indexing."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, permutation: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(permutation, inverse)
+        return x.index_select(0, permutation)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        permutation, inverse = ctx.saved_tensors
+        # The gradient of this gather is the gather back, written with the same function so that it can be differentiated again.
+        return permute(gradients[0], inverse, permutation), None, None
+
+
+def permute(x: Tensor, permutation: Tensor, inverse: Tensor) -> Tensor:
+    """Rows of `x` in the order of `permutation`; `inverse` is its inverse."""
+    result: Tensor = Permute.apply(x, permutation, inverse)  # type: ignore[no-untyped-call]
+    return result
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """softmax(q k^T / sqrt(C)) v (eq. 10) and the log-sum-exp of its scores; `(..., L, C)` and `(..., L, 1)`."""
+    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    total = scores.logsumexp(dim=-1, keepdim=True)
+    return (scores - total).exp() @ value, total
+
+
+class KNNLocalAttention(nn.Module):  # KLA
+    """Attention among the pixels of each chunk of k similar patches (CS-KiT eq. 8-11), `(B, H, W, C)` to the same.
+
+    `h` rounds of hashing are merged by their log-sum-exp weights, as in Reformer (ICLR 2020, eq. 6), so that they act as one
+    attention over all their chunks together; a key met in two rounds counts twice. The papers do not write the merge.
+
+    Args:
+        channels: C.
+        k: Patches in a chunk; with 1 nothing is hashed and a patch attends to itself.
+        h: Rounds of hashing.
+        r: Side of a patch in pixels of the feature map.
+        heads: Attention heads; eq. 10 has one.
+        with_previous_chunk: KiT's way with isolated patches: a chunk's queries also see the keys of the chunk before it
+            (the first chunk sees the last).
+        seed: Fixes the rotations.
+    """
+
+    rotation: Tensor
+
+    def __init__(
+        self, channels: int, *, k: int, h: int, r: int, heads: int = 1, with_previous_chunk: bool = False, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.k, self.h, self.r, self.heads = k, h if k > 1 else 1, r, heads
+        self.with_previous_chunk = with_previous_chunk and k > 1
+        self.project = nn.Linear(channels, 3 * channels)  # phi, theta and psi of eq. 10
+        if k > 1:
+            self.register_buffer("rotation", rotations(self.h, r * r * channels, seed), persistent=False)
+
+    def order(self, x: Tensor) -> Tensor:
+        """The sorted patch numbers of every round: `(B, H, W, C)` to `(B, h, N)`."""
+        batch, height, width, _ = x.shape
+        patches = height * width // self.r**2
+        if self.k == 1:
+            return torch.arange(patches, device=x.device).expand(batch, 1, patches)
+        with torch.no_grad():
+            buckets = bucket_count(patches, self.k)
+            return sort_patches(hash_patches(x, self.rotation, r=self.r, rounds=self.h, buckets=buckets))
+
+    def forward(self, x: Tensor, order: Tensor) -> Tensor:
+        """Attend in the chunks that `order` (B, h, N) makes."""
+        rounds = [self._attend_in_chunks(x, order[:, i]) for i in range(self.h)]
+        if self.h == 1:
+            return rounds[0][0]
+        weights = torch.stack([total for _, total in rounds]).softmax(dim=0)
+        return (weights * torch.stack([out for out, _ in rounds])).flatten(4).sum(dim=0).view_as(x)
+
+    def _attend_in_chunks(self, x: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """One round: the output, and the log-sum-exp of each query's scores, both in the order of the pixels."""
+        batch, height, width, channels = x.shape
+        tokens = self.k * self.r**2
+        there = patch_rows(order, r=self.r, height=height, width=width)
+        back = inverse_permutation(there)
+        chunks = permute(x.reshape(-1, self.r * channels), there, back).view(batch, -1, tokens, channels)
+        query, key, value = (
+            part.unflatten(-1, (self.heads, -1)).transpose(2, 3) for part in self.project(chunks).chunk(3, dim=-1)
+        )
+        if self.with_previous_chunk:
+            key, value = (torch.cat((part, part.roll(1, dims=1)), dim=3) for part in (key, value))
+        if self.h == 1:
+            fused = F.scaled_dot_product_attention(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
+            out, total = fused.view_as(query), query.new_zeros(())
+        else:
+            out, total = attend(query, key, value)
+            total = permute(total.transpose(2, 3).reshape(-1, self.r * self.heads), back, there)
+            total = total.view(batch, height, width, self.heads, 1)
+        out = permute(out.transpose(2, 3).reshape(-1, self.r * channels), back, there)
+        shape = (batch, height, width, channels) if self.h == 1 else (batch, height, width, self.heads, -1)
+        return out.view(shape), total

@@ -1,0 +1,51 @@
+"""What a user can ask for: one record a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Level:
+    """How strong a degradation is, for tasks whose weights can be made for one strength.
+
+    Attributes:
+        name: What papers and options call it, such as `sigma`.
+        unit: Unit of the numbers.
+        low, high: Smallest and largest value that makes sense.
+        help: One phrase.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    help: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing that `restore` does to a picture; its name is also the command.
+
+    Attributes:
+        name: Verb, and key of `TASKS`.
+        summary: One line: what it does to a picture.
+        help: What else a user of the command should know.
+        level: None for a task that has no strength. Weights without a level (blind) work at any strength.
+    """
+
+    name: str
+    summary: str
+    help: str
+    level: Level | None = None
+
+
+TASKS: dict[str, Task] = {
+    "denoise": Task(
+        name="denoise",
+        summary="Remove the noise of photographs.",
+        help="The default weights are blind: they take any strength of noise, of a camera or Gaussian, and "
+        "leave a clean picture nearly as it is.",
+        level=Level("sigma", "8-bit grey levels", 0, 255, "standard deviation of Gaussian noise"),
+    ),
+}

@@ -1,0 +1,88 @@
+"""Shared by the tests: no network, child processes that run this checkout, and a network too small to train."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+# Read when huggingface_hub is imported, so before anything of ours is.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from restore import catalogue, checkpoints
+from restore.networks import NETWORKS, Network
+
+
+class Tiny(Network):
+    """Inverts: `offset - x`."""
+
+    CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {"s": {}}
+    halo = 0
+
+    def __init__(self, *, extra: bool = False) -> None:
+        super().__init__()
+        self.config = {"extra": extra}
+        self.offset = nn.Parameter(torch.ones(1, 3, 1, 1))
+        if extra:
+            self.more = nn.Parameter(torch.zeros(2))
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        return self.offset - degraded
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> type[Network]:
+    """A network that inverts, in `NETWORKS` as `tiny`."""
+    monkeypatch.setitem(NETWORKS, "tiny", Tiny)
+    return Tiny
+
+
+@pytest.fixture
+def tiny_file(tiny: type[Network], tmp_path: Path) -> Path:
+    """A checkpoint of the network that inverts."""
+    path = tmp_path / "tiny.safetensors"
+    checkpoints.save(path, tiny(), "tiny", {"task": "denoise"})
+    return path
+
+
+def table_of(path: Path, **changes: object) -> dict[str, object]:
+    """A catalogue table that describes the file at `path`; None removes a key."""
+    table: dict[str, object] = {
+        "network": "tiny",
+        "config": "s",
+        "task": "denoise",
+        "default": True,
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "size_bytes": path.stat().st_size,
+        "parameters": 3,
+        "licence": "Apache-2.0",
+        "trained_on": "nothing",
+        "summary": "inverts",
+        "recipe": "none",
+        "steps": 0,
+        "hours": 0.5,
+        "machine": "none",
+    }
+    return {key: value for key, value in (table | changes).items() if value is not None}
+
+
+def to_toml(name: str, table: dict[str, object]) -> str:
+    """One table of plain values, in TOML."""
+    values = (str(value).lower() if isinstance(value, bool) else repr(value) for value in table.values())
+    return f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in zip(table, values, strict=True))
+
+
+@pytest.fixture
+def tiny_catalogue(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A weights folder whose catalogue has one entry, `tiny-denoise`; returns the catalogue."""
+    path = tiny_file.parent / "catalogue.toml"
+    path.write_text(to_toml("tiny-denoise", table_of(tiny_file)))
+    monkeypatch.setattr(catalogue, "weights_folder", lambda: tiny_file.parent)
+    return path

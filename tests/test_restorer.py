@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from restore.devices import AUTO_TILE
+from restore.errors import DeviceError, RestoreError, UsageError
+from restore.images import Picture
+from restore.networks.base import Network
+from restore.restorer import Restorer
+
+Pixels = npt.NDArray[Any]
+
+
+class Identity(Network):
+    """Gives back what it gets, and keeps the shapes and first pixels it got."""
+
+    def __init__(self, **contract: Any) -> None:
+        super().__init__()
+        self.config = contract
+        self.seen: list[Tensor] = []
+        for name, value in contract.items():
+            setattr(self, name, value)
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        self.check_size(degraded)
+        assert degraded.shape[1] == self.channels
+        self.seen.append(degraded.clone())
+        return degraded
+
+
+class ThreeConvolutions(Identity):
+    """Sees three pixels around each one, and its zero padding shows at every border of its input."""
+
+    halo = 3
+
+    def __init__(self, **contract: Any) -> None:
+        super().__init__(**contract)
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(*(nn.Conv2d(self.channels, self.channels, 3, padding=1) for _ in range(3)))
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        super().forward(degraded)
+        return 0.3 * torch.sin(9 * self.layers(degraded)) + 0.5
+
+
+class HalfSizeConvolutions(ThreeConvolutions):
+    """Works on blocks of 2x2 pixels: 3 convolutions there see 6 pixels, and up to 1 more in their blocks."""
+
+    halo = 7
+    size_multiple = 2
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        small = super().forward(functional.avg_pool2d(degraded, 2))
+        return functional.interpolate(small, scale_factor=2.0)
+
+    def check_size(self, degraded: Tensor) -> None:
+        """Sides were halved already."""
+
+
+class LessItsMean(Identity):
+    """Sees the whole tile: subtracts half its mean, so neighbouring tiles disagree in level."""
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        return super().forward(degraded) - 0.5 * degraded.mean((2, 3), keepdim=True) + 0.3
+
+
+class Enlarge(Identity):
+    scale = 2
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        return super().forward(degraded).repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+class Brighter(Identity):
+    def forward(self, degraded: Tensor) -> Tensor:
+        return super().forward(degraded) + 0.1
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> Pixels:
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def restore(network: Network, pixels: Pixels, **options: Any) -> Pixels:
+    return Restorer(network, device="cpu").restore_picture(Picture(pixels), **options).pixels
+
+
+def whole(network: Network, pixels: Pixels) -> Pixels:
+    """What the network makes of a picture in one piece, in the picture's depth."""
+    peak = np.iinfo(pixels.dtype).max
+    x = torch.from_numpy(pixels.astype(np.float32) / peak).permute(2, 0, 1)[None]
+    y = Restorer(network, device="cpu").restore_tensor(x)[0].permute(1, 2, 0).clamp(0, 1)
+    rounded: Pixels = (y * peak).round().numpy().astype(pixels.dtype)
+    return rounded
+
+
+@pytest.mark.parametrize("shape", [(150, 203, 3), (203, 150, 3), (41, 300, 3), (150, 203, 1)])
+@pytest.mark.parametrize("kind", [ThreeConvolutions, HalfSizeConvolutions])
+def test_tiled_equals_whole_for_a_local_network(kind: type[ThreeConvolutions], shape: tuple[int, ...]) -> None:
+    network, pixels = kind(), noise(*shape, dtype=np.uint16)
+    expected = whole(network, pixels).astype(int)
+    for tile, overlap in ((64, 1), (64, 32), (100, 20)):
+        network.seen.clear()
+        restored = restore(network, pixels, tile=tile, overlap=overlap).astype(int)
+        assert len(network.seen) > 1
+        assert np.abs(restored - expected).max() <= 1  # of 65535: rounding in floating point
+
+
+def test_less_than_its_halo_would_not_do() -> None:
+    # The test above can fail: a network that understates its halo is caught.
+    network, pixels = ThreeConvolutions(halo=2), noise(150, 203, 3, dtype=np.uint16)
+    restored = restore(network, pixels, tile=64, overlap=1)
+    assert np.abs(restored.astype(int) - whole(network, pixels)).max() > 100
+
+
+def test_tiles_of_a_network_that_sees_everything_blend_without_a_step() -> None:
+    row = np.linspace(10_000, 50_000, 400)
+    pixels = np.broadcast_to(row[None, :, None], (300, 400, 3)).astype(np.uint16)
+    network, overlap = LessItsMean(), 32
+    restored = restore(network, pixels, tile=128, overlap=overlap).astype(float)
+    means = [float(x.mean()) * 65535 for x in network.seen]
+    disagreement = (max(means) - min(means)) / 2 / (len(set(means)) - 1)  # of neighbours: the means are equally apart
+    assert disagreement > 3_000
+    # The steepest slope of a raised cosine is pi / 2 of a straight ramp's; the picture's own slope and rounding add.
+    limit = disagreement * np.pi / 2 / overlap + (row[1] - row[0]) + 2
+    for axis in (0, 1):
+        assert np.abs(np.diff(restored, axis=axis)).max() <= limit
+    assert limit < disagreement / 10
+
+
+@pytest.mark.parametrize("size", [(200, 333), (333, 200), (64, 65), (33, 500)])
+def test_every_tile_position_is_used_once_and_in_order(size: tuple[int, int]) -> None:
+    height, width = size
+    pixels = np.zeros((height, width, 3), np.uint16)
+    pixels[..., 0], pixels[..., 1] = np.mgrid[:height, :width]
+    network = Identity(size_multiple=8)
+    calls: list[tuple[int, int]] = []
+    restore(network, pixels, tile=64, overlap=16, progress=lambda done, total: calls.append((done, total)))
+    corners = [tuple(round(v * 65535) for v in x[0, :2, 0, 0].tolist()) for x in network.seen]
+    tops, lefts = (sorted({corner[i] for corner in corners}) for i in (0, 1))
+    assert corners == list(itertools.product(tops, lefts))
+    assert len({x.shape for x in network.seen}) == 1  # equal tiles
+    assert calls == [(done, len(corners)) for done in range(1, len(corners) + 1)]
+
+
+def test_inner_tiles_are_not_padded() -> None:
+    pixels = noise(250, 250, 3)
+    network = Identity(size_multiple=32)
+    restore(network, pixels, tile=96, overlap=32)
+    side = network.seen[0].shape[2]
+    windows = [pixels[i : i + side, j : j + side] for i, j in itertools.product(range(0, 129, 32), repeat=2)]
+    known = {np.ascontiguousarray(w).tobytes() for w in windows if w.shape[:2] == (side, side)}
+    tiles = [(x[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy() for x in network.seen]
+    unpadded = sum(np.ascontiguousarray(t).tobytes() in known for t in tiles)
+    count = round(len(tiles) ** 0.5)
+    assert unpadded == (count - 1) ** 2  # all but the last row and column, which reach beyond the picture
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("tile", [64, "auto"])
+def test_every_level_of_the_depth_survives(dtype: type, channels: int, tile: Any) -> None:
+    levels: Pixels = np.arange(256 * 256).astype(dtype).reshape(256, 256, 1).repeat(channels, 2)
+    restored = restore(Identity(), levels, tile=tile)
+    assert restored.dtype == dtype
+    np.testing.assert_array_equal(restored, levels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3), (3, 5000), (5000, 3), (33, 31)])
+@pytest.mark.parametrize("network", [Identity(size_multiple=32), Identity(size_multiple=8, min_size=60), Enlarge()])
+def test_thin_pictures_are_padded_and_come_back_whole(network: Identity, size: tuple[int, int]) -> None:
+    pixels = noise(*size, 3)
+    scale = network.scale
+    expected = pixels.repeat(scale, 0).repeat(scale, 1)
+    for tile in ("auto", 128):
+        np.testing.assert_array_equal(restore(network, pixels, tile=tile), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 20), (20, 3), (17, 30), (40, 50)])
+def test_padding_reflects_and_then_replicates(size: tuple[int, int]) -> None:
+    network, x = Identity(size_multiple=32), torch.rand(2, 3, *size)
+    Restorer(network, device="cpu").restore_tensor(x)
+    (got,) = network.seen
+    height, width = size
+    extra = [-height % 32, -width % 32]
+    mirror = [min(extra[0], height - 1), min(extra[1], width - 1)]
+    rest = [extra[0] - mirror[0], extra[1] - mirror[1]]
+    expected = np.pad(x.numpy(), [(0, 0), (0, 0), (0, mirror[0]), (0, mirror[1])], mode="reflect")
+    expected = np.pad(expected, [(0, 0), (0, 0), (0, rest[0]), (0, rest[1])], mode="edge")
+    np.testing.assert_array_equal(got.numpy(), expected)
+
+
+def test_an_enlarged_picture_is_tiled_in_its_own_pixels() -> None:
+    pixels = noise(150, 203, 3)
+    network = Enlarge(size_multiple=4)
+    np.testing.assert_array_equal(restore(network, pixels, tile=64, overlap=8), pixels.repeat(2, 0).repeat(2, 1))
+    assert len(network.seen) > 1
+
+
+def test_no_floating_point_picture_is_made_and_no_tile_is_too_large() -> None:
+    pixels = noise(1500, 2000, 3)
+    network = Identity()
+    network.forward = lambda degraded: degraded  # type: ignore[method-assign]  # keep nothing
+    restorer = Restorer(network, device="cpu")
+    restorer.restore_picture(Picture(pixels[:200, :200]), tile=128)
+    tracemalloc.start()
+    restorer.restore_picture(Picture(pixels), tile=128)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    tile, strip = 128 * 128 * 3 * 4, 128 * 2000 * 3 * 4
+    assert peak < pixels.nbytes + strip + 6 * tile  # the output, one strip; a picture in float would be 4 * nbytes
+
+
+@pytest.mark.parametrize("tile", [50, 64, 200])
+def test_no_side_exceeds_the_tile_asked_for(tile: int) -> None:
+    network = Identity(size_multiple=8)
+    restore(network, noise(150, 203, 3), tile=tile, overlap=8)
+    assert all(max(x.shape[2:]) <= tile for x in network.seen)
+
+
+def test_auto_restores_whole_what_is_no_larger_than_one_tile() -> None:
+    side = AUTO_TILE["cpu"]
+    for height, width, is_whole in ((side, side, True), (side // 4, side * 4, True), (side, side + 1, False)):
+        network = Identity()
+        restore(network, noise(height, width, 1))
+        assert (len(network.seen) == 1) == is_whole
+
+
+def test_auto_makes_room_for_a_large_halo() -> None:
+    network = Identity(halo=300)
+    restore(network, noise(1400, 900, 1))
+    assert min(network.seen[0].shape[2:]) > 608
+
+
+def test_two_runs_give_the_same_bytes() -> None:
+    pixels = noise(150, 203, 3, dtype=np.uint16)
+    first, second = (restore(ThreeConvolutions(halo=None), pixels, tile=64) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_strength_mixes_the_result_with_the_input() -> None:
+    pixels = noise(100, 100, 3) // 2  # room above, so that nothing is clamped
+    network = Brighter()
+    for strength in (0.5, 1.0):
+        restored = restore(network, pixels, tile=64, strength=strength)
+        assert np.abs(restored - (pixels + strength * 25.5)).max() <= 0.501
+    network.seen.clear()
+    np.testing.assert_array_equal(restore(network, pixels, strength=0), pixels)
+    assert not network.seen
+
+
+def test_a_grey_picture_runs_as_three_equal_channels_and_stays_grey() -> None:
+    class Tint(Identity):
+        def forward(self, degraded: Tensor) -> Tensor:
+            return super().forward(degraded) + torch.tensor([0.0, 0.1, 0.2])[:, None, None]
+
+    pixels, network = noise(40, 50, 1) // 2, Tint()
+    restored = restore(network, pixels)
+    assert restored.shape == (40, 50, 1)
+    assert np.abs(restored - (pixels + 25.5)).max() <= 0.501  # 25.5 is the mean of the three
+    (seen,) = network.seen
+    assert torch.equal(seen[:, 0], seen[:, 1])
+    assert torch.equal(seen[:, 0], seen[:, 2])
+
+
+def test_a_grey_network_takes_grey_and_refuses_rgb() -> None:
+    pixels = noise(40, 50, 1)
+    np.testing.assert_array_equal(restore(Identity(channels=1), pixels), pixels)
+    with pytest.raises(RestoreError, match=r"1 channel\(s\), not of 3"):
+        restore(Identity(channels=1), noise(40, 50, 3))
+
+
+def test_alpha_and_all_that_is_not_pixels_are_untouched() -> None:
+    picture = Picture(noise(90, 80, 3), alpha=noise(90, 80), icc_profile=b"icc", exif=b"exif", dpi=(300.0, 300.0))
+    before = {field.name: getattr(picture, field.name) for field in dataclasses.fields(picture)}
+    pixels, alpha = picture.pixels.copy(), noise(90, 80)
+    restored = Restorer(Brighter(), device="cpu").restore_picture(picture, tile=64)
+    assert type(restored) is Picture
+    for name, value in before.items():
+        assert name == "pixels" or getattr(restored, name) is value
+    np.testing.assert_array_equal(picture.alpha, alpha)
+    np.testing.assert_array_equal(picture.pixels, pixels)  # the input was not written to
+
+
+def test_the_network_runs_without_gradients_in_float32_and_channels_last() -> None:
+    class Inspect(Identity):
+        def forward(self, degraded: Tensor) -> Tensor:
+            assert torch.is_inference_mode_enabled()
+            assert not self.training
+            assert degraded.dtype == torch.float32
+            assert degraded.is_contiguous(memory_format=torch.channels_last)
+            return degraded
+
+    for shape in ((33, 40, 3), (64, 64, 3), (64, 64, 1)):
+        restore(Inspect(size_multiple=32), noise(*shape))
+    Restorer(Inspect(), device="cpu").restore_tensor(torch.rand(2, 3, 20, 30, dtype=torch.float64))
+
+
+def test_a_batch_is_restored_unclamped_and_keeps_its_size() -> None:
+    class Double(Identity):
+        def forward(self, degraded: Tensor) -> Tensor:
+            return 4 * degraded - 1
+
+    x = torch.rand(3, 3, 20, 31)
+    restored = Restorer(Double(size_multiple=16), device="cpu").restore_tensor(x)
+    assert torch.equal(restored, 4 * x - 1)
+
+
+def test_a_result_that_is_not_finite_is_an_error() -> None:
+    class Broken(Identity):
+        def forward(self, degraded: Tensor) -> Tensor:
+            return degraded / 0
+
+    with pytest.raises(RestoreError, match="NaN"):
+        restore(Broken(), noise(10, 10, 3))
+
+
+def test_an_interruption_is_passed_on() -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore(Identity(), noise(100, 100, 3), tile=64, progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "match"),
+    [
+        (Identity(), {"strength": 1.1}, "between 0 and 1"),
+        (Identity(), {"strength": float("nan")}, "between 0 and 1"),
+        (Identity(), {"overlap": 0}, "at least 1"),
+        (Identity(), {"tile": 32}, "too small"),
+        (Identity(size_multiple=32), {"tile": 63}, "too small"),
+        (Identity(halo=40), {"tile": 88}, "too small"),
+        (Enlarge(), {"strength": 0.5}, "larger"),
+    ],
+)
+def test_a_number_out_of_range_is_a_usage_error(network: Network, options: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        restore(network, noise(100, 100, 3), **options)
+
+
+def test_the_smallest_tile_that_the_hint_offers_works() -> None:
+    for network in (Identity(), Identity(size_multiple=32), Identity(halo=40), Identity(min_size=100)):
+        with pytest.raises(UsageError) as caught:
+            restore(network, noise(30, 200, 3), tile=1)
+        tile = int((caught.value.hint or "").split()[2])
+        np.testing.assert_array_equal(restore(network, noise(30, 200, 3), tile=tile), noise(30, 200, 3))
+        with pytest.raises(UsageError):
+            restore(network, noise(30, 200, 3), tile=tile - 1)
+
+
+def test_transparency_cannot_be_enlarged_yet() -> None:
+    with pytest.raises(RestoreError, match="transparency"):
+        Restorer(Enlarge(), device="cpu").restore_picture(Picture(noise(9, 9, 3), alpha=noise(9, 9)))
+
+
+def test_a_device_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(DeviceError):
+        Restorer(Identity(), device="gpu")
