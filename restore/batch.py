@@ -35,6 +35,13 @@ class Outcome:
     error: RestoreError | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def reason(self) -> str:
+        """The error's message, which names the picture; empty if there is none."""
+        message = self.error.message if self.error else ""
+        source = str(self.job.source)
+        return message if self.error is None or source in message else f"{source}: {message}"
+
 
 def plan(inputs: Sequence[Path], output: str | os.PathLike[str], *, overwrite: bool = False) -> list[Job]:
     """Decide which file each input is written to.

@@ -156,8 +156,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
     >>> did_you_mean("denose", ["denoise", "derain"])
     "did you mean 'denoise'?"
     """
-    near = difflib.get_close_matches(word, choices, n=1)
-    return f"did you mean {near[0]!r}?" if near else None
+    by_lower_case = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
+    return f"did you mean {by_lower_case[near[0]]!r}?" if near else None
 
 
 def _entry(path: Path, name: str, table: Any) -> WeightsEntry:

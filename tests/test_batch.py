@@ -169,7 +169,8 @@ def test_a_broken_picture_does_not_stop_the_others() -> None:
     Path("broken.png").write_text("this is no picture")
     jobs = [Job(Path("broken.png"), Path("out/broken.png")), Job(save("b.png", 2), Path("out/b.png"))]
     first, second = batch.run(jobs, invert)
-    assert isinstance(first.error, PictureError) and "broken.png" in first.error.message
+    assert isinstance(first.error, PictureError) and first.reason == first.error.message
+    assert "broken.png" in first.reason
     assert second.error is None
     assert os.listdir("out") == ["b.png"]
 
@@ -188,9 +189,21 @@ def test_wrong_usage_stops_all_and_a_bug_is_not_hidden() -> None:
 
     with pytest.raises(UsageError):
         list(batch.run(jobs, refuse))
+
+    def fail(_: Picture) -> Picture:
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        list(batch.run(jobs, lambda picture: picture if 1 / 0 else picture))
+        list(batch.run(jobs, fail))
     assert not Path("b.png").exists()
+
+
+def test_the_reason_names_the_picture_where_the_error_does_not() -> None:
+    def fail(_: Picture) -> Picture:
+        raise RestoreError("the result is not finite")
+
+    (outcome,) = batch.run([Job(save("a.png", 1), Path("b.png"))], fail)
+    assert outcome.reason == "a.png: the result is not finite"
 
 
 def test_a_folder_that_vanishes_is_an_error_of_its_picture() -> None:

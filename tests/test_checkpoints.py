@@ -58,7 +58,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(WeightsError, match="cannot write .*No space left"):
+    with pytest.raises(WeightsError, match=r"cannot write .*No space left"):
         checkpoints.save(tiny_file, tiny(), "tiny", {"task": "denoise", "x": "y"})
     assert tiny_file.read_bytes() == before
     assert [p.name for p in tiny_file.parent.iterdir()] == [tiny_file.name]
@@ -103,7 +103,7 @@ def test_a_tensor_that_does_not_fit_is_an_error_that_names_it(
     ],
 )
 def test_metadata_that_do_not_fit_are_an_error(tiny_file: Path, metadata: dict[str, str | None], fault: str) -> None:
-    rewrite(tiny_file, **metadata)
+    rewrite(tiny_file, None, **metadata)
     with pytest.raises(WeightsError, match=re.escape(fault)):
         checkpoints.load(tiny_file)
 

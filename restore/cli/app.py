@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -45,6 +46,8 @@ def about(
 
 def main() -> None:
     """Run the command line and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name need not be text; print it as it is
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         app()
     except RestoreError as error:

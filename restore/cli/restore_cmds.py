@@ -73,12 +73,12 @@ def _command(task: Task) -> Callable[..., None]:
                 elif len(jobs) == 1:
                     raise outcome.error
                 else:
-                    progress.say(describe(outcome.error))
+                    progress.say(describe(RestoreError(outcome.reason, hint=outcome.error.hint)))
                     failed.append(outcome)
         if failed:
             raise RestoreError(
                 f"{len(failed)} of {len(jobs)} pictures failed:\n"
-                + "\n".join(f"  {outcome.job.source}: {outcome.error}" for outcome in failed)
+                + "\n".join(f"  {outcome.reason}" for outcome in failed)
             )
 
     return command

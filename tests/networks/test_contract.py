@@ -1,0 +1,113 @@
+"""What every network promises, over all of `NETWORKS` and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from restore import checkpoints
+from restore.networks import NETWORKS, Network
+
+SMALL: dict[str, dict[str, Any]] = {
+    "cs-kit": {"dim": 8},
+    "kit": {"dim": 8},
+    "cs-kit-s": {"dim": 8, "h": 1, "shuffle": 2},
+    "cs-kit-k1": {"dim": 8, "k": 1},
+    "cs-kit-k8-h2": {"dim": 8, "k": 8, "h": 2, "heads": 2},
+    "cs-kit-unshared": {"dim": 8, "share": False, "shift": False, "h": 1},
+    "cs-kit-hard": {"dim": 8, "hard_scales": True, "h": 1},
+    "cs-kit-grey": {"dim": 8, "channels": 1, "h": 1, "fuse_skips": False},
+    "kit-h1": {"dim": 8, "h": 1, "heads": 2},
+}
+
+
+def key_of(name: str) -> str:
+    return max((key for key in NETWORKS if name.startswith(key)), key=len)
+
+
+def build(name: str) -> Network:
+    torch.manual_seed(0)
+    return NETWORKS[key_of(name)](**SMALL[name]).eval()
+
+
+def images(network: Network, batch: int, height: int, width: int) -> Tensor:
+    return torch.rand(batch, network.channels, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(params=SMALL)
+def network(request: pytest.FixtureRequest) -> Network:
+    return build(request.param)
+
+
+def test_every_network_is_tested() -> None:
+    assert {key_of(name) for name in SMALL} == set(NETWORKS)
+
+
+def test_shape_is_kept_times_scale(network: Network) -> None:
+    m = network.size_multiple
+    restored = network(images(network, 2, m, 2 * m))
+    assert restored.shape == (2, network.channels, network.scale * m, network.scale * 2 * m)
+
+
+def test_images_of_a_batch_do_not_influence_each_other(network: Network) -> None:
+    m = network.size_multiple
+    batch = images(network, 3, 2 * m, m)
+    together = network(batch)
+    for i in range(3):
+        torch.testing.assert_close(network(batch[i : i + 1])[0], together[i], atol=1e-5, rtol=0)
+
+
+def test_every_parameter_gets_a_gradient(network: Network) -> None:
+    m = network.size_multiple
+    network.train()
+    network(images(network, 2, 2 * m, 2 * m)).square().mean().backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+def test_stated_size_multiple_is_enough(network: Network) -> None:
+    m = network.size_multiple
+    for height, width in ((m, m), (3 * m, m), (2 * m, 5 * m)):
+        assert network(images(network, 1, height, width)).isfinite().all()
+
+
+def test_stated_size_multiple_is_needed_and_the_error_names_the_next_size(network: Network) -> None:
+    m = network.size_multiple
+    with pytest.raises(ValueError, match=f"pad to {2 * m}x{m}"):
+        network(images(network, 1, m + m // 2, m))
+
+
+def test_same_input_gives_same_output_on_every_run_and_build(network: Network, request: pytest.FixtureRequest) -> None:
+    m = network.size_multiple
+    x = images(network, 1, 2 * m, 2 * m)
+    again = build(request.node.callspec.params["network"])
+    assert torch.equal(network(x), network(x))
+    assert torch.equal(network(x), again(x))
+
+
+def test_config_builds_the_same_network(network: Network) -> None:
+    again = type(network)(**network.config)
+    assert again.config == network.config
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in network.state_dict().items()}
+
+
+def test_strict_safetensors_round_trip(network: Network, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    name = key_of(request.node.callspec.params["network"])
+    checkpoints.save(tmp_path / "x.safetensors", network, name, {"task": "denoise"})
+    loaded, info = checkpoints.load(tmp_path / "x.safetensors")
+    m = network.size_multiple
+    x = images(network, 1, m, m)
+    assert info.network == name
+    assert torch.equal(network(x), loaded.eval()(x))
+
+
+@pytest.mark.parametrize("name", [f"{key} {config}" for key in NETWORKS for config in NETWORKS[key].CONFIGS])
+def test_named_configs_can_be_built(name: str) -> None:
+    key, config = name.split()
+    with torch.device("meta"):
+        network = NETWORKS[key](**NETWORKS[key].CONFIGS[config])
+    assert network.scale == 1 and network.size_multiple >= 1
