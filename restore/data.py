@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.images import FORMATS, read_picture
 from restore.degradations import Degradation, Image, to_8_bits
 from restore.errors import DataError
+from restore.images import FORMATS, read_picture
 
 Draw = Callable[[Generator], Degradation]  # decides on a degradation before the picture is known
 
@@ -51,10 +51,9 @@ def paired(clean: Path, degraded: Path) -> Iterator[Pair]:
     """Pictures of two folders, matched by file name (the ending may differ).
 
     Raises:
-        DataError: A picture has no partner, or the sizes differ.
+        DataError: A picture has no partner or two, or the sizes differ.
     """
-    cleans = {p.stem: p for p in list_pictures(clean)}
-    others = {p.stem: p for p in list_pictures(degraded)}
+    cleans, others = _by_name(clean), _by_name(degraded)
     if lonely := sorted(cleans.keys() ^ others.keys()):
         raise DataError(
             f"{len(lonely)} pictures have no partner in {clean} and {degraded}, first {lonely[0]!r}",
@@ -69,6 +68,16 @@ def paired(clean: Path, degraded: Path) -> Iterator[Pair]:
                 hint="pairs must have the same size",
             )
         yield pair
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in list_pictures(folder):
+        if (first := named.setdefault(path.stem, path)) != path:
+            raise DataError(
+                f"{first} and {path.name} have the same name", hint="pictures are paired by name, whatever its ending"
+            )
+    return named
 
 
 def degraded(paths: Sequence[Path], draw: Draw, *, seed: int = 0) -> Iterator[Pair]:
@@ -111,6 +120,18 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
+def count_note(dataset: Dataset, root: Path) -> str | None:
+    """What is wrong with the number of pictures under `root`, in words, or None; it does not stop a scoring.
+
+    Raises:
+        DataError: There are none.
+    """
+    found = len(list_pictures(root / dataset.clean))
+    if found == dataset.pictures:
+        return None
+    return f"{root} holds {found} pictures, {dataset.name} has {dataset.pictures}: these are not the scores of the set"
+
+
 class PhotoCrops:
     """Random training crops of clean photographs, which are decoded once and held as bytes.
 
@@ -131,7 +152,9 @@ class PhotoCrops:
         decoded = (read_picture(path).pixels for path in paths)
         self.photos = [p for p in decoded if p.dtype == np.uint8 and p.shape[2] == 3 and min(p.shape[:2]) >= crop]
         if not self.photos:
-            raise DataError(f"no 8-bit RGB photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop")
+            raise DataError(
+                f"no 8-bit RGB photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop"
+            )
         self.draw, self.crop, self.seed = draw, crop, seed
         areas = np.cumsum([p.shape[0] * p.shape[1] for p in self.photos])
         self.shares = areas / areas[-1]
@@ -142,7 +165,7 @@ class PhotoCrops:
         degradation = self.draw(generator)
         source = self._place(generator, int(np.ceil(self.crop / degradation.scale / 2)) * 2)
         pair = degradation.apply(source.astype(np.float32) / np.float32(255), generator)
-        turn, mirror = generator.integers(4), generator.integers(2)
+        turn, mirror = int(generator.integers(4)), generator.integers(2)
 
         def finish(x: Image) -> NDArray[np.float32]:
             x = np.rot90(x[: self.crop, : self.crop], turn)
@@ -153,7 +176,8 @@ class PhotoCrops:
     def _place(self, generator: Generator, side: int) -> NDArray[np.uint8]:
         photo = self.photos[int(np.searchsorted(self.shares, generator.random(), side="right"))]
         if min(photo.shape[:2]) < side:
-            photo = np.pad(photo, [(0, max(0, side - length)) for length in photo.shape[:2]] + [(0, 0)], mode="symmetric")
+            missing = [(0, max(0, side - length)) for length in photo.shape[:2]]
+            photo = np.pad(photo, [*missing, (0, 0)], mode="symmetric")
         places = []
         for _ in range(generator.integers(1, 3)):
             top, left = (generator.integers(length - side + 1) for length in photo.shape[:2])

@@ -1,14 +1,15 @@
 """What spoils pictures, made on purpose: clean pictures in, pairs to train and score on out.
 
-Pictures here are NumPy arrays `(H, W, 3)`, float32 RGB in [0, 1], encoded as files are (sRGB-like); every function draws only from
-the `numpy.random.Generator` that it is given, so a seed fixes the result on every machine. Noise levels `sigma` are in 8-bit grey levels.
+Pictures here are NumPy arrays `(H, W, 3)`, float32 RGB in [0, 1], encoded as files are (sRGB-like); every function
+draws only from the `numpy.random.Generator` that it is given, so a seed fixes the result on every machine. Noise levels
+`sigma` are in 8-bit grey levels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -19,7 +20,9 @@ Image: TypeAlias = NDArray[np.float32]
 
 # sRGB primaries to CIE XYZ (IEC 61966-2-1), and XYZ to the colours of four real cameras as Brooks et al. use them
 # ("Unprocessing Images for Learned Raw Denoising", CVPR 2019, Section 3.2: matrices of the DND cameras).
-_RGB_TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+_RGB_TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 _XYZ_TO_CAMERA = np.array(
     [
         [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
@@ -29,33 +32,36 @@ _XYZ_TO_CAMERA = np.array(
     ]
 )
 ISO_RANGE = (100.0, 12800.0)
-# Shot noise variance per unit of signal and ISO: a large (full-frame) sensor, and a phone's. The upper end at ISO 100 to
-# 12800 is the range 1e-4 to 1.2e-2 that Brooks et al. fit (Section 3.1).
+# Shot noise variance per unit of signal and ISO: a large (full-frame) sensor, and a phone's. The upper end at ISO 100
+# to 12800 is the range 1e-4 to 1.2e-2 that Brooks et al. fit (Section 3.1).
 _SHOT_PER_ISO = (1.2e-7, 1.0e-6)
 
 
 def gaussian_noise(clean: Image, sigma: float, generator: Generator, *, as_file: bool = False) -> Image:
-    """Add white Gaussian noise of standard deviation `sigma` (0 to 255, grey levels), independent in every pixel and channel.
+    """Add white Gaussian noise of standard deviation `sigma` (0 to 255), independent in every pixel and channel.
 
     Args:
-        as_file: Clip to [0, 1] and round to 8 bits as a picture file must; otherwise the float picture is left as it is, which
-            is the papers' protocol (and lets values leave [0, 1]).
+        as_file: Clip to [0, 1] and round to 8 bits as a picture file must; otherwise the float picture is left as it
+            is, which is the papers' protocol (and lets values leave [0, 1]).
     """
-    noisy = clean + generator.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma / 255)
+    noisy: Image = clean + generator.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma / 255)
     return to_8_bits(noisy) if as_file else noisy
 
 
-def to_8_bits(picture: Image) -> Image:
+def to_8_bits(picture: NDArray[np.floating]) -> Image:
     """Clip to [0, 1] and round to 256 levels, still as float32."""
-    return np.round(np.clip(picture, 0, 1) * 255).astype(np.float32) / np.float32(255)
+    levels: Image = np.round(np.clip(picture, 0, 1) * 255).astype(np.float32)
+    return levels / np.float32(255)
 
 
 def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Image:
     """Encode and decode as JPEG of `quality` 1 to 100, 4:2:0 or 4:4:4 (libjpeg through OpenCV)."""
     encoded = np.round(np.clip(clean[..., ::-1], 0, 1) * 255).astype(np.uint8)
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if chroma_subsampling else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    _, data = cv2.imencode(".jpg", encoded, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB).astype(np.float32) / np.float32(255)
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    decoded = cv2.imdecode(cv2.imencode(".jpg", encoded, options)[1], cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None  # we have just encoded it
+    return decoded.astype(np.float32) / np.float32(255)
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,9 @@ class Camera:
     def draw(cls, generator: Generator, iso: float | None = None) -> Camera:
         """A random camera, at `iso` (100 to 12800) or at a random one, log-uniform.
 
-        Colour, gains and the read-noise law follow Brooks et al. (Sections 3.1 to 3.4); processing after the sensor follows CBDNet
-        (Guo et al., CVPR 2019, Section 3.1: demosaic, response curve, JPEG), with noise reduction, sharpening and resizing added because
-        they are what makes the noise of real files smooth and correlated.
+        Colour, gains and the read-noise law follow Brooks et al. (Sections 3.1 to 3.4); processing after the sensor
+        follows CBDNet (Guo et al., CVPR 2019, Section 3.1: demosaic, response curve, JPEG), with noise reduction,
+        sharpening and resizing added because they are what makes the noise of real files smooth and correlated.
         """
         draw = generator.uniform
         chance = generator.random
@@ -127,10 +133,11 @@ class Camera:
         )
 
     def expose(self, clean: Image) -> Image:
-        """Undo tone curve, encoding, colour matrix and white balance: scene-linear camera RGB in [0, 1] (Brooks et al. Section 3)."""
-        x = np.clip(clean, 0, 1)
+        """Raw colours in [0, 1]: tone curve, encoding, matrix and white balance undone (Brooks et al., Section 3)."""
+        x: NDArray[Any] = clean
         if self.softness:
             x = cv2.GaussianBlur(x, (0, 0), self.softness)
+        x = np.clip(x, 0, 1)  # After the blur: its rounding leaves [0, 1], where the inverse of the tone curve is NaN.
         if self.tone_curve:
             x = 0.5 - np.sin(np.arcsin(1 - 2 * x) / 3)
         x = np.power(np.maximum(x, 1e-8), self.gamma)
@@ -138,17 +145,19 @@ class Camera:
         # Highlights are dimmed less, so that a clipped highlight stays white (their eq. 13).
         bright = np.clip((x.mean(axis=-1, keepdims=True) - 0.9) / 0.1, 0, 1) ** 2
         dimmed = np.maximum(bright + (1 - bright) / self.gains, 1 / self.gains)
-        return np.clip(x * dimmed, 0, 1).astype(np.float32)
+        linear: Image = np.clip(x * dimmed, 0, 1).astype(np.float32)
+        return linear
 
     def mosaic_noise(self, raw: NDArray[np.float32], generator: Generator) -> NDArray[np.float32]:
         """Shot and read noise on raw samples, a Gaussian of variance shot * signal + read."""
         noise = generator.standard_normal(raw.shape, dtype=np.float32)
-        return np.clip(raw + noise * np.sqrt(self.shot * raw + self.read, dtype=np.float32), 0, 1)
+        noisy: NDArray[np.float32] = raw + noise * np.sqrt(self.shot * raw + self.read, dtype=np.float32)
+        return np.clip(noisy, 0, 1)
 
     def develop(self, raw: NDArray[np.float32]) -> Image:
         """Demosaic, colour, encode, reduce noise, sharpen and resize one raw mosaic `(H, W)`; everything but JPEG."""
         method = cv2.COLOR_BayerBG2RGB_EA if self.edge_aware else cv2.COLOR_BayerBG2RGB
-        x = cv2.demosaicing(np.round(raw * 65535).astype(np.uint16), method).astype(np.float32) / np.float32(65535)
+        x: NDArray[Any] = cv2.demosaicing(np.round(raw * 65535).astype(np.uint16), method) / np.float32(65535)
         x = cv2.transform(np.minimum(x * self.gains, 1).astype(np.float32), np.linalg.inv(self.matrix))
         x = np.power(np.clip(x, 1e-8, 1), 1 / self.gamma)
         if self.tone_curve:
@@ -157,19 +166,21 @@ class Camera:
             x = cv2.cvtColor(x, cv2.COLOR_RGB2YCrCb)
             if self.luma_blur:
                 x[..., 0] = cv2.GaussianBlur(x[..., 0], (0, 0), self.luma_blur)
-            x[..., 1:] = cv2.GaussianBlur(x[..., 1:], (0, 0), self.chroma_blur)
+            if self.chroma_blur:
+                x[..., 1:] = cv2.GaussianBlur(x[..., 1:], (0, 0), self.chroma_blur)
             x = cv2.cvtColor(x, cv2.COLOR_YCrCb2RGB)
         if self.sharpening:
             x = x + self.sharpening * (x - cv2.GaussianBlur(x, (0, 0), 1.0))
         if self.resize < 1:
             x = cv2.resize(x, None, fx=self.resize, fy=self.resize, interpolation=cv2.INTER_AREA)
-        return np.clip(x, 0, 1)
+        developed: Image = np.clip(x, 0, 1)
+        return developed
 
     def photograph(self, clean: Image, generator: Generator) -> tuple[Image, Image]:
-        """What this camera would have saved without noise and JPEG, and what it saves: `(reference, degraded)`, same size.
+        """What this camera saves without noise and JPEG, and what it does save: `(reference, degraded)`, same size.
 
-        The reference goes through the same optics, mosaic and processing, so a network that learns the pair removes noise and compression and
-        leaves the camera's rendering alone. Sides must be even; they shrink by `resize`.
+        The reference goes through the same optics, mosaic and processing, so a network that learns the pair removes
+        noise and compression and leaves the camera's rendering alone. The sides shrink by `resize`.
         """
         linear = self.expose(clean)
         raw = np.empty(linear.shape[:2], np.float32)  # RGGB; other phases come with the flips of training.
@@ -188,7 +199,7 @@ class Degradation:
     """A degradation with everything but the picture decided.
 
     Attributes:
-        apply: `(clean, generator) -> (reference, degraded)`, sides even; both smaller than `clean` by the factor `scale`.
+        apply: `(clean, generator) -> (reference, degraded)`; both smaller than `clean` by the factor `scale`.
         scale: Output size over input size.
     """
 

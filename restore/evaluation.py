@@ -1,4 +1,4 @@
-"""The one function that scores a model: used by `restore eval`, by validation during training, and for the model cards."""
+"""The one function that scores a model: for `restore eval`, validation during training, and the model cards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from restore.data import Pair
 from restore.errors import DataError
-from restore.metrics import PROTOCOLS, psnr, ssim
+from restore.metrics import PROTOCOLS, SSIM_WINDOW, psnr, ssim
 
 if TYPE_CHECKING:
     from restore.restorer import Restorer
@@ -59,11 +59,15 @@ def evaluate(
         on_picture: Called with each score as it is known.
 
     Raises:
-        DataError: There is not one picture.
+        DataError: There is not one picture, or one that is too small for SSIM.
     """
     prepare = PROTOCOLS[protocol].prepare
     scores = []
     for pair in pairs:
+        if with_ssim and min(pair.clean.shape[:2]) < SSIM_WINDOW:
+            raise DataError(
+                f"{pair.name!r} is smaller than the window of SSIM", hint=f"sides of {SSIM_WINDOW} pixels are needed"
+            )
         restored = pair.degraded
         if restorer is not None:
             batch = torch.from_numpy(pair.degraded.transpose(2, 0, 1)[None].copy())

@@ -1,4 +1,4 @@
-"""PSNR and SSIM on 8-bit pictures, as the papers' MATLAB scripts compute them; `PROTOCOLS` names the ways to apply them.
+"""PSNR and SSIM on 8-bit pictures, as the papers' MATLAB scripts compute them; `PROTOCOLS` names ways to apply them.
 
 Pictures are `(H, W, C)` arrays, RGB, in 8-bit units (0 to 255). Checked against an independent implementation (tests).
 """
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+SSIM_WINDOW = 11  # side in pixels
 
 
 def psnr(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
@@ -28,18 +29,20 @@ def psnr(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
 def ssim(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
     """Structural similarity (Wang et al., IEEE TIP 2004): each channel on its own, then averaged.
 
-    Gaussian window 11x11 of sigma 1.5, K = (0.01, 0.03), L = 255, only where the window fits, as in the authors' `ssim_index.m`.
+    Gaussian window 11x11 of sigma 1.5, K = (0.01, 0.03), L = 255, only where the window fits, as in the authors'
+    `ssim_index.m`.
 
     Raises:
-        ValueError: A side is under 11 pixels.
+        ValueError: A side is under `SSIM_WINDOW`.
     """
     x, y = np.atleast_3d(np.asarray(restored, np.float64)), np.atleast_3d(np.asarray(clean, np.float64))
-    if min(x.shape[:2]) < 11:
-        raise ValueError(f"SSIM needs sides of at least 11 pixels, not {x.shape[0]}x{x.shape[1]}")
-    window = cv2.getGaussianKernel(11, 1.5)
+    if min(x.shape[:2]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs sides of at least {SSIM_WINDOW} pixels, not {x.shape[0]}x{x.shape[1]}")
+    window, margin = cv2.getGaussianKernel(SSIM_WINDOW, 1.5), SSIM_WINDOW // 2
 
     def mean(values: Array) -> Array:
-        return np.atleast_3d(cv2.sepFilter2D(values, -1, window, window))[5:-5, 5:-5]
+        filtered = cv2.sepFilter2D(values, -1, window, window).astype(np.float64, copy=False)
+        return np.atleast_3d(filtered)[margin:-margin, margin:-margin]
 
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mx, my = mean(x), mean(y)
@@ -54,7 +57,8 @@ def luma(picture: NDArray[np.generic]) -> Array:
     [235.0, 16.0]
     """
     rgb = np.asarray(picture, np.float64) / 255
-    return np.round(16 + rgb @ np.array([[65.481], [128.553], [24.966]]))
+    y: Array = np.round(16 + rgb @ np.array([[65.481], [128.553], [24.966]]))
+    return y
 
 
 @dataclass(frozen=True)

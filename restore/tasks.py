@@ -32,12 +32,14 @@ class Task:
         summary: One line: what it does to a picture.
         help: What else a user of the command should know.
         level: None for a task that has no strength. Weights without a level (blind) work at any strength.
+        recipe: The shipped recipe that `restore train` follows where none is named.
     """
 
     name: str
     summary: str
     help: str
     level: Level | None = None
+    recipe: str | None = None
 
 
 TASKS: dict[str, Task] = {
@@ -47,5 +49,6 @@ TASKS: dict[str, Task] = {
         help="The default weights are blind: they take any strength of noise, of a camera or Gaussian, and "
         "leave a clean picture nearly as it is.",
         level=Level("sigma", "8-bit grey levels", 0, 255, "standard deviation of Gaussian noise"),
+        recipe="cs-kit-s-denoise",
     ),
 }

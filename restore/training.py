@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import signal
+import threading
 import time
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,57 +22,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore import checkpoints
-from restore.catalogue import did_you_mean
-from restore.data import Draw, PhotoCrops, degraded, list_pictures
-from restore.degradations import blind_noise
+from restore.data import PhotoCrops, degraded, list_pictures
 from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
 from restore.networks import NETWORKS, Network
+from restore.recipes import DEGRADATIONS, check_run_folder
+from restore.recipes import Recipe as Recipe
+from restore.recipes import load_recipe as load_recipe
 from restore.restorer import Restorer
-
-DEGRADATIONS: dict[str, Draw] = {"blind-noise": blind_noise}
-RECIPES = Path(__file__).parent / "recipes"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the result of a training run; one TOML file each.
-
-    Attributes:
-        task: Key of `TASKS`, written into the checkpoint.
-        network, config: Key of `NETWORKS`, and of its `CONFIGS`.
-        degradation: Key of `DEGRADATIONS`.
-        steps: Optimiser steps in all; the learning rate follows them.
-        batch, crop: Crops a step, and their side in pixels.
-        learning_rate, final_learning_rate, warm_up: Linear from 0 over `warm_up` steps, then a half cosine (CS-KiT Section IV-E).
-        weight_decay: AdamW's.
-        clip_norm: Largest norm of the gradient.
-        ema: Decay a step of the averaged weights, which are what is saved and scored.
-        edge_weight: lambda of eq. 12. The paper does not give it; 0.05 is MPRNet's.
-        seed: Fixes the initial weights and every crop.
-        held_out: The last so many photos are kept for validation.
-        validate_every: Steps between validations.
-        precision: "float32", "bfloat16" (autocast), or "auto": whichever runs a step faster on the device.
-    """
-
-    task: str
-    network: str
-    config: str
-    degradation: str
-    steps: int
-    batch: int
-    crop: int
-    learning_rate: float
-    final_learning_rate: float
-    warm_up: int
-    weight_decay: float
-    clip_norm: float
-    ema: float
-    edge_weight: float
-    seed: int
-    held_out: int
-    validate_every: int
-    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -90,57 +49,13 @@ class Progress:
     validation: tuple[float, float] | None = None
 
 
-def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Recipe:
-    """A recipe by the name of a shipped one or from a TOML file, with fields replaced by `overrides` (as text).
-
-    Raises:
-        UsageError: No such recipe; an unknown or missing field; a value of the wrong type.
-    """
-    path = Path(source) if source.endswith(".toml") else RECIPES / f"{source}.toml"
-    names = sorted(p.stem for p in RECIPES.glob("*.toml"))
-    if not path.is_file():
-        raise UsageError(
-            f"there is no recipe {source!r}", hint=did_you_mean(source, names) or f"choose one of {', '.join(names)}"
-        )
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
-    values |= dict(overrides or {})
-    fields = {f.name: f for f in dataclasses.fields(Recipe)}
-    for key in values:
-        if key not in fields:
-            raise UsageError(f"{source} has an unknown field {key!r}", hint=did_you_mean(key, fields))
-    if missing := [n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING]:
-        raise UsageError(f"{source} lacks {', '.join(missing)}", hint="every field of the recipe must be given")
-    kinds = {"int": int, "float": float, "str": str}
-    for key, value in values.items():
-        kind = kinds[str(fields[key].type)]
-        try:
-            values[key] = kind(value)
-        except (TypeError, ValueError):
-            raise UsageError(f"{key} of {source} must be {kind.__name__}, not {value!r}") from None
-    recipe = Recipe(**values)
-    for key, table in (("network", NETWORKS), ("degradation", DEGRADATIONS)):
-        if getattr(recipe, key) not in table:
-            raise UsageError(
-                f"{source} names an unknown {key}, {getattr(recipe, key)!r}", hint=f"choose one of {', '.join(table)}"
-            )
-    configs = NETWORKS[recipe.network].CONFIGS
-    if recipe.config not in configs:
-        raise UsageError(f"{recipe.network} has no config {recipe.config!r}", hint=f"choose one of {', '.join(configs)}")
-    if recipe.precision not in ("auto", "float32", "bfloat16"):
-        raise UsageError(f"precision is float32, bfloat16 or auto, not {recipe.precision!r}")
-    return recipe
-
-
 def charbonnier(difference: Tensor, epsilon: float = 1e-3) -> Tensor:
     """Mean of sqrt(d^2 + epsilon^2) over all elements (the terms of eq. 12, taken per pixel as MPRNet does)."""
     return (difference.square() + epsilon**2).sqrt().mean()
 
 
 def loss_function(restored: Tensor, clean: Tensor, edge_weight: float) -> Tensor:
-    """Charbonnier loss plus `edge_weight` times the same of the 4-neighbour Laplacian (CS-KiT eq. 12), `(B, C, H, W)`."""
+    """CS-KiT eq. 12 of `(B, C, H, W)`: Charbonnier loss plus `edge_weight` times that of the 4-neighbour Laplacian."""
     difference = restored - clean
     # The Laplacian is linear, so that of the difference is the difference of the Laplacians.
     centre = difference[..., 1:-1, 1:-1]
@@ -173,15 +88,17 @@ def train(
 ) -> Path:
     """Train by `recipe` on a folder of clean photographs.
 
-    Writes into `run`: `recipe.json` (resolved), `log.jsonl`, `last.safetensors` (averaged weights, ready for `--weights`) and
-    `state.pt` (everything a resumed run needs to reach the very weights of an uninterrupted one, on a CPU).
+    Writes into `run`: `recipe.json` (resolved), `log.jsonl`, `last.safetensors` (averaged weights, ready for
+    `--weights`) and `state.pt` (everything a resumed run needs to reach the very weights of an uninterrupted one, on a
+    CPU).
 
     Args:
         recipe: What to do.
         photos: The folder.
         run: A new or empty folder; with `resume` the folder of an earlier run.
         resume: Go on from `run/state.pt`.
-        start_from: Weights to begin from (anything `checkpoints.resolve` takes) instead of random ones.
+        start_from: Weights to begin from (anything `checkpoints.resolve` takes) instead of random ones; a resumed run
+            goes on with its own.
         max_seconds: Stop, in a state that can be resumed, after this time.
         device: Where to train.
         threads: Threads that make crops.
@@ -192,36 +109,38 @@ def train(
 
     Raises:
         DataError: `photos` has too few usable photographs, or `run` is not empty.
-        UsageError: `resume` where nothing can be resumed, or with another recipe.
+        UsageError: `resume` where nothing can be resumed, or with another recipe; `start_from` is of another network;
+            the network does not take crops of this size.
     """
     device = device or torch.device("cpu")
     state_path = run / "state.pt"
-    if resume and not state_path.is_file():
-        raise UsageError(f"{run} holds no state.pt to resume from", hint="leave out --resume to start a new run")
-    if not resume and run.is_dir() and any(run.iterdir()):
-        raise DataError(f"{run} is not empty", hint="add --resume to go on with that run, or choose another folder")
+    check_run_folder(run, resume=resume)
     paths = list_pictures(photos)
     if len(paths) <= recipe.held_out:
         raise DataError(f"{photos} holds {len(paths)} pictures, of which {recipe.held_out} would be held out")
+    torch.manual_seed(recipe.seed)
+    network_class = NETWORKS[recipe.network]
+    network = network_class(**network_class.CONFIGS[recipe.config])
+    if recipe.crop % network.size_multiple or recipe.crop < network.min_size:
+        raise UsageError(
+            f"{recipe.network} does not take crops of {recipe.crop} pixels",
+            hint=f"use a multiple of {network.size_multiple}, at least {network.min_size}",
+        )
+    if start_from is not None and not resume:
+        weights, info = checkpoints.load(start_from)
+        if info.network != recipe.network or weights.config != network.config:
+            raise UsageError(f"{start_from} does not hold a {recipe.network} of config {recipe.config}")
+        network.load_state_dict(weights.state_dict())
     draw = DEGRADATIONS[recipe.degradation]
     cv2.setNumThreads(1)
     crops = PhotoCrops(paths[: len(paths) - recipe.held_out], draw, crop=recipe.crop, seed=recipe.seed)
     held_out = list(degraded(paths[len(paths) - recipe.held_out :], draw, seed=recipe.seed))
 
-    torch.manual_seed(recipe.seed)
-    network_class = NETWORKS[recipe.network]
-    if start_from is None:
-        network: Network = network_class(**network_class.CONFIGS[recipe.config])
-    else:
-        network, _ = checkpoints.load(start_from)
-        if not isinstance(network, network_class):
-            raise UsageError(f"{start_from} does not hold a {recipe.network}")
     network.to(device)
     average = network_class(**network.config).to(device)
     average.load_state_dict(network.state_dict())
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     step = 0
-    run.mkdir(parents=True, exist_ok=True)
     if resume:
         state = torch.load(state_path, map_location=device, weights_only=True)
         recipe = _check_same(recipe, Recipe(**json.loads(state["recipe"])))
@@ -233,14 +152,20 @@ def train(
     elif recipe.precision == "auto":
         precision = _faster_precision(network, crops, recipe, device)
         recipe = dataclasses.replace(recipe, precision=precision)
-    (run / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    except OSError as failure:
+        raise DataError(f"cannot write into {run}: {failure.strerror or failure}") from failure
+
+    random = torch.get_rng_state()
 
     def save() -> Path:
         metadata = {"task": recipe.task, "step": str(step), "recipe": json.dumps(dataclasses.asdict(recipe))}
         checkpoints.save(run / "last.safetensors", average, recipe.network, metadata)
         state = {
             "recipe": json.dumps(dataclasses.asdict(recipe)), "step": step, "network": network.state_dict(),
-            "average": average.state_dict(), "optimizer": optimizer.state_dict(), "random": torch.get_rng_state(),
+            "average": average.state_dict(), "optimizer": optimizer.state_dict(), "random": random,
         }  # fmt: skip
         temporary = state_path.with_suffix(".tmp")
         torch.save(state, temporary)
@@ -265,15 +190,17 @@ def train(
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
-                optimizer.step()
-                step += 1
-                _update_average(average, network, min(recipe.ema, (1 + step) / (10 + step)))
+                with _uninterrupted():  # so that a step is either whole in the state or not in it
+                    optimizer.step()
+                    step += 1
+                    _update_average(average, network, min(recipe.ema, (1 + step) / (10 + step)))
+                    random = torch.get_rng_state()
                 validation = None
-                if step % recipe.validate_every == 0 or step == recipe.steps:
+                if held_out and (step % recipe.validate_every == 0 or step == recipe.steps):
                     scores = evaluate(Restorer(average, device=device), held_out, with_ssim=False)
                     validation = scores.mean("input_psnr"), scores.mean("psnr")
                 now = time.monotonic()
-                if validation or now - reported >= 1:
+                if validation or step == recipe.steps or now - reported >= 1:
                     error = F.mse_loss(restored.detach().float().clamp(0, 1), references.clamp(0, 1))
                     per_step = (now - started) / (step - first_step)
                     progress = Progress(
@@ -289,9 +216,26 @@ def train(
                     save()
                     saved = time.monotonic()
         finally:
-            # Also when interrupted: a step is either whole in the state or not in it.
-            checkpoint = save()
+            with _uninterrupted():
+                checkpoint = save()
     return checkpoint
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done."""
+    in_main = threading.current_thread() is threading.main_thread()  # no other thread meets it
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _batches(crops: PhotoCrops, recipe: Recipe, step: int, pool: ThreadPoolExecutor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -335,7 +279,8 @@ def _faster_precision(network: Network, crops: PhotoCrops, recipe: Recipe, devic
             started = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 loss = network(x).float().square().mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            float(loss.detach()), network.zero_grad()  # float() waits for the device.
+            loss.backward()
+            float(loss.detach())  # waits for the device
+            network.zero_grad()
             best[precision] = time.perf_counter() - started
     return min(best, key=best.__getitem__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 # Read when huggingface_hub is imported, so before anything of ours is.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from restore import catalogue, checkpoints
+from restore.cli import app
 from restore.networks import NETWORKS, Network
 
 
@@ -86,3 +88,34 @@ def tiny_catalogue(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(to_toml("tiny-denoise", table_of(tiny_file)))
     monkeypatch.setattr(catalogue, "weights_folder", lambda: tiny_file.parent)
     return path
+
+
+class Ran(NamedTuple):
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Run(Protocol):
+    def __call__(self, *args: str) -> Ran: ...
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process, in an empty working folder."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # Typer replaces it
+
+    def run(*args: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["restore", *args])
+        code = 0
+        try:
+            app.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0
+        return Ran(code, *capsys.readouterr())
+
+    return run

@@ -5,47 +5,15 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import pytest
+from conftest import Ran, Run
 
 import restore
 from restore import batch, catalogue
-from restore.cli import app
 from restore.images import Picture, read_picture, write_picture
 from restore.tasks import TASKS, Task
-
-
-class Ran(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Run(Protocol):
-    def __call__(self, *args: str) -> Ran: ...
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process, in an empty working folder."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # Typer replaces it
-
-    def run(*args: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["restore", *args])
-        code = 0
-        try:
-            app.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 0
-        return Ran(code, *capsys.readouterr())
-
-    return run
 
 
 def save(name: str, value: int, *, size: tuple[int, int] = (40, 50)) -> None:

@@ -8,13 +8,14 @@ import os
 import stat
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
 from restore import images
 from restore.errors import PictureError
@@ -180,10 +181,10 @@ def test_other_readers_see_the_same_pixels(
             np.testing.assert_array_equal(np.asarray(image).reshape(everything.shape), everything)
     elif channels == 1 and has_alpha:
         if extension == ".png":  # no third reader here knows 16-bit grey + alpha TIFF
-            seen = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            seen = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
             np.testing.assert_array_equal(seen[..., [0, 3]], everything)
     else:
-        seen = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).reshape(everything.shape)
+        seen = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)).reshape(everything.shape)
         np.testing.assert_array_equal(seen[..., [[0], [2, 1, 0]][channels == 3] + [3] * has_alpha], everything)
 
 
@@ -467,7 +468,8 @@ def test_metadata_after_the_pixels_of_a_png_is_found(tmp_path: Path, dtype: Any)
     assert found.xmp is not None
 
 
-TURNS = {  # EXIF 2.3: where the file's rows and columns lie in the picture as seen
+# EXIF 2.3: where the file's rows and columns lie in the picture as seen
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -485,7 +487,8 @@ def test_exif_orientation_is_applied_exactly_once(tmp_path: Path, orientation: i
     exif = b"Exif\0\0" + exif_block(orientation, order)
     turn = TURNS[orientation]
     values = noise(*SHAPE, 4)
-    for extension, options in (("png", {}), ("webp", {"lossless": True, "exact": True})):
+    formats: dict[str, dict[str, Any]] = {"png": {}, "webp": {"lossless": True, "exact": True}}
+    for extension, options in formats.items():
         path = tmp_path / f"a.{extension}"
         Image.fromarray(values).save(path, exif=exif, **options)
         for _ in range(2):
@@ -570,6 +573,7 @@ def test_quality_of_foreign_tables_is_not_underrated(tmp_path: Path) -> None:
     assert quality is not None
     Image.fromarray(smooth(3)).save(tmp_path / "b.jpg", quality=quality)
     with Image.open(tmp_path / "b.jpg") as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
         assert max(image.quantization[0]) <= 3
         assert image.quantization[1][-1] <= 2
 
@@ -744,7 +748,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
 ) -> None:
     path = tmp_path / f"a.{extension}"
     path.write_bytes(b"old")
-    seen = []
+    seen: list[str] = []
 
     def fail(picture: Picture, rows: slice) -> np.ndarray:
         seen.extend(p.name for p in tmp_path.iterdir() if p != path)

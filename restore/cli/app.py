@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 import restore
-from restore.cli import restore_cmds, weights
-from restore.cli.console import describe, say
+from restore.cli import evaluate, restore_cmds, train, weights
+from restore.cli.console import Interrupted, describe, say
 from restore.errors import RestoreError
 
 # Without rich's markup `restore --help` takes half the time.
@@ -23,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 restore_cmds.add_commands(app)
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")
 
 
@@ -54,6 +56,6 @@ def main() -> None:
         say(describe(error))
         sys.exit(error.exit_code)
     except SystemExit as stop:
-        if stop.code == 130:  # what Typer makes of Ctrl-C
+        if stop.code == 130 and not isinstance(stop, Interrupted):  # what Typer makes of Ctrl-C
             say("interrupted; outputs that were named are whole")
         raise

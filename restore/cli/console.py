@@ -43,6 +43,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+class Interrupted(SystemExit):
+    """Ctrl-C, of which the command has told the user already."""
+
+    def __init__(self) -> None:
+        super().__init__(130)
+
+
 class Progress:
     """A bar on stderr while it is a terminal, and nothing else where it is not; a context manager.
 

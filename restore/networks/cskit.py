@@ -1,6 +1,7 @@
 """CS-KiT: cross-scale k-NN image transformer (Lee et al., IEEE Access 2023, doi 10.1109/ACCESS.2023.3242556).
 
-KiT with scale-aware patch embedding before the norm (eq. 3, 5, 6) and chunk shift between the blocks of a stage (eq. 11).
+KiT with scale-aware patch embedding before the norm (eq. 3, 5, 6) and chunk shift between the blocks of a stage
+(eq. 11).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore.networks.kit import Convolution, KiT, KNNTransformerBlock, KNNTransformerStage
+from restore.networks.blocks import Convolution
+from restore.networks.kit import KiT, KNNTransformerBlock, KNNTransformerStage
 from restore.networks.knn import shift_chunks
 
 SCALES = (3, 5, 7)  # kernel sizes S of the depth-wise convolutions (Section IV-E)
@@ -20,7 +22,8 @@ SCALES = (3, 5, 7)  # kernel sizes S of the depth-wise convolutions (Section IV-
 class ScaleAwarePatchEmbedding(nn.Module):  # SPE
     """x^S = sum_j alpha_j x_j, alpha = softmax_j(g(x_j)), x_j a depth-wise convolution of kernel S_j (eq. 5, 6).
 
-    g is one linear map R^(r^2 C) -> R of a patch, shared by the scales; a bias would cancel in the softmax. `(B, H, W, C)` to the same.
+    g is one linear map R^(r^2 C) -> R of a patch, shared by the scales; a bias would cancel in the softmax.
+    `(B, H, W, C)` to the same.
 
     Args:
         channels: C.
@@ -43,8 +46,10 @@ class ScaleAwarePatchEmbedding(nn.Module):  # SPE
         alpha = self.merge_weights(scores)
         batch, height, width, channels = x.shape
         patched = (batch, height // self.r, self.r, width // self.r, self.r, channels)
-        mixed = sum(e.view(patched) * a[:, :, None, :, None] for e, a in zip(embedded, alpha, strict=True))
-        return mixed.view_as(x)  # type: ignore[union-attr]
+        mixed = torch.zeros((), device=x.device)
+        for e, a in zip(embedded, alpha, strict=True):  # eq. 6, one pass over memory a scale
+            mixed = torch.addcmul(mixed, e.view(patched), a[:, :, None, :, None])
+        return mixed.view_as(x)
 
     def merge_weights(self, scores: list[Tensor]) -> tuple[Tensor, ...]:
         """alpha of eq. 5 from the scores of each scale, `(B, H / r, W / r, 1)` each."""

@@ -1,7 +1,7 @@
-"""KiT: k-NN image transformer (Lee et al., "KNN Local Attention for Image Restoration", CVPR 2022), and the U shape it shares.
+"""KiT: k-NN image transformer (Lee et al., "KNN Local Attention for Image Restoration", CVPR 2022), and its U shape.
 
-The authors published neither code nor weights; this follows the paper's supplement (table 2) and CS-KiT Section IV-A. Where
-they are silent the choice is ours and stands in the docstrings here and in docs/networks.md.
+The authors published neither code nor weights; this follows the paper's supplement (table 2) and CS-KiT Section IV-A.
+Where they are silent the choice is ours and stands in the docstrings here and in docs/networks.md.
 """
 
 from __future__ import annotations
@@ -13,25 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.networks.base import Network
+from restore.networks.blocks import Convolution, Linear
 from restore.networks.knn import KNNLocalAttention
 
 
-class Convolution(nn.Conv2d):
-    """A convolution of channels-last features: `(B, H, W, C)` to `(B, H', W', C')`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-
 class FeedForward(nn.Module):  # FFN
-    """FFN(X) = MLP(DW(MLP(X))) (CS-KiT eq. 4): linear, depth-wise 3x3, GELU, linear. The place of the GELU is our choice."""
+    """FFN(X) = MLP(DW(MLP(X))) (CS-KiT eq. 4): linear, depth-wise 3x3, GELU (its place is our choice), linear."""
 
     def __init__(self, channels: int, *, expansion: int) -> None:
         super().__init__()
         hidden = expansion * channels
-        self.expand = nn.Linear(channels, hidden)
+        self.expand = Linear(channels, hidden)
         self.mix = Convolution(hidden, hidden, 3, padding=1, groups=hidden, bias=False)
-        self.reduce = nn.Linear(hidden, channels)
+        self.reduce = Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.reduce(F.gelu(self.mix(self.expand(x))))
@@ -45,7 +39,9 @@ class KNNTransformerBlock(nn.Module):  # KTB
         embed: What is applied before the first norm; CS-KiT puts its scale-aware patch embedding there (eq. 3).
     """
 
-    def __init__(self, channels: int, *, attention: KNNLocalAttention, expansion: int, embed: nn.Module | None = None) -> None:
+    def __init__(
+        self, channels: int, *, attention: KNNLocalAttention, expansion: int, embed: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.embed = embed or nn.Identity()
         self.norm1 = nn.LayerNorm(channels)
@@ -76,13 +72,15 @@ class KNNTransformerStage(nn.Module):
 
 
 class KiT(Network):
-    """Three convolutions, an encoder and a decoder of three stages around a bottleneck, three convolutions, plus the input.
+    """Three convolutions, an encoder and a decoder of three stages about a bottleneck, three convolutions.
 
-    `(B, channels, H, W)` to the same; H and W are multiples of `size_multiple`. The output is I = I_d + I_r (CS-KiT Section IV-D).
+    `(B, channels, H, W)` to the same; H and W are multiples of `size_multiple`. The output is I = I_d + I_r (CS-KiT
+    Section IV-D).
 
-    Our choices where the papers are silent: GELU between the three convolutions; a stage is halved by a 2x2 convolution of
-    stride 2 and doubled by a 1x1 convolution and pixel shuffle; with `fuse_skips` false the decoder works on the concatenated
-    features (2C channels), as the paper-size parameter count needs, with it a 1x1 convolution brings them back to C.
+    Our choices where the papers are silent: GELU between the three convolutions; a stage is halved by a 2x2 convolution
+    of stride 2 and doubled by a 1x1 convolution and pixel shuffle; with `fuse_skips` false the decoder works on the
+    concatenated features (2C channels), as the paper-size parameter count needs, with it a 1x1 convolution brings them
+    back to C.
 
     Args:
         channels: Image channels.
@@ -100,7 +98,7 @@ class KiT(Network):
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {"dim": 64, "expansion": 4, "fuse_skips": False},
+        "paper": {"dim": 70, "expansion": 4, "fuse_skips": False},
         "s": {"dim": 32, "h": 1, "shuffle": 2},
     }
 
@@ -136,13 +134,27 @@ class KiT(Network):
         self.up, self.fuse, self.decoder = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         below = 8 * dim
         for i, width in reversed(list(enumerate(widths))):
-            self.up.append(nn.Linear(below, 4 * width))
+            self.up.append(Linear(below, 4 * width))
             below = width if fuse_skips else 2 * width
-            self.fuse.append(nn.Linear(2 * width, width) if fuse_skips else nn.Identity())
+            self.fuse.append(Linear(2 * width, width) if fuse_skips else nn.Identity())
             self.decoder.append(self.make_stage(below, k=k, position=6 - i))
         self.last = three_convolutions(below, below, pixels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                # PyTorch's default shrinks the signal by 1.7 a layer; the noise to be found would drown in the biases.
+                nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         with torch.no_grad():
-            self.last[-1].weight.mul_(0.1)  # Begin near the identity: the residual is small against the picture.
+            # Blocks, and what comes up from below, begin small. Attention averages over a chunk: at full strength its means
+            # bury what each pixel says of itself, and training stays at a residual of zero for thousands of steps.
+            for module in self.modules():
+                if isinstance(module, KNNTransformerBlock):
+                    module.attention.project.weight[2 * module.attention.project.in_features :] *= 0.02
+                    module.feed_forward.reduce.weight *= 0.02
+            for up in self.up:
+                up.get_parameter("weight").mul_(0.2)
+            self.last[-1].get_parameter("weight").mul_(0.1)
 
     def make_attention(self, channels: int, *, k: int, seed: int, with_previous_chunk: bool) -> KNNLocalAttention:
         config = self.config
@@ -181,7 +193,7 @@ class KiT(Network):
 
 
 def double(x: Tensor) -> Tensor:
-    """Pixel shuffle by 2 of channels-last features: `(B, H, W, 4C)` to `(B, 2H, 2W, C)`; channels hold (row, column, C)."""
+    """Pixel shuffle by 2 of channels-last values, `(B, H, W, 4C)` to `(B, 2H, 2W, C)`: channels hold row, column, C."""
     batch, height, width, channels = x.shape
     x = x.view(batch, height, width, 2, 2, channels // 4).transpose(2, 3)
     return x.reshape(batch, 2 * height, 2 * width, channels // 4)

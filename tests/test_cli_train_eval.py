@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Run
+
+from restore import checkpoints, training
+from restore.cli import train as cli_train
+from restore.cli.train import Display, describe_progress, parse_change, parse_time
+from restore.data import DATASETS
+from restore.errors import UsageError
+from restore.images import Picture, write_picture
+from restore.metrics import PROTOCOLS
+from restore.networks import NETWORKS
+from restore.recipes import load_recipe
+from restore.training import Progress
+
+pytestmark = pytest.mark.usefixtures("tiny_catalogue")
+PLAN = load_recipe("cs-kit-s-denoise")
+
+
+def save(name: str, *, seed: int = 0, side: int = 64) -> np.ndarray:
+    """Write a picture of noise that stays away from black and white, and return its pixels."""
+    pixels = np.random.default_rng(seed).integers(20, 236, (side, side, 3)).astype(np.uint8)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(pixels), Path(name))
+    return pixels
+
+
+@pytest.fixture
+def photos(run: Run) -> None:
+    """`photos/`, two pictures; `small.toml`, a recipe that takes a moment."""
+    for seed in range(2):
+        save(f"photos/{seed}.png", seed=seed)
+    small = dataclasses.asdict(PLAN) | {
+        "config": "tiny", "steps": 2, "batch": 1, "crop": 64, "held_out": 1, "validate_every": 1,
+        "precision": "float32",
+    }  # fmt: skip
+    Path("small.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in small.items()))
+
+
+@pytest.fixture
+def asked(photos: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `training.train` is called with; it is not run."""
+    seen: dict[str, Any] = {}
+
+    def train(recipe: object, data: Path, out: Path, **options: object) -> Path:
+        seen.update(options, recipe=recipe, data=data, out=out)
+        return out / "last.safetensors"
+
+    monkeypatch.setattr(training, "train", train)
+    return seen
+
+
+BASE = ("train", "--data", "photos", "--out", "run", "--device", "cpu")
+
+
+# restore train
+
+
+def test_train_prints_only_the_checkpoint_and_it_denoises_at_once(
+    run: Run, photos: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS["cs-kit"].CONFIGS, "tiny", {"dim": 8, "blocks": 1, "h": 1, "shuffle": 2})
+    ran = run(*BASE, "small.toml")
+    assert (ran.code, ran.out) == (0, "run/last.safetensors\n")
+    assert "2 steps of 1 crops of 64x64 pixels from 2 photos, on cpu" in ran.err
+    assert "step 2/2  loss " in ran.err
+    for step in (1, 2):
+        assert f"step {step}: held-out photos " in ran.err
+    assert run("denoise", "photos/0.png", "-o", "a.png", "--weights", "run/last.safetensors").code == 0
+    ran = run(*BASE, "--resume")  # by the run's own recipe
+    assert (ran.code, ran.out) == (0, "run/last.safetensors\n")
+    ran = run(*BASE, "--resume", "--set", "steps=3")
+    assert ran.code == 2 and "error: the run was begun with steps = 2, not 3" in ran.err
+
+
+def test_the_recipe_of_the_task_is_used_where_none_is_named(run: Run, asked: dict[str, Any]) -> None:
+    for args in ((), ("--task", "denoise"), ("cs-kit-s-denoise",)):
+        assert run(*BASE, *args).code == 0
+        assert asked["recipe"] == PLAN
+    assert (asked["data"], asked["out"], asked["device"]) == (Path("photos"), Path("run"), torch.device("cpu"))
+    assert (asked["resume"], asked["start_from"], asked["max_seconds"]) == (False, None, None)
+
+
+def test_options_change_the_recipe_and_the_run(
+    run: Run, asked: dict[str, Any], tiny_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    changes = ("--network", "kit", "--config", "paper", "--set", "steps=7", "--set", "learning_rate=2e-4")
+    assert run(*BASE, *changes, "--from", "tiny-denoise", "--max-time", "1.5m", "--threads", "3").code == 0
+    expected = {"network": "kit", "config": "paper", "steps": 7, "learning_rate": 2e-4}
+    assert asked["recipe"] == dataclasses.replace(PLAN, **expected)  # type: ignore[arg-type]
+    assert (asked["start_from"], asked["max_seconds"], asked["threads"]) == (str(tiny_file), 90, 3)
+    assert threads == [3]
+
+
+def test_ctrl_c_says_in_one_line_how_to_go_on(run: Run, photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(recipe: object, data: Path, out: Path, **_: object) -> Path:
+        out.mkdir()
+        (out / "state.pt").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    ran = run("train", "--data", "photos", "--out", "my run")
+    assert (ran.code, ran.out) == (130, "")
+    go_on = "restore train --resume --data photos --out 'my run'"
+    assert ran.err.splitlines()[1:] == [f"interrupted; the state is saved, go on with: {go_on}"]
+
+
+def test_ctrl_c_before_there_is_a_state_promises_none(run: Run, photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    ran = run(*BASE)
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err.splitlines()[1].startswith("interrupted") and "--resume" not in ran.err
+
+
+def test_when_the_time_is_over_the_command_that_goes_on_is_named(
+    run: Run, photos: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(recipe: object, data: Path, out: Path, **options: Any) -> Path:
+        options["on_progress"](progress(5))
+        return out / "last.safetensors"
+
+    monkeypatch.setattr(training, "train", train)
+    ran = run(*BASE, "--max-time", "30s")
+    assert (ran.code, ran.out) == (0, "run/last.safetensors\n")
+    assert ran.err.splitlines()[-1].startswith("--max-time is over, go on with: restore train --resume")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("--max-time", "90"), 2, "error: --max-time is a time such as 30s, 90m or 2h, not '90'"),
+        (("--set", "steps"), 2, "error: --set takes key=value, not 'steps'"),
+        (("--set", "stepz=3"), 2, "hint:  did you mean 'steps'?"),
+        (("--set", "steps=x"), 2, "error: steps is a whole number, not 'x'"),
+        (("--device", "gpu"), 2, "error: there is no device called 'gpu'"),
+        (("--threads", "0"), 2, "--threads"),
+        (("--task", "denose"), 2, "hint:  did you mean 'denoise'?"),
+        (("--task", "derain", "cs-kit-s-denoise"), 2, "is a recipe for denoise, not for derain"),
+        (("cs-kit-denoise",), 2, "hint:  did you mean 'cs-kit-s-denoise'?"),
+        (("--network", "cskit"), 2, "hint:  did you mean 'cs-kit'?"),
+        (("--config", "xl"), 2, "error: there is no config of cs-kit called 'xl'"),
+        (("--resume",), 2, "error: run holds no state.pt to resume from"),
+        (("--resume", "--from", "tiny-denoise"), 2, "error: --resume goes on with the weights of the run"),
+        (("--from", "tiny-denose"), 1, "hint:  did you mean 'tiny-denoise'?"),
+        (("--data", "gone"), 1, "error: gone is not a folder"),
+        (("--out", "photos"), 1, "error: photos is not empty"),
+        (("--out", "small.toml"), 1, "error: small.toml is a file"),
+    ],
+)
+def test_training_that_cannot_be_is_refused_with_a_reason(
+    run: Run, asked: dict[str, Any], args: tuple[str, ...], code: int, message: str
+) -> None:
+    ran = run(*BASE, *args)
+    assert (ran.code, ran.out) == (code, "")
+    assert message in ran.err
+    assert not asked and not Path("run").exists()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("90m", 5400), ("2h", 7200), ("0.5s", 0.5)])
+def test_times_are_read(text: str, seconds: float) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "90", "0s", "-5m", "1h30m", "2 h", "1d", "nan s", "1e3s", "٣s"])
+def test_nonsense_times_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--max-time is a time"):
+        parse_time(text)
+
+
+def test_a_value_may_hold_an_equals_sign() -> None:
+    assert parse_change("task=a=b") == ("task", "a=b")
+    for text in ("=3", "steps=", "="):
+        with pytest.raises(UsageError, match="key=value"):
+            parse_change(text)
+
+
+def progress(step: int, validation: tuple[float, float] | None = None) -> Progress:
+    return Progress(step, 8000, 0.0213, 31.2, 12.34, 3723.4, 1e-3, validation)
+
+
+def test_progress_is_told_in_one_line() -> None:
+    line = "step 1234/8000  loss 0.0213  31.20 dB  12.3 images/s  1:02:03 left"
+    assert describe_progress(progress(1234)) == line
+
+
+def test_away_from_a_terminal_a_line_comes_every_half_minute_and_for_each_validation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter((100, 110, 131, 132, 133))
+    monkeypatch.setattr(cli_train, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with Display(PLAN) as display:
+        for step in (1, 2, 3, 4):
+            display.show(progress(step, validation=(28.1, 31.5) if step == 2 else None))
+        display.show(progress(8000))
+    shown = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert shown == [
+        "step 1/8000", "step 2: held-out photos 28.10 dB -> 31.50 dB", "step 3/8000", "step 8000/8000",
+    ]  # fmt: skip
+
+
+def test_on_a_terminal_the_line_is_rewritten_and_validations_stay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    with Display(PLAN) as display:
+        for step in (1, 1234):
+            display.show(progress(step, validation=(28.1, 31.5)))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "step 1234: held-out photos 28.10 dB -> 31.50 dB\n" in err.replace("\r", "")
+    assert describe_progress(progress(1234)) in err  # not cut
+
+
+# restore eval
+
+
+@pytest.fixture
+def inverted(run: Run) -> None:
+    """`clean/` and `noisy/`: what the tiny network restores up to one grey level."""
+    for name in ("a", "b"):
+        pixels = save(f"clean/{name}.png", seed=ord(name))
+        Path("noisy").mkdir(exist_ok=True)
+        write_picture(Picture(254 - pixels), Path(f"noisy/{name}.png"))
+
+
+def test_eval_prints_the_mean_on_stdout_and_the_table_on_stderr(run: Run, inverted: None) -> None:
+    ran = run("eval", "--clean", "clean", "--degraded", "noisy", "--device", "cpu")
+    assert ran.code == 0
+    start, _, rest = ran.out.partition("restored 48.13 dB, SSIM ")  # 20 log10(255), off by 1 everywhere
+    assert (start, ran.out.count("\n")) == ("clean, rgb, mean of 2: ", 1)
+    assert "; input " in rest
+    lines = [line.split() for line in ran.err.splitlines() if line.strip()]
+    assert lines[0] == ["picture", "input", "dB", "SSIM", "restored", "dB", "SSIM"]
+    assert [line[0] for line in lines[1:]] == ["a", "b", "mean"]
+    assert [line[3] for line in lines[1:]] == ["48.13"] * 3
+
+
+def test_eval_without_weights_scores_the_input(run: Run, inverted: None) -> None:
+    ran = run("eval", "--clean", "clean", "--sigma", "15", "--weights", "none")
+    assert ran.out.startswith("clean sigma 15, rgb, mean of 2: input 24.6")  # 20 log10(255 / 15) = 24.61
+    assert "restored" not in ran.out + ran.err
+
+
+def test_eval_of_clean_pictures_says_whether_they_are_left_alone(run: Run, inverted: None) -> None:
+    ran = run("eval", "--clean", "clean", "--device", "cpu")
+    assert ran.code == 0
+    assert ran.out.startswith("clean, rgb, mean of 2: restored ") and "input" not in ran.out + ran.err
+    ran = run("eval", "--clean", "clean", "--weights", "none")
+    assert ran.code == 2 and "there is nothing to score" in ran.err
+
+
+def test_eval_takes_a_set_by_name_and_notes_a_wrong_count(run: Run, inverted: None) -> None:
+    Path("PolyU").mkdir()
+    for name in ("clean", "noisy"):
+        Path(name).rename(Path("PolyU") / name)
+    ran = run("eval", "--dataset", "PolyU", "--root", "PolyU", "--weights", "none", "--protocol", "y")
+    assert ran.code == 0 and ran.out.startswith("PolyU, y, mean of 2: input ")
+    assert ran.err.startswith("note:  PolyU holds 2 pictures, PolyU has 45")
+
+
+def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted: None, tiny_file: Path) -> None:
+    write_picture(Picture(np.full((64, 64, 3), 255, np.uint8)), Path("clean/a.png"))
+    write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), Path("noisy/a.png"))
+    assert run("eval", "--clean", "clean", "--degraded", "noisy", "--device", "cpu", "--json", "s.json").code == 0
+    found = json.loads(Path("s.json").read_text(), parse_constant=pytest.fail)
+    assert found["weights"] == {"path": str(tiny_file), "sha256": checkpoints.resolve("tiny-denoise").sha256}
+    assert (found["set"], found["protocol"]) == ("clean", "rgb")
+    first, second = found["pictures"]
+    assert (first["name"], first["input_psnr"], first["psnr"]) == ("a", 0, None)
+    assert second["psnr"] == pytest.approx(48.13, abs=0.01)
+    assert found["mean"]["psnr"] is None and found["mean"]["input_psnr"] == second["input_psnr"] / 2
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ((), 2, "error: name what to score"),
+        (("--dataset", "PolyU"), 2, "error: name what to score"),
+        (("--clean", "clean", "--root", "clean"), 2, "error: name what to score"),
+        (("--clean", "clean", "--dataset", "PolyU", "--root", "x"), 2, "error: name what to score"),
+        (("--dataset", "Polyu", "--root", "x"), 2, "hint:  did you mean 'PolyU'?"),
+        (("--degraded", "noisy"), 2, "error: --degraded needs --clean"),
+        (("--clean", "clean", "--degraded", "noisy", "--sigma", "5"), 2, "error: --sigma adds noise to clean pictures"),
+        (("--clean", "clean", "--rounded"), 2, "error: --rounded is about the noise of --sigma"),
+        (("--clean", "clean", "--sigma", "300"), 2, "--sigma"),
+        (("--clean", "clean", "--protocol", "Y"), 2, "error: there is no protocol called 'Y'"),
+        (("--clean", "clean", "--device", "gpu"), 2, "error: there is no device called 'gpu'"),
+        (("--clean", "clean", "--json", "gone/s.json"), 2, "error: cannot write gone/s.json"),
+        (("--clean", "gone"), 1, "error: gone is not a folder"),
+        (("--dataset", "PolyU", "--root", "noisy"), 1, "error: noisy/clean is not a folder"),
+        (("--clean", "clean", "--weights", "tiny-denose"), 1, "hint:  did you mean 'tiny-denoise'?"),
+    ],
+)
+def test_scoring_that_cannot_be_is_refused_with_a_reason(
+    run: Run, inverted: None, args: tuple[str, ...], code: int, message: str
+) -> None:
+    ran = run("eval", *args)
+    assert (ran.code, ran.out) == (code, "")
+    assert message in ran.err
+
+
+def test_a_picture_without_its_partner_is_an_error(run: Run, inverted: None) -> None:
+    Path("noisy/b.png").unlink()
+    ran = run("eval", "--clean", "clean", "--degraded", "noisy", "--weights", "none")
+    assert (ran.code, ran.out) == (1, "")
+    assert "error: 1 pictures have no partner in clean and noisy, first 'b'" in ran.err
+
+
+def test_help_names_every_set_and_protocol(run: Run) -> None:
+    words = run("eval", "--help").out.replace(",", " ").replace(".", " ").split()
+    assert set(DATASETS) <= set(words)
+    assert "|".join(PROTOCOLS) in words
+
+
+# In a process of its own
+
+
+def test_help_and_usage_errors_of_train_and_eval_do_not_import_torch(tmp_path: Path) -> None:
+    write_picture(Picture(np.zeros((16, 16, 3), np.uint8)), tmp_path / "a.png")
+    train, eval_ = "train --data . --out run", "eval --clean ."
+    lines = {
+        "0": ["train --help", "eval --help"],
+        "1": ["train --data gone --out run", "train --data . --out .", f"{train} --from x", "eval --clean gone"],
+        "2": [
+            "train", f"{train} --max-time x", f"{train} --set x", f"{train} --set stepz=3", f"{train} --set steps=x",
+            f"{train} --task x", f"{train} --device x", f"{train} --resume", f"{train} x", "eval", "eval --sigma x",
+            f"{eval_} --protocol x", f"{eval_} --device x", f"{eval_} --weights none", "eval --dataset x --root .",
+        ],
+    }  # fmt: skip
+    code = f"""
+import sys
+from restore.cli.app import main
+for code, commands in {lines!r}.items():
+    for command in commands:
+        sys.argv = ["restore", *command.split()]
+        try:
+            main()
+        except SystemExit as stop:
+            assert str(stop.code or 0) == code, (stop.code, command)
+        assert "torch" not in sys.modules, command
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

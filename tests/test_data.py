@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.random import Generator
+
+from restore.data import (
+    DATASETS,
+    Dataset,
+    PhotoCrops,
+    count_note,
+    degraded,
+    list_pictures,
+    paired,
+    read_rgb,
+    with_gaussian_noise,
+)
+from restore.degradations import Degradation, Image, blind_noise
+from restore.errors import DataError
+from restore.images import Picture, write_picture
+
+
+def save(path: Path, *, size: tuple[int, int] = (20, 24), seed: int = 0, channels: int = 3) -> np.ndarray:
+    """Write noise of `size` (height, width) and return its pixels."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(pixels), path)
+    return pixels
+
+
+def untouched(_: Generator) -> Degradation:
+    return Degradation(lambda clean, generator: (clean, clean))
+
+
+def halved(_: Generator) -> Degradation:
+    def apply(clean: Image, generator: Generator) -> tuple[Image, Image]:
+        return clean[::2, ::2], clean[::2, ::2] + 1
+
+    return Degradation(apply, scale=0.5)
+
+
+def test_pictures_of_a_folder_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "c.tif", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [p.name for p in list_pictures(tmp_path)] == ["a.JPG", "b.png", "c.tif"]
+
+
+def test_a_missing_and_an_empty_folder_are_errors_that_name_them(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gone is not a folder"):
+        list_pictures(tmp_path / "gone")
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(DataError, match="no pictures in"):
+        list_pictures(tmp_path)
+
+
+def test_grey_and_16_bit_files_are_read_as_rgb_in_0_to_1(tmp_path: Path) -> None:
+    grey = save(tmp_path / "grey.png", channels=1)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "grey.png"), np.repeat(grey / np.float32(255), 3, axis=2))
+    write_picture(Picture(np.full((4, 4, 3), 13107, np.uint16)), tmp_path / "deep.png")
+    np.testing.assert_allclose(read_rgb(tmp_path / "deep.png"), 0.2)  # 13107 / 65535
+
+
+def test_pairs_match_by_name_whatever_the_ending(tmp_path: Path) -> None:
+    clean, other = save(tmp_path / "clean/a.png"), save(tmp_path / "noisy/a.bmp", seed=1)
+    (pair,) = paired(tmp_path / "clean", tmp_path / "noisy")
+    assert pair.name == "a"
+    np.testing.assert_array_equal(pair.clean, clean / np.float32(255))
+    np.testing.assert_array_equal(pair.degraded, other / np.float32(255))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("clean/a.png", "clean/b.png", "noisy/a.png"), "1 pictures have no partner .* first 'b'"),
+        (("clean/a.png", "noisy/a.png", "noisy/c.png"), "1 pictures have no partner .* first 'c'"),
+        (("clean/a.png", "clean/a.bmp", "noisy/a.png"), "have the same name"),
+    ],
+)
+def test_a_picture_without_its_partner_is_named(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    for name in names:
+        save(tmp_path / name)
+    with pytest.raises(DataError, match=message):
+        next(paired(tmp_path / "clean", tmp_path / "noisy"))
+
+
+def test_a_pair_of_two_sizes_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "clean/a.png", size=(20, 24))
+    save(tmp_path / "noisy/a.png", size=(24, 20))
+    with pytest.raises(DataError, match="'a' is 24x20 clean and 20x24 degraded"):
+        next(paired(tmp_path / "clean", tmp_path / "noisy"))
+
+
+def test_each_picture_of_a_set_has_its_own_noise_that_never_changes(tmp_path: Path) -> None:
+    paths = []
+    for name in ("a.png", "b.png"):
+        pixels = save(tmp_path / name)
+        paths.append(tmp_path / name)
+    draw = with_gaussian_noise(25, as_file=False)
+    first, second = degraded(paths, draw)
+    np.testing.assert_array_equal(first.clean, second.clean)
+    for i, pair in enumerate((first, second)):
+        expected = pixels / 255 + np.random.default_rng(i).standard_normal(pixels.shape) * 25 / 255
+        np.testing.assert_allclose(pair.degraded, expected, atol=1e-6)
+    np.testing.assert_array_equal(list(degraded(paths, draw))[1].degraded, second.degraded)
+
+
+def test_sigma_0_leaves_pictures_exactly_as_they_are(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (pair,) = degraded([tmp_path / "a.png"], with_gaussian_noise(0, as_file=False))
+    np.testing.assert_array_equal(pair.degraded, pair.clean)
+
+
+def test_a_set_of_the_wrong_size_is_noted(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "clean" / name)
+    assert count_note(Dataset("X", "", 2, "clean"), tmp_path) is None
+    note = count_note(Dataset("X", "", 3, "clean"), tmp_path)
+    assert note is not None and "holds 2 pictures, X has 3" in note
+
+
+def test_sets_are_keyed_by_their_names() -> None:
+    assert all(name == dataset.name for name, dataset in DATASETS.items())
+
+
+def test_a_crop_is_the_same_whenever_it_is_asked_for(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for seed, path in enumerate(paths):
+        save(path, size=(70, 90), seed=seed)
+    crops = PhotoCrops(paths, blind_noise, crop=32, seed=3)
+    forward = [crops[i] for i in range(12)]
+    backward = [PhotoCrops(paths, blind_noise, crop=32, seed=3)[i] for i in reversed(range(12))]
+    for (reference, spoiled), (reference2, spoiled2) in zip(forward, reversed(backward), strict=True):
+        np.testing.assert_array_equal(reference, reference2)
+        np.testing.assert_array_equal(spoiled, spoiled2)
+        assert reference.shape == spoiled.shape == (3, 32, 32)
+        assert reference.dtype == spoiled.dtype == np.float32
+    assert not np.array_equal(forward[0][0], forward[1][0])
+    assert not np.array_equal(forward[0][0], PhotoCrops(paths, blind_noise, crop=32, seed=4)[0][0])
+
+
+def test_crops_come_from_everywhere_in_eight_orientations(tmp_path: Path) -> None:
+    # Red counts the rows and green the columns, so that a crop tells where it is from and how it lies.
+    rows, columns = np.mgrid[0:40, 0:40].astype(np.uint8)
+    write_picture(Picture(np.stack([rows, columns, 0 * rows], axis=-1)), tmp_path / "a.png")
+    crops = PhotoCrops([tmp_path / "a.png"], untouched, crop=8, seed=0)
+    corners, orientations = set(), set()
+    for i in range(400):
+        red, green, _ = np.round(crops[i][0] * 255).astype(int)
+        corners.add((red.min(), green.min()))
+        steps = (plane[step] - plane[0, 0] for plane in (red, green) for step in ((1, 0), (0, 1)))
+        orientations.add(tuple(int(step) for step in steps))
+    assert len(orientations) == 8
+    assert {top for top, _ in corners} == {left for _, left in corners} == set(range(33))
+
+
+def test_of_two_places_the_more_detailed_is_preferred(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[:, 64:] = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
+    write_picture(Picture(pixels), tmp_path / "a.png")
+    crops = PhotoCrops([tmp_path / "a.png"], untouched, crop=16, seed=0)
+    share = np.mean([crops[i][0].any() for i in range(400)])
+    # 64 of 113 places touch the busy half (p = 0.56; 49 do not). One draw: p; the better of two: 1 - (1 - p)^2 = 0.81.
+    assert abs(share - (0.566 + 0.812) / 2) < 4 * np.sqrt(0.25 / 400)
+    assert share > 0.6
+
+
+def test_a_smaller_scale_takes_a_larger_place_and_gives_the_same_crop(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", size=(64, 64))
+    reference, spoiled = PhotoCrops([tmp_path / "a.png"], halved, crop=24, seed=0)[0]
+    assert reference.shape == spoiled.shape == (3, 24, 24)
+    np.testing.assert_array_equal(spoiled, reference + 1)
+
+
+def test_a_photo_too_small_for_a_larger_place_is_mirrored(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", size=(25, 30))
+    reference, _ = PhotoCrops([tmp_path / "a.png"], halved, crop=24, seed=0)[0]
+    assert reference.shape == (3, 24, 24)
+
+
+def test_photos_that_cannot_be_trained_on_are_left_out(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", size=(16, 99))
+    save(tmp_path / "b.png", size=(40, 40), channels=1)
+    write_picture(Picture(np.zeros((40, 40, 3), np.uint16)), tmp_path / "c.png")
+    pixels = save(tmp_path / "d.png", size=(40, 40))
+    (photo,) = PhotoCrops(sorted(tmp_path.iterdir()), untouched, crop=24, seed=0).photos
+    np.testing.assert_array_equal(photo, pixels)
+    with pytest.raises(DataError, match="no 8-bit RGB photo of at least 24x24"):
+        PhotoCrops(sorted(tmp_path.iterdir())[:3], untouched, crop=24, seed=0)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from restore.data import Pair
+from restore.degradations import Image
+from restore.errors import DataError
+from restore.evaluation import PictureScore, Scores, evaluate
+from restore.metrics import luma, psnr, ssim
+from restore.networks import Network
+from restore.restorer import Restorer
+
+
+def picture(seed: int, *, side: int = 20) -> Image:
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3)).astype(np.float32) / np.float32(255)
+
+
+def pairs(count: int = 2) -> list[Pair]:
+    return [Pair(f"p{i}", picture(i), picture(i + 10)) for i in range(count)]
+
+
+def test_a_perfect_restoration_scores_infinity_and_1(tiny: type[Network]) -> None:
+    clean = picture(0)
+    (score,) = evaluate(Restorer(tiny(), device="cpu"), [Pair("a", clean, 1 - clean)]).pictures
+    assert (score.name, score.psnr) == ("a", math.inf)
+    assert score.ssim == pytest.approx(1)
+    assert score.input_psnr < 20 and score.input_ssim < 0.5
+
+
+def test_the_scores_are_those_of_the_metrics_on_8_bit_pictures(tiny: type[Network]) -> None:
+    for score, pair in zip(evaluate(Restorer(tiny(), device="cpu"), pairs()).pictures, pairs(), strict=True):
+        clean, before = np.round(pair.clean * 255), np.round(pair.degraded * 255)
+        assert score.psnr == pytest.approx(psnr(255 - before, clean))
+        assert score.ssim == pytest.approx(ssim(255 - before, clean))
+        assert score.input_psnr == pytest.approx(psnr(before, clean))
+        assert score.input_ssim == pytest.approx(ssim(before, clean))
+
+
+def test_without_a_restorer_the_input_is_scored() -> None:
+    for score in evaluate(None, pairs()).pictures:
+        assert (score.psnr, score.ssim) == (score.input_psnr, score.input_ssim)
+
+
+def test_what_leaves_the_range_is_clipped_and_rounded_before_it_is_scored() -> None:
+    clean = np.ones((20, 20, 3), np.float32)
+    (score,) = evaluate(None, [Pair("a", clean, clean + 3)]).pictures
+    assert score.psnr == math.inf
+    (score,) = evaluate(None, [Pair("a", clean, clean - np.float32(1.2 / 255))]).pictures
+    assert score.psnr == pytest.approx(10 * math.log10(255**2))  # off by 1, not by 1.2
+
+
+def test_the_y_protocol_compares_luma() -> None:
+    (pair,) = pairs(1)
+    (score,) = evaluate(None, [pair], protocol="y").pictures
+    assert score.psnr == pytest.approx(psnr(luma(np.round(pair.degraded * 255)), luma(np.round(pair.clean * 255))))
+
+
+def test_means_are_taken_over_the_pictures() -> None:
+    scores = Scores("rgb", (PictureScore("a", 20, 0.5, 30, 0.7), PictureScore("b", 22, 0.7, 33, 0.9)))
+    assert [scores.mean(f) for f in ("input_psnr", "input_ssim", "psnr", "ssim")] == pytest.approx([21, 0.6, 31.5, 0.8])
+
+
+def test_ssim_can_be_left_out() -> None:
+    (score,) = evaluate(None, [Pair("a", picture(0, side=5), picture(1, side=5))], with_ssim=False).pictures
+    assert math.isnan(score.ssim) and math.isnan(score.input_ssim) and score.psnr > 0
+
+
+def test_each_score_is_told_as_it_is_known() -> None:
+    told: list[PictureScore] = []
+    scores = evaluate(None, pairs(3), on_picture=told.append)
+    assert tuple(told) == scores.pictures
+    assert [score.name for score in told] == ["p0", "p1", "p2"]
+
+
+def test_a_picture_too_small_for_ssim_is_named() -> None:
+    with pytest.raises(DataError, match="'a' is smaller than the window of SSIM"):
+        evaluate(None, [Pair("a", picture(0, side=10), picture(1, side=10))])
+
+
+def test_nothing_to_score_is_an_error() -> None:
+    with pytest.raises(DataError, match="no picture"):
+        evaluate(None, [])

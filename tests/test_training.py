@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from torch import Tensor
+
+from restore import checkpoints, training
+from restore.data import degraded
+from restore.degradations import Degradation, Image, blind_noise
+from restore.errors import DataError, UsageError
+from restore.evaluation import evaluate
+from restore.images import Picture, write_picture
+from restore.networks import NETWORKS
+from restore.recipes import DEGRADATIONS, Recipe
+from restore.restorer import Restorer
+from restore.training import Progress, learning_rate, loss_function, train
+
+RECIPE = Recipe(
+    task="denoise",
+    network="cs-kit",
+    config="tiny",
+    degradation="blind-noise",
+    steps=4,
+    batch=1,
+    crop=64,
+    learning_rate=1e-3,
+    final_learning_rate=1e-5,
+    warm_up=1,
+    weight_decay=1e-4,
+    clip_norm=1.0,
+    ema=0.9,
+    edge_weight=0.05,
+    seed=3,
+    held_out=1,
+    validate_every=1,  # on_progress is called after each
+    precision="float32",
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_configs(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"dim": 8, "blocks": 1, "h": 1, "shuffle": 2}
+    monkeypatch.setitem(NETWORKS["cs-kit"].CONFIGS, "tiny", small)
+    monkeypatch.setitem(NETWORKS["cs-kit"].CONFIGS, "tiny-hard", small | {"hard_scales": True})
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three photographs of 72x80 pixels; the last is held out."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(3):
+        drawn = np.random.default_rng(seed).random((72, 80, 3), dtype=np.float32)
+        smooth = cv2.normalize(cv2.GaussianBlur(drawn, (0, 0), 2), None, 20, 235, cv2.NORM_MINMAX)  # type: ignore[call-overload]
+        write_picture(Picture(smooth.astype(np.uint8)), folder / f"{seed}.png")
+    return folder
+
+
+def weights_of(run: Path) -> dict[str, Tensor]:
+    """Both sets of weights: those that are trained and their average."""
+    state = torch.load(run / "state.pt", weights_only=True)
+    average, _ = checkpoints.load(run / "last.safetensors")
+    saved = {f"average.{key}": value for key, value in average.state_dict().items()}
+    return saved | {f"network.{key}": value for key, value in state["network"].items()}
+
+
+def assert_same_weights(run: Path, other: Path) -> None:
+    ours, theirs = weights_of(run), weights_of(other)
+    assert ours.keys() == theirs.keys()
+    different = [key for key in ours if not torch.equal(ours[key], theirs[key])]
+    assert not different
+
+
+def interrupt_at(step: int) -> Callable[[Progress], None]:
+    def stop(progress: Progress) -> None:
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+# The parts
+
+
+def test_the_loss_is_equation_12_as_it_is_written() -> None:
+    clean, restored = torch.rand(2, 2, 3, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=torch.float64).expand(3, 1, 3, 3)
+
+    def laplacian(x: Tensor) -> Tensor:
+        return F.conv2d(x, kernel, groups=3)
+
+    def charbonnier(x: Tensor, y: Tensor) -> Tensor:
+        return torch.sqrt((x - y) ** 2 + 1e-3**2).mean()
+
+    expected = charbonnier(restored, clean) + 0.05 * charbonnier(laplacian(restored), laplacian(clean))
+    torch.testing.assert_close(loss_function(restored, clean, 0.05), expected)
+
+
+def test_the_learning_rate_warms_up_linearly_and_falls_by_a_half_cosine() -> None:
+    recipe = dataclasses.replace(RECIPE, steps=14, warm_up=4, learning_rate=1.0, final_learning_rate=0.2)
+    assert [learning_rate(recipe, step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    # Halfway, at step 4 + 10 / 2, the cosine is 0; a quarter before it is sqrt(1/2) of the half height 0.4.
+    assert learning_rate(recipe, 9) == pytest.approx(0.6)
+    long = dataclasses.replace(recipe, steps=12)
+    assert learning_rate(long, 6) == pytest.approx(0.6 + 0.4 * 0.5**0.5)
+    assert learning_rate(recipe, 14) == pytest.approx(0.2)
+
+
+def test_the_average_moves_by_one_minus_decay() -> None:
+    config = NETWORKS["cs-kit"].CONFIGS["tiny"]
+    average, network = NETWORKS["cs-kit"](**config), NETWORKS["cs-kit"](**config)
+    before = [p.detach().clone() for p in average.parameters()]
+    training._update_average(average, network, 0.9)
+    for old, new, target in zip(before, average.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(new.detach(), 0.9 * old + 0.1 * target.detach())
+
+
+# Whole runs
+
+
+def test_a_run_leaves_its_recipe_a_log_and_weights_that_load(photos: Path, tmp_path: Path) -> None:
+    path = train(RECIPE, photos, tmp_path / "run")
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "last.safetensors", "log.jsonl", "recipe.json", "state.pt",
+    ]  # fmt: skip
+    assert path == tmp_path / "run" / "last.safetensors"
+    assert Recipe(**json.loads((tmp_path / "run" / "recipe.json").read_text())) == RECIPE
+    _, info = checkpoints.load(path)
+    assert (info.network, info.task, info.metadata["step"]) == ("cs-kit", "denoise", "4")
+    assert [entry["step"] for entry in log_of(tmp_path / "run")] == [1, 2, 3, 4]
+
+
+def test_validation_is_what_evaluate_gives_for_the_saved_weights(photos: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    path = train(RECIPE, photos, tmp_path / "run", on_progress=told.append)
+    restorer = Restorer(checkpoints.load(path)[0], device="cpu")
+    scores = evaluate(restorer, degraded([photos / "2.png"], blind_noise, seed=RECIPE.seed))
+    assert told[-1].step == told[-1].steps == 4
+    assert told[-1].validation == (scores.mean("input_psnr"), scores.mean("psnr"))
+    assert log_of(tmp_path / "run")[-1]["validation"] == list(told[-1].validation)
+
+
+def test_two_runs_give_the_same_weights_and_another_seed_gives_others(photos: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        train(dataclasses.replace(RECIPE, steps=2, seed=seed), photos, tmp_path / name, threads=2)
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(AssertionError):
+        assert_same_weights(tmp_path / "a", tmp_path / "c")
+
+
+@pytest.mark.parametrize("config", ["tiny", "tiny-hard"])
+def test_interrupted_training_resumes_to_identical_weights(photos: Path, tmp_path: Path, config: str) -> None:
+    recipe = dataclasses.replace(RECIPE, config=config)
+    train(recipe, photos, tmp_path / "whole")
+    for step in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, photos, tmp_path / "parts", resume=step > 1, on_progress=interrupt_at(step))
+    torch.rand(5)  # what else happens in the process does not matter
+    train(recipe, photos, tmp_path / "parts", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_ctrl_c_amid_an_update_does_not_tear_it(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(RECIPE, photos, tmp_path / "whole")
+    update = training._update_average
+
+    def pressed(*args: Any) -> None:  # after the optimiser's part of the step
+        signal.raise_signal(signal.SIGINT)
+        update(*args)
+
+    monkeypatch.setattr(training, "_update_average", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        train(RECIPE, photos, tmp_path / "parts")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    monkeypatch.setitem(NETWORKS["cs-kit"].CONFIGS, "tiny", {"dim": 8, "blocks": 1, "h": 1, "shuffle": 2})
+    train(RECIPE, photos, tmp_path / "parts", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_max_seconds_stops_in_a_state_that_resumes_to_identical_weights(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(RECIPE, photos, tmp_path / "whole")
+    ticks: Iterator[int] = iter(range(100))
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(ticks), perf_counter=time.perf_counter))
+        path = train(RECIPE, photos, tmp_path / "parts", max_seconds=4)
+    assert 0 < int(checkpoints.load(path)[1].metadata["step"]) < 4
+    train(RECIPE, photos, tmp_path / "parts", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_resuming_a_finished_run_changes_nothing(photos: Path, tmp_path: Path) -> None:
+    train(RECIPE, photos, tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    train(RECIPE, photos, tmp_path / "run", resume=True)
+    assert_same_weights(tmp_path / "run", tmp_path / "copy")
+    assert len(log_of(tmp_path / "run")) == 4
+
+
+def test_loss_goes_down_on_an_easy_problem(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def brighter(clean: Image, _: Generator) -> tuple[Image, Image]:
+        return clean, clean + np.float32(0.1)
+
+    monkeypatch.setitem(DEGRADATIONS, "brighter", lambda _: Degradation(brighter))
+    told: list[Progress] = []
+    recipe = dataclasses.replace(
+        RECIPE, degradation="brighter", steps=30, learning_rate=5e-3, ema=0.5, validate_every=29
+    )
+    train(recipe, photos, tmp_path / "run", on_progress=told.append)
+    assert told[-1].loss < 0.05  # it begins at 0.1
+    assert told[-1].validation is not None
+    before, after = told[-1].validation
+    assert before == pytest.approx(20, abs=0.5)  # an error of 0.1 everywhere
+    assert after > before + 6
+
+
+def test_without_held_out_photos_nothing_is_validated(photos: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    train(dataclasses.replace(RECIPE, steps=1, held_out=0), photos, tmp_path / "run", on_progress=told.append)
+    assert [progress.validation for progress in told] == [None]
+
+
+def test_auto_precision_is_resolved_in_the_saved_recipe(photos: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, steps=1, precision="auto")
+    train(recipe, photos, tmp_path / "run")
+    chosen = json.loads((tmp_path / "run" / "recipe.json").read_text())["precision"]
+    assert chosen in ("float32", "bfloat16")
+    train(recipe, photos, tmp_path / "run", resume=True)
+
+
+def test_training_can_begin_from_weights(photos: Path, tmp_path: Path) -> None:
+    first = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "first")
+    path = train(RECIPE, photos, tmp_path / "second", start_from=str(first), max_seconds=0)
+    assert path.read_bytes() != first.read_bytes()  # their metadata differ
+    expected, found = (checkpoints.load(p)[0].state_dict() for p in (first, path))
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+# What is refused
+
+
+def test_weights_of_another_network_or_config_are_refused(photos: Path, tmp_path: Path) -> None:
+    first = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "first")
+    for changes in ({"network": "kit"}, {"config": "tiny-hard"}):  # CS-KiT is a subclass of KiT
+        recipe = dataclasses.replace(RECIPE, **changes)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=f"does not hold a {recipe.network} of config {recipe.config}"):
+            train(recipe, photos, tmp_path / "second", start_from=str(first))
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").touch()
+    with pytest.raises(DataError, match="is not empty"):
+        train(RECIPE, photos, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_where_no_run_is_none_is_resumed(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds no state\.pt"):
+        train(RECIPE, photos, tmp_path / "run", resume=True)
+
+
+def test_a_run_resumes_only_with_its_own_recipe(photos: Path, tmp_path: Path) -> None:
+    train(RECIPE, photos, tmp_path / "run", max_seconds=0)
+    with pytest.raises(UsageError, match="begun with steps = 4, not 5"):
+        train(dataclasses.replace(RECIPE, steps=5), photos, tmp_path / "run", resume=True)
+
+
+def test_crops_that_the_network_does_not_take_are_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not take crops of 48 pixels") as caught:
+        train(dataclasses.replace(RECIPE, crop=48), photos, tmp_path / "run")
+    assert caught.value.hint == "use a multiple of 64, at least 64"
+
+
+def test_too_few_photos_are_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds 3 pictures, of which 3 would be held out"):
+        train(dataclasses.replace(RECIPE, held_out=3), photos, tmp_path / "run")
