@@ -34,7 +34,7 @@ def sets(bench: Path) -> dict[str, Iterator[Pair]]:
     cbsd = bench / "CBSD68"
     named = {"PolyU": paired(bench / "PolyU" / "clean", bench / "PolyU" / "noisy")}
     named |= {f"CBSD68 sigma {s}": noisy(cbsd, s) for s in (15, 25, 50)}
-    named |= {f"CBSD68 sigma {s}, as file": noisy(cbsd, s, as_file=True) for s in (15, 25, 50)}
+    named |= {f"CBSD68 sigma {s} rounded": noisy(cbsd, s, as_file=True) for s in (15, 25, 50)}
     return named | {"Kodak24 clean": noisy(bench / "Kodak24", 0), "CBSD68 clean": noisy(cbsd, 0)}
 
 
