@@ -146,8 +146,8 @@ class KiT(Network):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         with torch.no_grad():
-            # Blocks, and what comes up from below, begin small. Attention averages over a chunk: at full strength its means
-            # bury what each pixel says of itself, and training stays at a residual of zero for thousands of steps.
+            # Blocks, and what comes up from below, begin small. Attention averages over a chunk: at full strength its
+            # means bury what each pixel says of itself, and training stays at a residual of zero for very long.
             for module in self.modules():
                 if isinstance(module, KNNTransformerBlock):
                     module.attention.project.weight[2 * module.attention.project.in_features :] *= 0.02

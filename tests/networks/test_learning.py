@@ -21,7 +21,7 @@ def test_a_fresh_network_beats_its_input_after_sixty_steps(name: str) -> None:
         noisy = clean + 0.1 * torch.randn(clean.shape, generator=generator)
         loss = F.l1_loss(network(noisy), clean)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         ratios.append(loss.item() / F.l1_loss(noisy, clean).item())
     assert sum(ratios[-5:]) / 5 < 0.9

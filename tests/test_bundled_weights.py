@@ -1,0 +1,76 @@
+"""The weights in the repository do what their card says, on pictures that are at hand."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from restore import catalogue, checkpoints
+from restore.data import degraded, list_pictures, paired, read_rgb, with_gaussian_noise
+from restore.evaluation import evaluate
+from restore.images import read_picture
+from restore.metrics import psnr
+from restore.restorer import Restorer
+
+SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
+BENCH = Path(__file__).parents[2] / "shared" / "data" / "bench"
+needs_bench = pytest.mark.skipif(not BENCH.is_dir(), reason="the benchmark pictures are not here")
+
+
+@pytest.fixture(scope="module", params=[e.name for e in catalogue.load_catalogue().values() if e.hub_repo is None])
+def restorer(request: pytest.FixtureRequest) -> Restorer:
+    return Restorer(checkpoints.load(request.param)[0], device="cpu")
+
+
+@needs_bench
+def test_real_noise_becomes_less(restorer: Restorer) -> None:
+    pairs = islice(paired(BENCH / "PolyU" / "clean", BENCH / "PolyU" / "noisy"), 0, None, 15)
+    scores = evaluate(restorer, pairs, with_ssim=False)
+    assert scores.mean("psnr") > scores.mean("input_psnr") + 1
+
+
+@needs_bench
+@pytest.mark.parametrize(("sigma", "gain"), [(15, 7), (25, 8), (50, 10)])
+def test_gaussian_noise_becomes_much_less(restorer: Restorer, sigma: float, gain: float) -> None:
+    pairs = degraded(list_pictures(BENCH / "CBSD68")[:3], with_gaussian_noise(sigma, as_file=True))
+    scores = evaluate(restorer, pairs, with_ssim=False)
+    assert scores.mean("psnr") > scores.mean("input_psnr") + gain
+
+
+@needs_bench
+def test_a_clean_photo_is_left_nearly_alone(restorer: Restorer) -> None:
+    pairs = degraded(list_pictures(BENCH / "Kodak24")[:3], with_gaussian_noise(0, as_file=True))
+    assert all(p.psnr > 40 for p in evaluate(restorer, pairs, with_ssim=False).pictures)
+
+
+def test_a_real_photo_keeps_its_colours_and_loses_its_grain(restorer: Restorer) -> None:
+    sky = np.s_[100:356, 100:484]
+    before = read_rgb(SAMPLES / "tower-at-night.jpg")[sky]
+    after = (
+        restorer.restore_tensor(torch.from_numpy(before.transpose(2, 0, 1)[None].copy()))[0].permute(1, 2, 0).numpy()
+    )
+    assert np.abs(after.mean((0, 1)) - before.mean((0, 1))).max() < 1 / 255
+
+    def grain(x: np.ndarray) -> float:
+        return float(np.abs(np.diff(x, axis=0)).mean())
+
+    assert grain(after) < 0.5 * grain(before)
+
+
+def test_tiles_are_close_to_the_whole(restorer: Restorer) -> None:
+    picture = read_picture(SAMPLES / "lantern-at-night.jpg")
+    picture.pixels = picture.pixels[:512, :640]
+    whole = restorer.restore_picture(picture, tile=1024).pixels
+    tiled = restorer.restore_picture(picture, tile=256).pixels
+    assert psnr(tiled, whole) > 45
+
+
+def test_two_runs_give_the_same_bytes(restorer: Restorer) -> None:
+    picture = read_picture(SAMPLES / "tower-at-night.jpg")
+    picture.pixels = picture.pixels[:256, :320]
+    once, again = (restorer.restore_picture(picture, tile=256).pixels for _ in range(2))
+    assert np.array_equal(once, again)
