@@ -114,7 +114,7 @@ class Camera:
         matrix = np.tensordot(mix, _XYZ_TO_CAMERA, 1) @ _RGB_TO_XYZ
         gains = np.array([draw(1.9, 2.4), 1.0, draw(1.5, 1.9)]) / max(0.5, generator.normal(0.8, 0.1))
         shot = iso * float(np.exp(draw(*np.log(_SHOT_PER_ISO))))
-        processed = chance() < 0.6
+        processed = chance() < 0.8
         return cls(
             matrix=matrix / matrix.sum(axis=1, keepdims=True),
             gains=gains,
@@ -123,9 +123,9 @@ class Camera:
             shot=shot,
             read=float(np.exp(2.18 * np.log(shot) + 1.2 + generator.normal(0, 0.26))),
             edge_aware=chance() < 0.5,
-            softness=draw(0.4, 1.3) if chance() < 0.8 else 0.0,
-            luma_blur=draw(0.3, 0.9) if processed and chance() < 0.7 else 0.0,
-            chroma_blur=draw(0.5, 3.0) if processed else 0.0,
+            softness=draw(0.4, 2.5) if chance() < 0.85 else 0.0,
+            luma_blur=draw(0.4, 1.1) if processed and chance() < 0.85 else 0.0,
+            chroma_blur=draw(1.0, 4.0) if processed else 0.0,
             sharpening=draw(0.1, 0.8) if chance() < 0.5 else 0.0,
             resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
             quality=int(generator.integers(60, 101)) if chance() < 0.75 else None,

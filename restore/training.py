@@ -110,7 +110,7 @@ def train(
     Raises:
         DataError: `photos` has too few usable photographs, or `run` is not empty.
         UsageError: `resume` where nothing can be resumed, or with another recipe; `start_from` is of another network;
-            the network does not take crops of this size.
+            the network does not take crops of this size, or cannot leave its attention out in `local_steps`.
     """
     device = device or torch.device("cpu")
     state_path = run / "state.pt"
@@ -139,7 +139,10 @@ def train(
     network.to(device)
     average = network_class(**network.config).to(device)
     average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    betas = 0.9, recipe.beta2
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, betas=betas, weight_decay=recipe.weight_decay, fused=True
+    )
     step = 0
     if resume:
         state = torch.load(state_path, map_location=device, weights_only=True)
@@ -152,6 +155,9 @@ def train(
     elif recipe.precision == "auto":
         precision = _faster_precision(network, crops, recipe, device)
         recipe = dataclasses.replace(recipe, precision=precision)
+    if step < recipe.local_steps:
+        network.use_attention(False)
+        average.use_attention(False)
     try:
         run.mkdir(parents=True, exist_ok=True)
         (run / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n", encoding="utf-8")
@@ -180,6 +186,9 @@ def train(
             for references, inputs in _batches(crops, recipe, step, pool):
                 if max_seconds is not None and time.monotonic() - started > max_seconds:
                     break
+                if 0 < step == recipe.local_steps:
+                    network.use_attention(True)
+                    average.use_attention(True)
                 rate = learning_rate(recipe, step)
                 for group in optimizer.param_groups:
                     group["lr"] = rate

@@ -166,9 +166,11 @@ def test_two_runs_give_the_same_weights_and_another_seed_gives_others(photos: Pa
         assert_same_weights(tmp_path / "a", tmp_path / "c")
 
 
-@pytest.mark.parametrize("config", ["tiny", "tiny-hard"])
-def test_interrupted_training_resumes_to_identical_weights(photos: Path, tmp_path: Path, config: str) -> None:
-    recipe = dataclasses.replace(RECIPE, config=config)
+@pytest.mark.parametrize(("config", "local_steps"), [("tiny", 0), ("tiny", 2), ("tiny-hard", 0)])
+def test_interrupted_training_resumes_to_identical_weights(
+    photos: Path, tmp_path: Path, config: str, local_steps: int
+) -> None:
+    recipe = dataclasses.replace(RECIPE, config=config, local_steps=local_steps)
     train(recipe, photos, tmp_path / "whole")
     for step in (1, 3):
         with pytest.raises(KeyboardInterrupt):
@@ -232,6 +234,16 @@ def test_loss_goes_down_on_an_easy_problem(photos: Path, tmp_path: Path, monkeyp
     before, after = told[-1].validation
     assert before == pytest.approx(20, abs=0.5)  # an error of 0.1 everywhere
     assert after > before + 6
+
+
+def test_attention_is_left_out_of_the_local_steps_and_trained_after_them(photos: Path, tmp_path: Path) -> None:
+    for steps in (1, 2, 3):
+        train(dataclasses.replace(RECIPE, steps=steps, local_steps=2), photos, tmp_path / str(steps))
+    one, two, three = (weights_of(tmp_path / str(steps)) for steps in (1, 2, 3))
+    for key in one:
+        of_attention = any(part in key for part in ("norm1", "attention", "embed"))
+        assert torch.equal(one[key], two[key]) == of_attention, key
+        assert not torch.equal(two[key], three[key]), key
 
 
 def test_without_held_out_photos_nothing_is_validated(photos: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from restore.errors import UsageError
+
 
 class Network(nn.Module):
     """A restoration network: `(B, C, H, W)` in [0, 1] to `(B, C, scale * H, scale * W)`, not clamped.
@@ -35,6 +37,14 @@ class Network(nn.Module):
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch whose sides are multiples of `size_multiple`."""
         raise NotImplementedError
+
+    def use_attention(self, use: bool) -> None:
+        """Leave the attention over the picture out of every block (False), or put it back.
+
+        Raises:
+            UsageError: This network cannot work without.
+        """
+        raise UsageError(f"{type(self).__name__} cannot leave its attention out", hint="set local_steps to 0")
 
     def check_size(self, degraded: Tensor) -> None:
         """Raise a `ValueError` that names the next size that fits, if this one does not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,7 +15,11 @@ class Convolution(nn.Conv2d):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.linear` as a 1x1 convolution: on a CPU that adds the bias on the way, and is up to 1.5 times faster."""
+    """`F.linear`; without gradients as a 1x1 convolution: on a CPU that adds the bias on the way and is up to 1.5
+    times faster, but its gradients take twice as long.
+    """
+    if torch.is_grad_enabled():
+        return F.linear(x, weight, bias)
     columns = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
     out = F.conv2d(columns, weight[:, :, None, None], bias)
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))

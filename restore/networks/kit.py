@@ -43,14 +43,17 @@ class KNNTransformerBlock(nn.Module):  # KTB
         self, channels: int, *, attention: KNNLocalAttention, expansion: int, embed: nn.Module | None = None
     ) -> None:
         super().__init__()
+        self.attends = True
         self.embed = embed or nn.Identity()
         self.norm1 = nn.LayerNorm(channels)
         self.attention = attention
         self.norm2 = nn.LayerNorm(channels)
         self.feed_forward = FeedForward(channels, expansion=expansion)
 
-    def forward(self, x: Tensor, order: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, order: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The block's output and the patch order it used; None hashes, an order is used as it is."""
+        if not self.attends:
+            return x + self.feed_forward(self.norm2(x)), None
         normed = self.norm1(self.embed(x))
         if order is None:
             order = self.attention.order(normed)
@@ -155,6 +158,12 @@ class KiT(Network):
             for up in self.up:
                 up.get_parameter("weight").mul_(0.2)
             self.last[-1].get_parameter("weight").mul_(0.1)
+
+    def use_attention(self, use: bool) -> None:
+        """Without, a block is X'' = FFN(LN(X)) + X, and hashes nothing."""
+        for module in self.modules():
+            if isinstance(module, KNNTransformerBlock):
+                module.attends = use
 
     def make_attention(self, channels: int, *, k: int, seed: int, with_previous_chunk: bool) -> KNNLocalAttention:
         config = self.config
