@@ -34,7 +34,7 @@ _XYZ_TO_CAMERA = np.array(
 ISO_RANGE = (100.0, 12800.0)
 # Shot noise variance per unit of signal and ISO: a large (full-frame) sensor, and a phone's. The upper end at ISO 100
 # to 12800 is the range 1e-4 to 1.2e-2 that Brooks et al. fit (Section 3.1).
-_SHOT_PER_ISO = (1.2e-7, 1.0e-6)
+_SHOT_PER_ISO = (2.0e-7, 1.0e-6)
 
 
 def gaussian_noise(clean: Image, sigma: float, generator: Generator, *, as_file: bool = False) -> Image:
@@ -216,14 +216,15 @@ def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
 def blind_noise(generator: Generator) -> Degradation:
     """What `cs-kit-s-denoise` trains on: Gaussian noise of sigma 0 to 55, camera noise, JPEG, or nothing.
 
-    Half of the Gaussian noise is left unclipped (the papers' protocol), half is as a file holds it.
+    Half of the Gaussian noise is left unclipped (the papers' protocol), half is as a file holds it. The cameras are at
+    ISO 400 and more: below, there is little to learn.
     """
     kind, half = generator.random(), generator.random() < 0.5
-    if kind < 0.45:
+    if kind < 0.35:
         sigma = generator.uniform(0, 55)
         return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=half)))
     if kind < 0.9:
-        return camera_noise(generator)
+        return camera_noise(generator, iso=float(np.exp(generator.uniform(*np.log([400, ISO_RANGE[1]])))))
     if kind < 0.95:
         quality = int(generator.integers(60, 101))
         return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=half)))

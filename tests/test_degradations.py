@@ -198,7 +198,7 @@ def test_every_drawn_camera_gives_a_whole_pair() -> None:
             assert picture.min() >= 0 and picture.max() <= 1
 
 
-def test_blind_noise_is_half_camera_half_gaussian_and_a_little_of_nothing() -> None:
+def test_blind_noise_is_half_camera_a_third_gaussian_and_a_little_of_nothing() -> None:
     # JPEG leaves this grey as it is, so it counts as nothing.
     clean, total = to_8_bits(flat(128 / 255, 16)), 1000
     counts = {"camera": 0, "nothing": 0, "unclipped": 0, "as a file": 0}
@@ -211,5 +211,5 @@ def test_blind_noise_is_half_camera_half_gaussian_and_a_little_of_nothing() -> N
             counts["nothing"] += 1
         else:
             counts["as a file" if np.array_equal(degraded, to_8_bits(degraded)) else "unclipped"] += 1
-    for kind, share in (("camera", 0.45), ("nothing", 0.1), ("unclipped", 0.225), ("as a file", 0.225)):
+    for kind, share in (("camera", 0.55), ("nothing", 0.1), ("unclipped", 0.175), ("as a file", 0.175)):
         assert abs(counts[kind] / total - share) < 4 * np.sqrt(share * (1 - share) / total), counts
