@@ -73,10 +73,13 @@ class Camera:
         gains: Red, green and blue gains of the white balance and exposure (>= 0.5).
         gamma: Exponent of the encoding curve.
         tone_curve: Whether the smoothstep contrast curve follows.
+        zoom: Enlargement, at least 1, of what is photographed: a camera resolves less than its pixels.
         shot, read: Variance of the raw noise is `shot * signal + read`, signal in [0, 1].
         edge_aware: Demosaic along edges instead of bilinearly.
         softness: Standard deviation in pixels of the lens and anti-aliasing blur before the sensor.
+        blotches, blotch_size: Amount of additional coarse noise, and its standard deviation in pixels.
         luma_blur, chroma_blur: In-camera noise reduction, standard deviations in pixels (0: none).
+        keeps_edges: Whether that smooths the noise alone, or the picture too.
         sharpening: Amount of unsharp masking after it.
         resize: Output size over sensor size, at most 1.
         quality: JPEG quality, or None for an uncompressed picture.
@@ -87,12 +90,16 @@ class Camera:
     gains: NDArray[np.float64]
     gamma: float
     tone_curve: bool
+    zoom: float
     shot: float
     read: float
     edge_aware: bool
     softness: float
+    blotches: float
+    blotch_size: float
     luma_blur: float
     chroma_blur: float
+    keeps_edges: bool
     sharpening: float
     resize: float
     quality: int | None
@@ -120,12 +127,16 @@ class Camera:
             gains=gains,
             gamma=draw(2.0, 2.4),
             tone_curve=chance() < 0.5,
+            zoom=draw(1.0, 3.5) if chance() < 0.7 else 1.0,
             shot=shot,
             read=float(np.exp(2.18 * np.log(shot) + 1.2 + generator.normal(0, 0.26))),
             edge_aware=chance() < 0.5,
-            softness=draw(0.4, 2.5) if chance() < 0.85 else 0.0,
+            softness=draw(0.4, 2.0) if chance() < 0.85 else 0.0,
+            blotches=draw(0.0, 0.25) if processed and chance() < 0.7 else 0.0,
+            blotch_size=draw(1.5, 5.0),
             luma_blur=draw(0.4, 1.1) if processed and chance() < 0.85 else 0.0,
-            chroma_blur=draw(1.0, 4.0) if processed else 0.0,
+            chroma_blur=draw(1.0, 5.0) if processed else 0.0,
+            keeps_edges=chance() < 0.5,
             sharpening=draw(0.1, 0.8) if chance() < 0.5 else 0.0,
             resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
             quality=int(generator.integers(60, 101)) if chance() < 0.75 else None,
@@ -133,8 +144,12 @@ class Camera:
         )
 
     def expose(self, clean: Image) -> Image:
-        """Raw colours in [0, 1]: tone curve, encoding, matrix and white balance undone (Brooks et al., Section 3)."""
+        """Raw colours in [0, 1] of the picture's corner that fills the frame: tone curve, encoding, matrix and white balance undone (Brooks et al., Section 3)."""
         x: NDArray[Any] = clean
+        if self.zoom > 1:
+            height, width = clean.shape[:2]
+            corner = clean[: int(np.ceil(height / self.zoom)), : int(np.ceil(width / self.zoom))]
+            x = cv2.resize(corner, (width, height), interpolation=cv2.INTER_CUBIC)
         if self.softness:
             x = cv2.GaussianBlur(x, (0, 0), self.softness)
         x = np.clip(x, 0, 1)  # After the blur: its rounding leaves [0, 1], where the inverse of the tone curve is NaN.
@@ -155,26 +170,34 @@ class Camera:
         return np.clip(noisy, 0, 1)
 
     def develop(self, raw: NDArray[np.float32]) -> Image:
-        """Demosaic, colour, encode, reduce noise, sharpen and resize one raw mosaic `(H, W)`; everything but JPEG."""
+        """Demosaic, colour and encode one raw mosaic `(H, W)`."""
         method = cv2.COLOR_BayerBG2RGB_EA if self.edge_aware else cv2.COLOR_BayerBG2RGB
         x: NDArray[Any] = cv2.demosaicing(np.round(raw * 65535).astype(np.uint16), method) / np.float32(65535)
         x = cv2.transform(np.minimum(x * self.gains, 1).astype(np.float32), np.linalg.inv(self.matrix))
         x = np.power(np.clip(x, 1e-8, 1), 1 / self.gamma)
         if self.tone_curve:
             x = x * x * (3 - 2 * x)
-        if self.luma_blur or self.chroma_blur:
-            x = cv2.cvtColor(x, cv2.COLOR_RGB2YCrCb)
-            if self.luma_blur:
-                x[..., 0] = cv2.GaussianBlur(x[..., 0], (0, 0), self.luma_blur)
-            if self.chroma_blur:
-                x[..., 1:] = cv2.GaussianBlur(x[..., 1:], (0, 0), self.chroma_blur)
-            x = cv2.cvtColor(x, cv2.COLOR_YCrCb2RGB)
+        developed: Image = x
+        return developed
+
+    def reduce_noise(self, x: Image) -> Image:
+        """Smooth luma by `luma_blur` and chroma by `chroma_blur`: a linear map."""
+        x = cv2.cvtColor(x, cv2.COLOR_RGB2YCrCb)
+        if self.luma_blur:
+            x[..., 0] = cv2.GaussianBlur(x[..., 0], (0, 0), self.luma_blur)
+        if self.chroma_blur:
+            x[..., 1:] = cv2.GaussianBlur(x[..., 1:], (0, 0), self.chroma_blur)
+        reduced: Image = cv2.cvtColor(x, cv2.COLOR_YCrCb2RGB)
+        return reduced
+
+    def finish(self, x: NDArray[Any]) -> Image:
+        """Sharpen and resize."""
         if self.sharpening:
             x = x + self.sharpening * (x - cv2.GaussianBlur(x, (0, 0), 1.0))
         if self.resize < 1:
             x = cv2.resize(x, None, fx=self.resize, fy=self.resize, interpolation=cv2.INTER_AREA)
-        developed: Image = np.clip(x, 0, 1)
-        return developed
+        finished: Image = np.clip(x, 0, 1)
+        return finished
 
     def photograph(self, clean: Image, generator: Generator) -> tuple[Image, Image]:
         """What this camera saves without noise and JPEG, and what it does save: `(reference, degraded)`, same size.
@@ -189,6 +212,15 @@ class Camera:
         raw[1::2, 0::2] = linear[1::2, 0::2, 1]
         raw[1::2, 1::2] = linear[1::2, 1::2, 2]
         reference, degraded = self.develop(raw), self.develop(self.mosaic_noise(raw, generator))
+        if self.blotches:  # of the noise's own strength times `blotches`, had it been white
+            coarse = cv2.GaussianBlur(degraded - reference, (0, 0), self.blotch_size)
+            degraded = degraded + coarse * np.float32(self.blotches * 2 * np.sqrt(np.pi) * self.blotch_size)
+        if self.luma_blur or self.chroma_blur:
+            if self.keeps_edges:
+                degraded = reference + self.reduce_noise(degraded - reference)
+            else:
+                reference, degraded = self.reduce_noise(reference), self.reduce_noise(degraded)
+        reference, degraded = self.finish(reference), self.finish(degraded)
         if self.quality is None:
             return reference, to_8_bits(degraded)
         return reference, jpeg(degraded, self.quality, chroma_subsampling=self.chroma_subsampling)

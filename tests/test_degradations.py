@@ -23,12 +23,16 @@ IDEAL = Camera(
     gains=np.array([2.1, 1.0, 1.7]),
     gamma=2.2,
     tone_curve=False,
+    zoom=1.0,
     shot=0.0,
     read=0.0,
     edge_aware=False,
     softness=0.0,
+    blotches=0.0,
+    blotch_size=3.0,
     luma_blur=0.0,
     chroma_blur=0.0,
+    keeps_edges=False,
     sharpening=0.0,
     resize=1.0,
     quality=None,
@@ -155,6 +159,33 @@ def test_demosaicing_makes_noise_correlated_and_gaussian_noise_is_not() -> None:
     for channel in range(3):
         assert lag_1_correlation((degraded - reference)[..., channel]) > 0.2
         assert abs(lag_1_correlation(plain[..., channel])) < 5 / 128
+
+
+def test_blotches_reach_further_than_the_mosaic() -> None:
+    plain = dataclasses.replace(IDEAL, shot=0.002, read=0.0001)
+    coarse = dataclasses.replace(plain, blotches=0.2)
+    noises = [np.subtract(*camera.photograph(flat(0.5, 128), at(0))[::-1]) for camera in (plain, coarse)]
+    at_4 = [float(np.mean(n[:, 4:] * n[:, :-4]) / n.var()) for n in noises]
+    assert abs(at_4[0]) < 0.03 and at_4[1] > 0.05
+
+
+def test_noise_reduction_that_keeps_edges_smooths_the_noise_alone() -> None:
+    plain = dataclasses.replace(IDEAL, shot=0.002, luma_blur=0.0)
+    references, noises = [], []
+    for changes in ({}, {"luma_blur": 1.0, "chroma_blur": 2.0, "keeps_edges": True}):
+        reference, degraded = dataclasses.replace(plain, **changes).photograph(photo(), at(0))
+        references.append(reference)
+        noises.append(float(np.std(degraded - reference)))
+    np.testing.assert_array_equal(*references)
+    assert noises[1] < 0.5 * noises[0]
+
+
+def test_zoom_enlarges_the_corner_to_the_size_of_the_whole() -> None:
+    clean = photo()
+    reference, _ = dataclasses.replace(IDEAL, zoom=2.0).photograph(clean, at(0))
+    assert reference.shape == clean.shape
+    corner, _ = IDEAL.photograph(clean, at(0))
+    np.testing.assert_allclose(reference.mean((0, 1)), corner[:32, :32].mean((0, 1)), atol=0.01)
 
 
 @pytest.mark.parametrize(("primary", "edge_aware"), [(0, False), (1, False), (2, True)])
