@@ -144,7 +144,10 @@ class Camera:
         )
 
     def expose(self, clean: Image) -> Image:
-        """Raw colours in [0, 1] of the picture's corner that fills the frame: tone curve, encoding, matrix and white balance undone (Brooks et al., Section 3)."""
+        """Raw colours in [0, 1] of the picture's corner that fills the frame.
+
+        Tone curve, encoding, matrix and white balance are undone (Brooks et al., Section 3).
+        """
         x: NDArray[Any] = clean
         if self.zoom > 1:
             height, width = clean.shape[:2]
@@ -180,7 +183,7 @@ class Camera:
         developed: Image = x
         return developed
 
-    def reduce_noise(self, x: Image) -> Image:
+    def reduce_noise(self, x: NDArray[Any]) -> Image:
         """Smooth luma by `luma_blur` and chroma by `chroma_blur`: a linear map."""
         x = cv2.cvtColor(x, cv2.COLOR_RGB2YCrCb)
         if self.luma_blur:
