@@ -74,6 +74,8 @@ class Camera:
         gamma: Exponent of the encoding curve.
         tone_curve: Whether the smoothstep contrast curve follows.
         zoom: Enlargement, at least 1, of what is photographed: a camera resolves less than its pixels.
+        flatness: Contrast in grey levels below which the scene's surfaces are smoothed away (0: none). Most of a
+            full-resolution photograph is smoother than any reduced picture, whose own grain would pass for detail.
         shot, read: Variance of the raw noise is `shot * signal + read`, signal in [0, 1].
         edge_aware: Demosaic along edges instead of bilinearly.
         softness: Standard deviation in pixels of the lens and anti-aliasing blur before the sensor.
@@ -91,6 +93,7 @@ class Camera:
     gamma: float
     tone_curve: bool
     zoom: float
+    flatness: float
     shot: float
     read: float
     edge_aware: bool
@@ -128,6 +131,7 @@ class Camera:
             gamma=draw(2.0, 2.4),
             tone_curve=chance() < 0.5,
             zoom=draw(1.0, 3.5) if chance() < 0.7 else 1.0,
+            flatness=draw(4.0, 16.0) if chance() < 0.6 else 0.0,
             shot=shot,
             read=float(np.exp(2.18 * np.log(shot) + 1.2 + generator.normal(0, 0.26))),
             edge_aware=chance() < 0.5,
@@ -153,6 +157,8 @@ class Camera:
             height, width = clean.shape[:2]
             corner = clean[: int(np.ceil(height / self.zoom)), : int(np.ceil(width / self.zoom))]
             x = cv2.resize(corner, (width, height), interpolation=cv2.INTER_CUBIC)
+        if self.flatness:
+            x = cv2.bilateralFilter(x, 9, self.flatness / 255, 4.0)
         if self.softness:
             x = cv2.GaussianBlur(x, (0, 0), self.softness)
         x = np.clip(x, 0, 1)  # After the blur: its rounding leaves [0, 1], where the inverse of the tone curve is NaN.
@@ -190,8 +196,7 @@ class Camera:
             x[..., 0] = cv2.GaussianBlur(x[..., 0], (0, 0), self.luma_blur)
         if self.chroma_blur:
             x[..., 1:] = cv2.GaussianBlur(x[..., 1:], (0, 0), self.chroma_blur)
-        reduced: Image = cv2.cvtColor(x, cv2.COLOR_YCrCb2RGB)
-        return reduced
+        return np.asarray(cv2.cvtColor(x, cv2.COLOR_YCrCb2RGB), np.float32)
 
     def finish(self, x: NDArray[Any]) -> Image:
         """Sharpen and resize."""

@@ -24,6 +24,7 @@ IDEAL = Camera(
     gamma=2.2,
     tone_curve=False,
     zoom=1.0,
+    flatness=0.0,
     shot=0.0,
     read=0.0,
     edge_aware=False,
@@ -175,6 +176,15 @@ def test_noise_reduction_that_keeps_edges_smooths_the_noise_alone() -> None:
     (reference, noisy), (same, smoothed) = (camera.photograph(photo(), at(0)) for camera in (plain, smooth))
     np.testing.assert_array_equal(same, reference)
     assert np.std(smoothed - reference) < 0.5 * np.std(noisy - reference)
+
+
+def test_flatness_takes_faint_texture_away_and_leaves_edges() -> None:
+    texture = flat(0.4) + at(0).normal(0, 2 / 255, (64, 64, 3)).astype(np.float32)
+    texture[:, 32:] += 0.3
+    reference, _ = dataclasses.replace(IDEAL, flatness=10.0).photograph(texture, at(0))
+    plain, _ = IDEAL.photograph(texture, at(0))
+    assert reference[:, 5:27].std() < 0.5 * plain[:, 5:27].std()
+    assert np.abs(reference[:, 34:38].mean() - reference[:, 26:30].mean()) > 0.29
 
 
 def test_zoom_enlarges_the_corner_to_the_size_of_the_whole() -> None:
