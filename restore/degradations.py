@@ -31,6 +31,7 @@ _XYZ_TO_CAMERA = np.array(
         [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
     ]
 )
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 ISO_RANGE = (100.0, 12800.0)
 # Shot noise variance per unit of signal and ISO: a large (full-frame) sensor, and a phone's. The upper end at ISO 100
 # to 12800 is the range 1e-4 to 1.2e-2 that Brooks et al. fit (Section 3.1).
@@ -124,7 +125,7 @@ class Camera:
         matrix = np.tensordot(mix, _XYZ_TO_CAMERA, 1) @ _RGB_TO_XYZ
         gains = np.array([draw(1.9, 2.4), 1.0, draw(1.5, 1.9)]) / max(0.5, generator.normal(0.8, 0.1))
         shot = iso * float(np.exp(draw(*np.log(_SHOT_PER_ISO))))
-        processed = chance() < 0.8
+        processed = chance() < 0.9
         return cls(
             matrix=matrix / matrix.sum(axis=1, keepdims=True),
             gains=gains,
@@ -136,10 +137,10 @@ class Camera:
             read=float(np.exp(2.18 * np.log(shot) + 1.2 + generator.normal(0, 0.26))),
             edge_aware=chance() < 0.5,
             softness=draw(0.4, 2.0) if chance() < 0.85 else 0.0,
-            blotches=draw(0.0, 0.25) if processed and chance() < 0.7 else 0.0,
+            blotches=draw(0.05, 0.4) if processed and chance() < 0.85 else 0.0,
             blotch_size=draw(1.5, 5.0),
-            luma_blur=draw(0.4, 1.1) if processed and chance() < 0.85 else 0.0,
-            chroma_blur=draw(1.0, 5.0) if processed else 0.0,
+            luma_blur=draw(0.4, 0.9) if processed and chance() < 0.9 else 0.0,
+            chroma_blur=draw(1.5, 6.0) if processed else 0.0,
             keeps_edges=chance() < 0.5,
             sharpening=draw(0.1, 0.8) if chance() < 0.5 else 0.0,
             resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
@@ -221,7 +222,7 @@ class Camera:
         raw[1::2, 1::2] = linear[1::2, 1::2, 2]
         reference, degraded = self.develop(raw), self.develop(self.mosaic_noise(raw, generator))
         if self.blotches:  # of the noise's own strength times `blotches`, had it been white
-            coarse = cv2.GaussianBlur(degraded - reference, (0, 0), self.blotch_size)
+            coarse = cv2.GaussianBlur((degraded - reference) @ _LUMA, (0, 0), self.blotch_size)[..., None]
             degraded = degraded + coarse * np.float32(self.blotches * 2 * np.sqrt(np.pi) * self.blotch_size)
         if self.luma_blur or self.chroma_blur:
             if self.keeps_edges:
@@ -257,14 +258,14 @@ def blind_noise(generator: Generator) -> Degradation:
     """What `cs-kit-s-denoise` trains on: Gaussian noise of sigma 0 to 55, camera noise, JPEG, or nothing.
 
     Half of the Gaussian noise is left unclipped (the papers' protocol), half is as a file holds it. The cameras are at
-    ISO 400 and more: below, there is little to learn.
+    ISO 500 and more: below, there is little to learn.
     """
     kind, half = generator.random(), generator.random() < 0.5
     if kind < 0.35:
         sigma = generator.uniform(0, 55)
         return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=half)))
     if kind < 0.9:
-        return camera_noise(generator, iso=float(np.exp(generator.uniform(*np.log([400, ISO_RANGE[1]])))))
+        return camera_noise(generator, iso=float(np.exp(generator.uniform(*np.log([500, ISO_RANGE[1]])))))
     if kind < 0.95:
         quality = int(generator.integers(60, 101))
         return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=half)))
