@@ -164,7 +164,7 @@ def test_demosaicing_makes_noise_correlated_and_gaussian_noise_is_not() -> None:
 
 def test_blotches_reach_further_than_the_mosaic() -> None:
     plain = dataclasses.replace(IDEAL, shot=0.002, read=0.0001)
-    coarse = dataclasses.replace(plain, blotches=0.2)
+    coarse = dataclasses.replace(plain, blotches=0.4)
     noises = [np.subtract(*camera.photograph(flat(0.5, 128), at(0))[::-1]) for camera in (plain, coarse)]
     at_4 = [float(np.mean(n[:, 4:] * n[:, :-4]) / n.var()) for n in noises]
     assert abs(at_4[0]) < 0.03 and at_4[1] > 0.05
