@@ -80,10 +80,11 @@ class Camera:
         shot, read: Variance of the raw noise is `shot * signal + read`, signal in [0, 1].
         edge_aware: Demosaic along edges instead of bilinearly.
         softness: Standard deviation in pixels of the lens and anti-aliasing blur before the sensor.
+        chroma_noise: Share of the colour noise that the camera leaves; phones often leave none.
         blotches, blotch_size: Amount of additional coarse noise, and its standard deviation in pixels.
         luma_blur, chroma_blur: In-camera noise reduction, standard deviations in pixels (0: none).
         keeps_edges: Whether that smooths the noise alone, or the picture too.
-        sharpening: Amount of unsharp masking after it.
+        sharpening, radius: Amount and standard deviation in pixels of the unsharp masking after it.
         resize: Output size over sensor size, at most 1.
         quality: JPEG quality, or None for an uncompressed picture.
         chroma_subsampling: 4:2:0 instead of 4:4:4.
@@ -99,12 +100,14 @@ class Camera:
     read: float
     edge_aware: bool
     softness: float
+    chroma_noise: float
     blotches: float
     blotch_size: float
     luma_blur: float
     chroma_blur: float
     keeps_edges: bool
     sharpening: float
+    radius: float
     resize: float
     quality: int | None
     chroma_subsampling: bool
@@ -137,12 +140,14 @@ class Camera:
             read=float(np.exp(2.18 * np.log(shot) + 1.2 + generator.normal(0, 0.26))),
             edge_aware=chance() < 0.5,
             softness=draw(0.4, 2.0) if chance() < 0.85 else 0.0,
+            chroma_noise=draw(*((0.0, 0.3) if chance() < 0.35 else (0.3, 1.0))) if processed else 1.0,
             blotches=draw(0.05, 0.4) if processed and chance() < 0.85 else 0.0,
             blotch_size=draw(1.5, 5.0),
             luma_blur=draw(0.4, 0.9) if processed and chance() < 0.9 else 0.0,
             chroma_blur=draw(1.5, 6.0) if processed else 0.0,
             keeps_edges=chance() < 0.5,
-            sharpening=draw(0.1, 0.8) if chance() < 0.5 else 0.0,
+            sharpening=float(np.exp(draw(*np.log([0.1, 3.0])))) if chance() < 0.6 else 0.0,
+            radius=draw(0.6, 1.8),
             resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
             quality=int(generator.integers(60, 101)) if chance() < 0.75 else None,
             chroma_subsampling=chance() < 0.5,
@@ -202,7 +207,7 @@ class Camera:
     def finish(self, x: NDArray[Any]) -> Image:
         """Sharpen and resize."""
         if self.sharpening:
-            x = x + self.sharpening * (x - cv2.GaussianBlur(x, (0, 0), 1.0))
+            x = x + self.sharpening * (x - cv2.GaussianBlur(x, (0, 0), self.radius))
         if self.resize < 1:
             x = cv2.resize(x, None, fx=self.resize, fy=self.resize, interpolation=cv2.INTER_AREA)
         finished: Image = np.clip(x, 0, 1)
@@ -221,9 +226,12 @@ class Camera:
         raw[1::2, 0::2] = linear[1::2, 0::2, 1]
         raw[1::2, 1::2] = linear[1::2, 1::2, 2]
         reference, degraded = self.develop(raw), self.develop(self.mosaic_noise(raw, generator))
+        noise = degraded - reference
+        luma = (noise @ _LUMA)[..., None]
+        degraded = reference + luma + np.float32(self.chroma_noise) * (noise - luma)
         if self.blotches:  # of the noise's own strength times `blotches`, had it been white
-            coarse = cv2.GaussianBlur((degraded - reference) @ _LUMA, (0, 0), self.blotch_size)[..., None]
-            degraded = degraded + coarse * np.float32(self.blotches * 2 * np.sqrt(np.pi) * self.blotch_size)
+            coarse = cv2.GaussianBlur(luma, (0, 0), self.blotch_size)[..., None]
+            degraded += coarse * np.float32(self.blotches * 2 * np.sqrt(np.pi) * self.blotch_size)
         if self.luma_blur or self.chroma_blur:
             if self.keeps_edges:
                 degraded = reference + self.reduce_noise(degraded - reference)

@@ -29,12 +29,14 @@ IDEAL = Camera(
     read=0.0,
     edge_aware=False,
     softness=0.0,
+    chroma_noise=1.0,
     blotches=0.0,
     blotch_size=3.0,
     luma_blur=0.0,
     chroma_blur=0.0,
     keeps_edges=False,
     sharpening=0.0,
+    radius=1.0,
     resize=1.0,
     quality=None,
     chroma_subsampling=True,
@@ -185,6 +187,14 @@ def test_flatness_takes_faint_texture_away_and_leaves_edges() -> None:
     plain, _ = IDEAL.photograph(texture, at(0))
     assert reference[:, 5:27].std() < 0.5 * plain[:, 5:27].std()
     assert np.abs(reference[:, 34:38].mean() - reference[:, 26:30].mean()) > 0.29
+
+
+def test_without_chroma_noise_the_noise_is_grey() -> None:
+    camera = dataclasses.replace(IDEAL, shot=0.002, chroma_noise=0.0)
+    reference, degraded = camera.photograph(flat(0.5), at(0))
+    noise = degraded - reference
+    assert noise.std() > 5 / 255
+    assert np.ptp(noise, axis=-1).max() < 1.5 / 255  # 8 bits
 
 
 def test_zoom_enlarges_the_corner_to_the_size_of_the_whole() -> None:
