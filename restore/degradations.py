@@ -226,7 +226,7 @@ class Camera:
         raw[1::2, 0::2] = linear[1::2, 0::2, 1]
         raw[1::2, 1::2] = linear[1::2, 1::2, 2]
         reference, degraded = self.develop(raw), self.develop(self.mosaic_noise(raw, generator))
-        noise = degraded - reference
+        noise: NDArray[Any] = degraded - reference
         luma = (noise @ _LUMA)[..., None]
         degraded = reference + luma + np.float32(self.chroma_noise) * (noise - luma)
         if self.blotches:  # of the noise's own strength times `blotches`, had it been white
