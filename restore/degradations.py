@@ -146,7 +146,7 @@ class Camera:
             luma_blur=draw(0.4, 0.9) if processed and chance() < 0.9 else 0.0,
             chroma_blur=draw(1.5, 6.0) if processed else 0.0,
             keeps_edges=chance() < 0.5,
-            sharpening=float(np.exp(draw(*np.log([0.1, 3.0])))) if chance() < 0.6 else 0.0,
+            sharpening=float(np.exp(draw(*np.log([0.2, 3.0])))) if chance() < 0.75 else 0.0,
             radius=draw(0.6, 1.8),
             resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
             quality=int(generator.integers(60, 101)) if chance() < 0.75 else None,
@@ -262,19 +262,57 @@ def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
     return Degradation(camera.photograph, camera.resize)
 
 
+def grain(generator: Generator) -> Degradation:
+    """Noise as files hold it, whatever made it: of random spectrum, colour and dependence on brightness, 1 to 12 grey
+    levels strong, on surfaces that are smooth half of the time (see `Camera.flatness`), half of it through JPEG.
+
+    What a simulated camera does not happen to produce (noise without colour, for one) is otherwise kept as detail.
+    """
+    draw, chance = generator.uniform, generator.random
+    sigma, slope = draw(1.0, 12.0), draw(-0.8, 0.8)
+    luma_blur = draw(0.3, 2.0) if chance() < 0.65 else 0.0
+    colour = draw(0.0, 1.5) if chance() < 0.6 else 0.0
+    chroma_blur = draw(0.3, 4.0) if chance() < 0.7 else 0.0
+    sharpening, radius = draw(0.0, 3.0) if chance() < 0.5 else 0.0, draw(0.6, 1.8)
+    flatness = draw(4.0, 16.0) if chance() < 0.5 else 0.0
+    quality, half = int(generator.integers(60, 101)) if chance() < 0.5 else None, chance() < 0.5
+
+    def blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
+        return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
+
+    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
+        if flatness:
+            clean = np.asarray(cv2.bilateralFilter(clean, 9, flatness / 255, 4.0), np.float32)
+        white = g.standard_normal(clean.shape, dtype=np.float32)
+        luma: NDArray[Any] = white @ _LUMA
+        chroma = blurred(white - luma[..., None], chroma_blur)
+        luma = blurred(luma, luma_blur)
+        noise = luma[..., None] / luma.std() + np.float32(colour) * chroma / chroma.std()
+        noise = noise + np.float32(sharpening) * (noise - blurred(noise, radius))
+        strength = (1 + slope * (2 * clean.mean(axis=-1, keepdims=True) - 1)) * (sigma / 255) / noise.std()
+        degraded = clean + noise * strength.astype(np.float32)
+        if quality is None:
+            return clean, to_8_bits(degraded)
+        return clean, jpeg(degraded, quality, chroma_subsampling=half)
+
+    return Degradation(apply)
+
+
 def blind_noise(generator: Generator) -> Degradation:
-    """What `cs-kit-s-denoise` trains on: Gaussian noise of sigma 0 to 55, camera noise, JPEG, or nothing.
+    """What `cs-kit-s-denoise` trains on: Gaussian noise of sigma 0 to 55, camera noise, grain, JPEG, or nothing.
 
     Half of the Gaussian noise is left unclipped (the papers' protocol), half is as a file holds it. The cameras are at
     ISO 500 and more: below, there is little to learn.
     """
     kind, half = generator.random(), generator.random() < 0.5
-    if kind < 0.35:
+    if kind < 0.25:
         sigma = generator.uniform(0, 55)
         return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=half)))
-    if kind < 0.9:
+    if kind < 0.57:
+        return grain(generator)
+    if kind < 0.92:
         return camera_noise(generator, iso=float(np.exp(generator.uniform(*np.log([500, ISO_RANGE[1]])))))
-    if kind < 0.95:
+    if kind < 0.96:
         quality = int(generator.integers(60, 101))
         return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=half)))
     return Degradation(lambda clean, g: (clean, clean))

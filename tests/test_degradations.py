@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from restore import degradations
 from restore.degradations import (
     Camera,
+    Degradation,
     Image,
     blind_noise,
     camera_noise,
     gaussian_noise,
+    grain,
     jpeg,
     to_8_bits,
 )
@@ -246,18 +249,34 @@ def test_every_drawn_camera_gives_a_whole_pair() -> None:
             assert picture.min() >= 0 and picture.max() <= 1
 
 
-def test_blind_noise_is_half_camera_a_third_gaussian_and_a_little_of_nothing() -> None:
+def test_blind_noise_is_camera_grain_gaussian_and_a_little_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # JPEG leaves this grey as it is, so it counts as nothing.
     clean, total = to_8_bits(flat(128 / 255, 16)), 1000
-    counts = {"camera": 0, "nothing": 0, "unclipped": 0, "as a file": 0}
+    kinds = {name: Degradation(lambda clean, _: (clean, clean)) for name in ("camera", "grain")}
+    monkeypatch.setattr(degradations, "camera_noise", lambda generator, iso: kinds["camera"])
+    monkeypatch.setattr(degradations, "grain", lambda generator: kinds["grain"])
+    counts = {"camera": 0, "grain": 0, "nothing": 0, "unclipped": 0, "as a file": 0}
     for seed in range(total):
         generator = at(seed)
-        reference, degraded = blind_noise(generator).apply(clean, generator)
-        if reference is not clean:
-            counts["camera"] += 1
+        degradation = blind_noise(generator)
+        degraded = degradation.apply(clean, generator)[1]
+        if degradation in kinds.values():
+            counts[next(name for name, kind in kinds.items() if kind is degradation)] += 1
         elif np.array_equal(degraded, clean):
             counts["nothing"] += 1
         else:
             counts["as a file" if np.array_equal(degraded, to_8_bits(degraded)) else "unclipped"] += 1
-    for kind, share in (("camera", 0.55), ("nothing", 0.1), ("unclipped", 0.175), ("as a file", 0.175)):
+    for kind, share in {"camera": 0.35, "grain": 0.32, "nothing": 0.08, "unclipped": 0.125, "as a file": 0.125}.items():
         assert abs(counts[kind] / total - share) < 4 * np.sqrt(share * (1 - share) / total), counts
+
+
+def test_grain_is_as_strong_as_it_says_and_sometimes_grey() -> None:
+    strengths, colours = [], []
+    for seed in range(60):
+        generator = at(seed)
+        reference, degraded = grain(generator).apply(flat(0.5, 128), generator)
+        noise = degraded - reference
+        strengths.append(float(noise.std() * 255))
+        colours.append(float((noise - noise.mean(axis=-1, keepdims=True)).std() / noise.std()))
+    assert min(strengths) > 0.5 and max(strengths) < 13 and np.ptp(strengths) > 8
+    assert min(colours) < 0.1 and max(colours) > 0.5
