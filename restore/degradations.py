@@ -264,17 +264,17 @@ def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
 
 def grain(generator: Generator) -> Degradation:
     """Noise as files hold it, whatever made it: of random spectrum, colour and dependence on brightness, 1 to 12 grey
-    levels strong, on surfaces that are smooth half of the time (see `Camera.flatness`), half of it through JPEG.
+    levels strong, on surfaces that are smooth most of the time (see `Camera.flatness`), half of it through JPEG.
 
     What a simulated camera does not happen to produce (noise without colour, for one) is otherwise kept as detail.
     """
     draw, chance = generator.uniform, generator.random
-    sigma, slope = draw(1.0, 12.0), draw(-0.8, 0.8)
+    sigma, slope = float(np.exp(draw(*np.log([1.0, 12.0])))), draw(-0.8, 0.8)
     luma_blur = draw(0.3, 2.0) if chance() < 0.65 else 0.0
     colour = draw(0.0, 1.5) if chance() < 0.6 else 0.0
     chroma_blur = draw(0.3, 4.0) if chance() < 0.7 else 0.0
     sharpening, radius = draw(0.0, 3.0) if chance() < 0.5 else 0.0, draw(0.6, 1.8)
-    flatness = draw(4.0, 16.0) if chance() < 0.5 else 0.0
+    flatness = draw(4.0, 16.0) if chance() < 0.8 else 0.0
     quality, half = int(generator.integers(60, 101)) if chance() < 0.5 else None, chance() < 0.5
 
     def blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
