@@ -11,7 +11,7 @@ from restore.errors import DeviceError
 
 # Side, in pixels, of the tiles that `tile="auto"` makes, by kind of device: a picture of no more than its square is
 # restored whole. Not measured yet.
-AUTO_TILE = {"cpu": 512, "cuda": 1024, "mps": 512}
+AUTO_TILE = {"cpu": 1024, "cuda": 1024, "mps": 512}
 
 # From glibc's <malloc.h>.
 _M_TRIM_THRESHOLD = -1
