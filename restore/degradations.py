@@ -65,6 +65,20 @@ def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Imag
     return decoded.astype(np.float32) / np.float32(255)
 
 
+def _blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
+    """Gaussian blur of a standard deviation in pixels; 0 leaves `x` as it is."""
+    return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
+
+
+def _flattened(x: NDArray[Any], flatness: float) -> NDArray[Any]:
+    """Surfaces of less contrast than `flatness` grey levels smoothed, edges kept; 0 leaves `x` as it is."""
+    return cv2.bilateralFilter(x, 9, flatness / 255, 4.0) if flatness else x
+
+
+def _log_uniform(generator: Generator, low: float, high: float) -> float:
+    return float(np.exp(generator.uniform(*np.log([low, high]))))
+
+
 @dataclass(frozen=True)
 class Camera:
     """One camera, scene light and in-camera processing; `Camera.draw` makes a random one.
@@ -123,11 +137,11 @@ class Camera:
         draw = generator.uniform
         chance = generator.random
         if iso is None:
-            iso = float(np.exp(draw(*np.log(ISO_RANGE))))
+            iso = _log_uniform(generator, *ISO_RANGE)
         mix = generator.dirichlet(np.ones(len(_XYZ_TO_CAMERA)))
         matrix = np.tensordot(mix, _XYZ_TO_CAMERA, 1) @ _RGB_TO_XYZ
         gains = np.array([draw(1.9, 2.4), 1.0, draw(1.5, 1.9)]) / max(0.5, generator.normal(0.8, 0.1))
-        shot = iso * float(np.exp(draw(*np.log(_SHOT_PER_ISO))))
+        shot = iso * _log_uniform(generator, *_SHOT_PER_ISO)
         processed = chance() < 0.9
         return cls(
             matrix=matrix / matrix.sum(axis=1, keepdims=True),
@@ -146,7 +160,7 @@ class Camera:
             luma_blur=draw(0.4, 0.9) if processed and chance() < 0.9 else 0.0,
             chroma_blur=draw(1.5, 6.0) if processed else 0.0,
             keeps_edges=chance() < 0.5,
-            sharpening=float(np.exp(draw(*np.log([0.2, 3.0])))) if chance() < 0.75 else 0.0,
+            sharpening=_log_uniform(generator, 0.2, 3.0) if chance() < 0.75 else 0.0,
             radius=draw(0.6, 1.8),
             resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
             quality=int(generator.integers(60, 101)) if chance() < 0.75 else None,
@@ -163,10 +177,7 @@ class Camera:
             height, width = clean.shape[:2]
             corner = clean[: int(np.ceil(height / self.zoom)), : int(np.ceil(width / self.zoom))]
             x = cv2.resize(corner, (width, height), interpolation=cv2.INTER_CUBIC)
-        if self.flatness:
-            x = cv2.bilateralFilter(x, 9, self.flatness / 255, 4.0)
-        if self.softness:
-            x = cv2.GaussianBlur(x, (0, 0), self.softness)
+        x = _blurred(_flattened(x, self.flatness), self.softness)
         x = np.clip(x, 0, 1)  # After the blur: its rounding leaves [0, 1], where the inverse of the tone curve is NaN.
         if self.tone_curve:
             x = 0.5 - np.sin(np.arcsin(1 - 2 * x) / 3)
@@ -198,16 +209,14 @@ class Camera:
     def reduce_noise(self, x: NDArray[Any]) -> Image:
         """Smooth luma by `luma_blur` and chroma by `chroma_blur`: a linear map."""
         x = cv2.cvtColor(x, cv2.COLOR_RGB2YCrCb)
-        if self.luma_blur:
-            x[..., 0] = cv2.GaussianBlur(x[..., 0], (0, 0), self.luma_blur)
-        if self.chroma_blur:
-            x[..., 1:] = cv2.GaussianBlur(x[..., 1:], (0, 0), self.chroma_blur)
+        x[..., 0] = _blurred(x[..., 0], self.luma_blur)
+        x[..., 1:] = _blurred(x[..., 1:], self.chroma_blur)
         return np.asarray(cv2.cvtColor(x, cv2.COLOR_YCrCb2RGB), np.float32)
 
     def finish(self, x: NDArray[Any]) -> Image:
         """Sharpen and resize."""
         if self.sharpening:
-            x = x + self.sharpening * (x - cv2.GaussianBlur(x, (0, 0), self.radius))
+            x = x + self.sharpening * (x - _blurred(x, self.radius))
         if self.resize < 1:
             x = cv2.resize(x, None, fx=self.resize, fy=self.resize, interpolation=cv2.INTER_AREA)
         finished: Image = np.clip(x, 0, 1)
@@ -225,19 +234,18 @@ class Camera:
         raw[0::2, 1::2] = linear[0::2, 1::2, 1]
         raw[1::2, 0::2] = linear[1::2, 0::2, 1]
         raw[1::2, 1::2] = linear[1::2, 1::2, 2]
-        reference, degraded = self.develop(raw), self.develop(self.mosaic_noise(raw, generator))
-        noise: NDArray[Any] = degraded - reference
+        reference = self.develop(raw)
+        noise: NDArray[Any] = self.develop(self.mosaic_noise(raw, generator)) - reference
         luma = (noise @ _LUMA)[..., None]
-        degraded = reference + luma + np.float32(self.chroma_noise) * (noise - luma)
+        noise = luma + np.float32(self.chroma_noise) * (noise - luma)
         if self.blotches:  # of the noise's own strength times `blotches`, had it been white
-            coarse = cv2.GaussianBlur(luma, (0, 0), self.blotch_size)[..., None]
-            degraded += coarse * np.float32(self.blotches * 2 * np.sqrt(np.pi) * self.blotch_size)
+            coarse = _blurred(luma, self.blotch_size)[..., None]
+            noise += coarse * np.float32(self.blotches * 2 * np.sqrt(np.pi) * self.blotch_size)
         if self.luma_blur or self.chroma_blur:
-            if self.keeps_edges:
-                degraded = reference + self.reduce_noise(degraded - reference)
-            else:
-                reference, degraded = self.reduce_noise(reference), self.reduce_noise(degraded)
-        reference, degraded = self.finish(reference), self.finish(degraded)
+            noise = self.reduce_noise(noise)
+            if not self.keeps_edges:
+                reference = self.reduce_noise(reference)
+        reference, degraded = self.finish(reference), self.finish(reference + noise)
         if self.quality is None:
             return reference, to_8_bits(degraded)
         return reference, jpeg(degraded, self.quality, chroma_subsampling=self.chroma_subsampling)
@@ -269,7 +277,7 @@ def grain(generator: Generator) -> Degradation:
     What a simulated camera does not happen to produce (noise without colour, for one) is otherwise kept as detail.
     """
     draw, chance = generator.uniform, generator.random
-    sigma, slope = float(np.exp(draw(*np.log([1.0, 12.0])))), draw(-0.8, 0.8)
+    sigma, slope = _log_uniform(generator, 1.0, 12.0), draw(-0.8, 0.8)
     luma_blur = draw(0.3, 2.0) if chance() < 0.65 else 0.0
     colour = draw(0.0, 1.5) if chance() < 0.6 else 0.0
     chroma_blur = draw(0.3, 4.0) if chance() < 0.7 else 0.0
@@ -277,18 +285,14 @@ def grain(generator: Generator) -> Degradation:
     flatness = draw(4.0, 16.0) if chance() < 0.8 else 0.0
     quality, half = int(generator.integers(60, 101)) if chance() < 0.5 else None, chance() < 0.5
 
-    def blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
-        return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
-
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
-        if flatness:
-            clean = np.asarray(cv2.bilateralFilter(clean, 9, flatness / 255, 4.0), np.float32)
+        clean = np.asarray(_flattened(clean, flatness), np.float32)
         white = g.standard_normal(clean.shape, dtype=np.float32)
         luma: NDArray[Any] = white @ _LUMA
-        chroma = blurred(white - luma[..., None], chroma_blur)
-        luma = blurred(luma, luma_blur)
+        chroma = _blurred(white - luma[..., None], chroma_blur)
+        luma = _blurred(luma, luma_blur)
         noise = luma[..., None] / luma.std() + np.float32(colour) * chroma / chroma.std()
-        noise = noise + np.float32(sharpening) * (noise - blurred(noise, radius))
+        noise = noise + np.float32(sharpening) * (noise - _blurred(noise, radius))
         strength = (1 + slope * (2 * clean.mean(axis=-1, keepdims=True) - 1)) * (sigma / 255) / noise.std()
         degraded = clean + noise * strength.astype(np.float32)
         if quality is None:
@@ -311,7 +315,7 @@ def blind_noise(generator: Generator) -> Degradation:
     if kind < 0.57:
         return grain(generator)
     if kind < 0.92:
-        return camera_noise(generator, iso=float(np.exp(generator.uniform(*np.log([500, ISO_RANGE[1]])))))
+        return camera_noise(generator, iso=_log_uniform(generator, 500, ISO_RANGE[1]))
     if kind < 0.96:
         quality = int(generator.integers(60, 101))
         return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=half)))

@@ -52,12 +52,11 @@ class KNNTransformerBlock(nn.Module):  # KTB
 
     def forward(self, x: Tensor, order: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The block's output and the patch order it used; None hashes, an order is used as it is."""
-        if not self.attends:
-            return x + self.feed_forward(self.norm2(x)), None
-        normed = self.norm1(self.embed(x))
-        if order is None:
-            order = self.attention.order(normed)
-        x = x + self.attention(normed, order)
+        if self.attends:
+            normed = self.norm1(self.embed(x))
+            if order is None:
+                order = self.attention.order(normed)
+            x = x + self.attention(normed, order)
         return x + self.feed_forward(self.norm2(x)), order
 
 
