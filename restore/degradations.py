@@ -70,9 +70,29 @@ def _blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
     return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
 
 
+def _enlarged(x: NDArray[Any], zoom: float) -> NDArray[Any]:
+    """The corner of `x` that fills the whole when enlarged `zoom` times; 1 leaves `x` as it is."""
+    height, width = x.shape[:2]
+    corner = x[: int(np.ceil(height / zoom)), : int(np.ceil(width / zoom))]
+    return cv2.resize(corner, (width, height), interpolation=cv2.INTER_CUBIC) if zoom > 1 else x
+
+
 def _flattened(x: NDArray[Any], flatness: float) -> NDArray[Any]:
     """Surfaces of less contrast than `flatness` grey levels smoothed, edges kept; 0 leaves `x` as it is."""
     return cv2.bilateralFilter(x, 9, flatness / 255, 4.0) if flatness else x
+
+
+def _file_format(generator: Generator) -> tuple[int | None, bool]:
+    """JPEG quality (None: not compressed) of the file that a photograph is kept in, and whether it is 4:2:0.
+
+    Often 75 and 4:2:0: what libjpeg and most programs write when not told otherwise.
+    """
+    kind = generator.random()
+    if kind < 0.2:
+        return None, False
+    if kind < 0.5:
+        return 75, True
+    return int(generator.integers(60, 101)), generator.random() < 0.6
 
 
 def _log_uniform(generator: Generator, low: float, high: float) -> float:
@@ -143,12 +163,13 @@ class Camera:
         gains = np.array([draw(1.9, 2.4), 1.0, draw(1.5, 1.9)]) / max(0.5, generator.normal(0.8, 0.1))
         shot = iso * _log_uniform(generator, *_SHOT_PER_ISO)
         processed = chance() < 0.9
+        quality, chroma_subsampling = _file_format(generator)
         return cls(
             matrix=matrix / matrix.sum(axis=1, keepdims=True),
             gains=gains,
             gamma=draw(2.0, 2.4),
             tone_curve=chance() < 0.5,
-            zoom=draw(1.0, 3.5) if chance() < 0.7 else 1.0,
+            zoom=draw(1.0, 4.0) if chance() < 0.85 else 1.0,
             flatness=draw(4.0, 16.0) if chance() < 0.6 else 0.0,
             shot=shot,
             read=float(np.exp(2.18 * np.log(shot) + 1.2 + generator.normal(0, 0.26))),
@@ -163,8 +184,8 @@ class Camera:
             sharpening=_log_uniform(generator, 0.2, 3.0) if chance() < 0.75 else 0.0,
             radius=draw(0.6, 1.8),
             resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
-            quality=int(generator.integers(60, 101)) if chance() < 0.75 else None,
-            chroma_subsampling=chance() < 0.5,
+            quality=quality,
+            chroma_subsampling=chroma_subsampling,
         )
 
     def expose(self, clean: Image) -> Image:
@@ -172,12 +193,7 @@ class Camera:
 
         Tone curve, encoding, matrix and white balance are undone (Brooks et al., Section 3).
         """
-        x: NDArray[Any] = clean
-        if self.zoom > 1:
-            height, width = clean.shape[:2]
-            corner = clean[: int(np.ceil(height / self.zoom)), : int(np.ceil(width / self.zoom))]
-            x = cv2.resize(corner, (width, height), interpolation=cv2.INTER_CUBIC)
-        x = _blurred(_flattened(x, self.flatness), self.softness)
+        x = _blurred(_flattened(_enlarged(clean, self.zoom), self.flatness), self.softness)
         x = np.clip(x, 0, 1)  # After the blur: its rounding leaves [0, 1], where the inverse of the tone curve is NaN.
         if self.tone_curve:
             x = 0.5 - np.sin(np.arcsin(1 - 2 * x) / 3)
@@ -272,7 +288,8 @@ def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
 
 def grain(generator: Generator) -> Degradation:
     """Noise as files hold it, whatever made it: of random spectrum, colour and dependence on brightness, 1 to 12 grey
-    levels strong, on surfaces that are smooth most of the time (see `Camera.flatness`), half of it through JPEG.
+    levels strong, on pictures that are soft and surfaces that are smooth most of the time (see `Camera.zoom` and
+    `flatness`), most of it through JPEG.
 
     What a simulated camera does not happen to produce (noise without colour, for one) is otherwise kept as detail.
     """
@@ -282,11 +299,12 @@ def grain(generator: Generator) -> Degradation:
     colour = draw(0.0, 1.5) if chance() < 0.6 else 0.0
     chroma_blur = draw(0.3, 4.0) if chance() < 0.7 else 0.0
     sharpening, radius = draw(0.0, 3.0) if chance() < 0.5 else 0.0, draw(0.6, 1.8)
+    zoom = draw(1.0, 4.0) if chance() < 0.7 else 1.0
     flatness = draw(4.0, 16.0) if chance() < 0.8 else 0.0
-    quality, half = int(generator.integers(60, 101)) if chance() < 0.5 else None, chance() < 0.5
+    quality, chroma_subsampling = _file_format(generator)
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
-        clean = np.asarray(_flattened(clean, flatness), np.float32)
+        clean = np.clip(_flattened(_enlarged(clean, zoom), flatness), 0, 1).astype(np.float32)
         white = g.standard_normal(clean.shape, dtype=np.float32)
         luma: NDArray[Any] = white @ _LUMA
         chroma = _blurred(white - luma[..., None], chroma_blur)
@@ -297,7 +315,7 @@ def grain(generator: Generator) -> Degradation:
         degraded = clean + noise * strength.astype(np.float32)
         if quality is None:
             return clean, to_8_bits(degraded)
-        return clean, jpeg(degraded, quality, chroma_subsampling=half)
+        return clean, jpeg(degraded, quality, chroma_subsampling=chroma_subsampling)
 
     return Degradation(apply)
 
@@ -308,15 +326,15 @@ def blind_noise(generator: Generator) -> Degradation:
     Half of the Gaussian noise is left unclipped (the papers' protocol), half is as a file holds it. The cameras are at
     ISO 500 and more: below, there is little to learn.
     """
-    kind, half = generator.random(), generator.random() < 0.5
-    if kind < 0.25:
-        sigma = generator.uniform(0, 55)
-        return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=half)))
-    if kind < 0.57:
+    kind = generator.random()
+    if kind < 0.36:
+        sigma, as_file = generator.uniform(0, 55), generator.random() < 0.5
+        return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=as_file)))
+    if kind < 0.58:
         return grain(generator)
-    if kind < 0.92:
+    if kind < 0.91:
         return camera_noise(generator, iso=_log_uniform(generator, 500, ISO_RANGE[1]))
-    if kind < 0.96:
-        quality = int(generator.integers(60, 101))
-        return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=half)))
-    return Degradation(lambda clean, g: (clean, clean))
+    quality, chroma_subsampling = _file_format(generator)
+    if quality is None or kind < 0.95:
+        return Degradation(lambda clean, g: (clean, clean))
+    return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=chroma_subsampling)))

@@ -266,7 +266,7 @@ def test_blind_noise_is_camera_grain_gaussian_and_a_little_of_nothing(monkeypatc
             counts["nothing"] += 1
         else:
             counts["as a file" if np.array_equal(degraded, to_8_bits(degraded)) else "unclipped"] += 1
-    for kind, share in {"camera": 0.35, "grain": 0.32, "nothing": 0.08, "unclipped": 0.125, "as a file": 0.125}.items():
+    for kind, share in {"camera": 0.33, "grain": 0.22, "nothing": 0.09, "unclipped": 0.18, "as a file": 0.18}.items():
         assert abs(counts[kind] / total - share) < 4 * np.sqrt(share * (1 - share) / total), counts
 
 
@@ -280,3 +280,14 @@ def test_grain_is_as_strong_as_it_says_and_sometimes_grey() -> None:
         colours.append(float((noise - noise.mean(axis=-1, keepdims=True)).std() / noise.std()))
     assert min(strengths) > 0.5 and max(strengths) < 13 and np.ptp(strengths) > 8
     assert min(colours) < 0.1 and max(colours) > 0.5
+
+
+def test_files_are_lossless_jpeg_of_the_default_quality_or_any_from_60_on() -> None:
+    formats = [degradations._file_format(at(seed)) for seed in range(400)]
+    shares = {
+        "lossless": sum(quality is None for quality, _ in formats) / 400,
+        "default": sum(file == (75, True) for file in formats) / 400,
+    }
+    assert abs(shares["lossless"] - 0.2) < 0.08 and abs(shares["default"] - 0.3) < 0.09
+    drawn = {quality for quality, _ in formats if quality is not None}
+    assert min(drawn) == 60 and max(drawn) == 100 and {subsampled for _, subsampled in formats} == {True, False}
