@@ -323,18 +323,18 @@ def grain(generator: Generator) -> Degradation:
 def blind_noise(generator: Generator) -> Degradation:
     """What `cs-kit-s-denoise` trains on: Gaussian noise of sigma 0 to 55, camera noise, grain, JPEG, or nothing.
 
-    Half of the Gaussian noise is left unclipped (the papers' protocol), half is as a file holds it. The cameras are at
-    ISO 500 and more: below, there is little to learn.
+    Half of the Gaussian noise is left unclipped (the papers' protocol), half is as a file holds it; strong noise comes
+    more often, for it takes longer to learn. The cameras are at ISO 500 and more: below, there is little to learn.
     """
     kind = generator.random()
-    if kind < 0.36:
-        sigma, as_file = generator.uniform(0, 55), generator.random() < 0.5
+    if kind < 0.44:
+        sigma, as_file = 55 * generator.random() ** 0.6, generator.random() < 0.5
         return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=as_file)))
-    if kind < 0.58:
+    if kind < 0.63:
         return grain(generator)
-    if kind < 0.91:
+    if kind < 0.96:
         return camera_noise(generator, iso=_log_uniform(generator, 500, ISO_RANGE[1]))
     quality, chroma_subsampling = _file_format(generator)
-    if quality is None or kind < 0.95:
+    if quality is None or kind < 0.98:
         return Degradation(lambda clean, g: (clean, clean))
     return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=chroma_subsampling)))
