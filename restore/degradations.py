@@ -327,10 +327,10 @@ def blind_noise(generator: Generator) -> Degradation:
     more often, for it takes longer to learn. The cameras are at ISO 500 and more: below, there is little to learn.
     """
     kind = generator.random()
-    if kind < 0.44:
+    if kind < 0.41:
         sigma, as_file = 55 * generator.random() ** 0.6, generator.random() < 0.5
         return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=as_file)))
-    if kind < 0.63:
+    if kind < 0.67:
         return grain(generator)
     if kind < 0.96:
         return camera_noise(generator, iso=_log_uniform(generator, 500, ISO_RANGE[1]))
