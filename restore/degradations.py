@@ -70,6 +70,11 @@ def _blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
     return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
 
 
+def _sharpened(x: NDArray[Any], amount: float, radius: float) -> NDArray[Any]:
+    """Unsharp masking by a blur of standard deviation `radius` pixels; an amount of 0 leaves `x` as it is."""
+    return x + np.float32(amount) * (x - _blurred(x, radius)) if amount else x
+
+
 def _enlarged(x: NDArray[Any], zoom: float) -> NDArray[Any]:
     """The corner of `x` that fills the whole when enlarged `zoom` times; 1 leaves `x` as it is."""
     height, width = x.shape[:2]
@@ -93,6 +98,11 @@ def _file_format(generator: Generator) -> tuple[int | None, bool]:
     if kind < 0.5:
         return 75, True
     return int(generator.integers(60, 101)), generator.random() < 0.6
+
+
+def _saved(x: Image, quality: int | None, chroma_subsampling: bool) -> Image:
+    """The picture as a file of `_file_format` holds it."""
+    return to_8_bits(x) if quality is None else jpeg(x, quality, chroma_subsampling=chroma_subsampling)
 
 
 def _log_uniform(generator: Generator, low: float, high: float) -> float:
@@ -231,8 +241,7 @@ class Camera:
 
     def finish(self, x: NDArray[Any]) -> Image:
         """Sharpen and resize."""
-        if self.sharpening:
-            x = x + self.sharpening * (x - _blurred(x, self.radius))
+        x = _sharpened(x, self.sharpening, self.radius)
         if self.resize < 1:
             x = cv2.resize(x, None, fx=self.resize, fy=self.resize, interpolation=cv2.INTER_AREA)
         finished: Image = np.clip(x, 0, 1)
@@ -262,9 +271,7 @@ class Camera:
             if not self.keeps_edges:
                 reference = self.reduce_noise(reference)
         reference, degraded = self.finish(reference), self.finish(reference + noise)
-        if self.quality is None:
-            return reference, to_8_bits(degraded)
-        return reference, jpeg(degraded, self.quality, chroma_subsampling=self.chroma_subsampling)
+        return reference, _saved(degraded, self.quality, self.chroma_subsampling)
 
 
 @dataclass(frozen=True)
@@ -310,12 +317,9 @@ def grain(generator: Generator) -> Degradation:
         chroma = _blurred(white - luma[..., None], chroma_blur)
         luma = _blurred(luma, luma_blur)
         noise = luma[..., None] / luma.std() + np.float32(colour) * chroma / chroma.std()
-        noise = noise + np.float32(sharpening) * (noise - _blurred(noise, radius))
+        noise = _sharpened(noise, sharpening, radius)
         strength = (1 + slope * (2 * clean.mean(axis=-1, keepdims=True) - 1)) * (sigma / 255) / noise.std()
-        degraded = clean + noise * strength.astype(np.float32)
-        if quality is None:
-            return clean, to_8_bits(degraded)
-        return clean, jpeg(degraded, quality, chroma_subsampling=chroma_subsampling)
+        return clean, _saved(clean + noise * strength.astype(np.float32), quality, chroma_subsampling)
 
     return Degradation(apply)
 
