@@ -73,6 +73,38 @@ class KNNTransformerStage(nn.Module):
         return x
 
 
+class Refinement(nn.Module):
+    """Residual blocks of two 3x3 convolutions (EDSR, Lim et al., CVPRW 2017, Section 3.1) on the decoder's features.
+
+    X' = X + reduce(blocks(expand(X, I_d))), `(B, H, W, C)` to the same. I_d, the network's input at this resolution,
+    is given again because C channels hardly hold both it and what the decoder found.
+
+    Args:
+        channels: C.
+        image_channels: Those of I_d.
+        width: Channels inside.
+        blocks: How many residual blocks.
+    """
+
+    def __init__(self, channels: int, image_channels: int, *, width: int, blocks: int) -> None:
+        super().__init__()
+        self.expand = Convolution(channels + image_channels, width, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                Convolution(width, width, 3, padding=1), nn.ReLU(inplace=True), Convolution(width, width, 3, padding=1)
+            )
+            for _ in range(blocks)
+        )
+        self.reduce = Convolution(width, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, degraded: Tensor) -> Tensor:
+        refined = self.expand(torch.cat((x, degraded), dim=-1))
+        for block in self.blocks:
+            refined = refined + block(refined)
+        out: Tensor = x + self.reduce(refined)
+        return out
+
+
 class KiT(Network):
     """Three convolutions, an encoder and a decoder of three stages about a bottleneck, three convolutions.
 
@@ -96,12 +128,15 @@ class KiT(Network):
         fuse_skips: Whether a 1x1 convolution reduces the concatenated features.
         shuffle: Pixel-unshuffle factor before the first convolution and after the last (1: none, as the papers). A
             factor of 2 is FFDNet's (IEEE TIP 2018, Section III-B): a quarter of the work at full resolution.
+        refine: Residual blocks of `Refinement` after the decoder (0: none, as the papers). Dense convolutions at the
+            highest resolution are what a small network lacks most, and what a CPU does best.
+        refine_width: Channels inside them.
         seed: Fixes the rotations of the hashing.
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {"dim": 70, "expansion": 4, "fuse_skips": False},
-        "s": {"dim": 32, "h": 1, "shuffle": 2},
+        "s": {"dim": 32, "h": 1, "shuffle": 2, "refine": 3},
     }
 
     def __init__(
@@ -117,13 +152,16 @@ class KiT(Network):
         expansion: int = 2,
         fuse_skips: bool = True,
         shuffle: int = 1,
+        refine: int = 0,
+        refine_width: int = 64,
         seed: int = 0,
         **variant: Any,
     ) -> None:
         super().__init__()
         self.config = {
             "channels": channels, "dim": dim, "blocks": blocks, "k": k, "h": h, "r": r, "heads": heads,
-            "expansion": expansion, "fuse_skips": fuse_skips, "shuffle": shuffle, "seed": seed, **variant,
+            "expansion": expansion, "fuse_skips": fuse_skips, "shuffle": shuffle,
+            "refine": refine, "refine_width": refine_width, "seed": seed, **variant,
         }  # fmt: skip
         self.channels, self.shuffle = channels, shuffle
         self.size_multiple = self.min_size = shuffle * 8 * r * _smallest_square_of_chunks(k)
@@ -140,6 +178,7 @@ class KiT(Network):
             below = width if fuse_skips else 2 * width
             self.fuse.append(Linear(2 * width, width) if fuse_skips else nn.Identity())
             self.decoder.append(self.make_stage(below, k=k, position=6 - i))
+        self.refine = Refinement(below, pixels, width=refine_width, blocks=refine) if refine else None
         self.last = three_convolutions(below, below, pixels)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -156,6 +195,10 @@ class KiT(Network):
                     module.feed_forward.reduce.weight *= 0.02
             for up in self.up:
                 up.get_parameter("weight").mul_(0.2)
+            if self.refine is not None:
+                for block in self.refine.blocks:
+                    block.get_parameter("2.weight").mul_(0.1)
+                self.refine.reduce.weight *= 0.02
             self.last[-1].get_parameter("weight").mul_(0.1)
 
     def use_attention(self, use: bool) -> None:
@@ -188,7 +231,8 @@ class KiT(Network):
         """Restore a batch; images of a batch do not influence each other."""
         self.check_size(degraded)
         x = F.pixel_unshuffle(degraded, self.shuffle) if self.shuffle > 1 else degraded
-        x = self.first(x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1))
+        pixels = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        x = self.first(pixels)
         skips = []
         for stage, down in zip(self.encoder, self.down, strict=True):
             skips.append(stage(x))
@@ -196,6 +240,8 @@ class KiT(Network):
         x = self.bottleneck(x)
         for up, fuse, stage in zip(self.up, self.fuse, self.decoder, strict=True):
             x = stage(fuse(torch.cat((double(up(x)), skips.pop()), dim=-1)))
+        if self.refine is not None:
+            x = self.refine(x, pixels)
         residual = self.last(x).permute(0, 3, 1, 2)
         return degraded + (F.pixel_shuffle(residual, self.shuffle) if self.shuffle > 1 else residual)
 

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from restore.networks import NETWORKS
 
 
+@pytest.mark.parametrize("refine", [0, 2])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_fresh_network_beats_its_input_after_sixty_steps(name: str) -> None:
+def test_a_fresh_network_beats_its_input_after_sixty_steps(name: str, refine: int) -> None:
     torch.manual_seed(0)
-    network = NETWORKS[name](dim=16, h=1, shuffle=2)
+    network = NETWORKS[name](dim=16, h=1, shuffle=2, refine=refine, refine_width=16)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     generator = torch.Generator().manual_seed(1)
     ratios = []
