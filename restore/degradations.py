@@ -327,14 +327,15 @@ def grain(generator: Generator) -> Degradation:
 def gaussian(generator: Generator) -> Degradation:
     """Gaussian noise of sigma 0 to 55, strong noise a little more often: it takes longer to learn.
 
-    Most of it is as a file holds it, the rest unclipped (the papers' protocol). Pictures are changed first: a third is
-    reduced, to half its size at most, and is then as sharp as the small pictures that the papers score on; most get
-    more contrast, up to twice, so that shadows and highlights saturate: there clipped noise has a mean to be undone.
+    Half of it is left unclipped (the papers' protocol), half is as a file holds it. Pictures are changed first: a third
+    is reduced, to half its size at most, and is then as sharp as the small pictures that the papers score on; most of
+    those that are clipped get more contrast, up to twice, so that shadows and highlights saturate: there clipped noise
+    has a mean to be undone.
     """
     draw, chance = generator.uniform, generator.random
-    sigma, as_file = 55 * chance() ** 0.85, chance() < 0.6
+    sigma, as_file = 55 * chance() ** 0.85, chance() < 0.5
     resize = draw(0.5, 1.0) if chance() < 0.35 else 1.0
-    contrast, pivot = draw(1.0, 2.0) if chance() < 0.6 else 1.0, draw(0.2, 0.8)
+    contrast, pivot = draw(1.0, 2.0) if as_file and chance() < 0.6 else 1.0, draw(0.2, 0.8)
 
     def apply(clean: NDArray[Any], g: Generator) -> tuple[Image, Image]:
         if contrast > 1:
