@@ -353,9 +353,9 @@ def blind_noise(generator: Generator) -> Degradation:
     The cameras are at ISO 500 and more: below, there is little to learn.
     """
     kind = generator.random()
-    if kind < 0.5:
+    if kind < 0.42:
         return gaussian(generator)
-    if kind < 0.72:
+    if kind < 0.69:
         return grain(generator)
     if kind < 0.96:
         return camera_noise(generator, iso=_log_uniform(generator, 500, ISO_RANGE[1]))
