@@ -10,8 +10,8 @@ import torch
 from restore.errors import DeviceError
 
 # Side, in pixels, of the tiles that `tile="auto"` makes, by kind of device: a picture of no more than its square is
-# restored whole. On two cores of a CPU cs-kit-s-denoise took 34 s and 1.0 GB for 12 megapixels at 1024, 40 s and 0.6 GB
-# at 512; the other devices are not measured yet.
+# restored whole. On two cores of a CPU cs-kit-s-denoise took 47 s and 1.0 GB for 12 megapixels at 1024 (before its
+# residual blocks 34 s, and 40 s and 0.6 GB at 512); the other devices are not measured yet.
 AUTO_TILE = {"cpu": 1024, "cuda": 1024, "mps": 512}
 
 # From glibc's <malloc.h>.
