@@ -1,9 +1,10 @@
-"""The weights that this project offers: one table each in weights/catalogue.toml."""
+"""The weights that can be named: one table each in weights/catalogue.toml, and in the user's own weights folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 import tomllib
 import typing
@@ -11,6 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+import platformdirs
+import tomli_w
 
 from restore.errors import WeightsError
 from restore.tasks import TASKS
@@ -42,7 +46,9 @@ class WeightsEntry:
 
     Attributes:
         name: The table's own name; what `--weights` takes.
-        network, config: Keys of `restore.networks.NETWORKS` and of that network's `CONFIGS`.
+        folder: Where the catalogue is, and the file if it is on this machine.
+        network, config: Keys of `restore.networks.NETWORKS` and of that network's `CONFIGS`; the config of imported
+            weights may be none of them ("own").
         task: Key of `restore.tasks.TASKS`.
         file: Name of the file in weights/; it need not be there if it is on the Hub.
         sha256: 64 hexadecimal digits; checked at every load.
@@ -51,7 +57,7 @@ class WeightsEntry:
         licence: SPDX identifier of the weights.
         trained_on: The data, with what was done to them.
         summary: One line: what they are for.
-        recipe: Name of the training recipe.
+        recipe: Name of the training recipe; None, as the next three, where it is not known.
         steps, hours, machine: How long it was trained, and on what.
         level: Strength they are made for, in the unit of the task's `Level`; None for blind weights.
         default: Whether they are what the task uses when none are named.
@@ -70,16 +76,28 @@ class WeightsEntry:
     licence: str
     trained_on: str
     summary: str
-    recipe: str
-    steps: int
-    hours: float
-    machine: str
+    folder: Path
+    recipe: str | None = None
+    steps: int | None = None
+    hours: float | None = None
+    machine: str | None = None
     level: float | None = None
     default: bool = False
     hub_repo: str | None = None
     hub_revision: str | None = None
     hub_file: str | None = None
     scores: tuple[Score, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, if it is on this machine and not in the Hub's cache."""
+        return self.folder / self.file
+
+
+def own_folder() -> Path:
+    """The user's own weights folder: `$RESTORE_WEIGHTS`, else in the place where the system keeps a program's data."""
+    given = os.environ.get("RESTORE_WEIGHTS")
+    return Path(given) if given else platformdirs.user_data_path("restore", appauthor=False) / "weights"
 
 
 def weights_folder() -> Path:
@@ -99,12 +117,16 @@ def load_catalogue(path: Path | None = None) -> dict[str, WeightsEntry]:
     """Every entry by name, in the order of the file.
 
     Args:
-        path: The catalogue; None for the bundled one.
+        path: The catalogue; None for the bundled one and, after it, the user's own. Where both have a name, it means
+            what is bundled.
 
     Raises:
         WeightsError: A key is missing, unknown or of the wrong type, or entries contradict each other.
     """
-    path = path or weights_folder() / "catalogue.toml"
+    if path is None:
+        own = own_folder() / "catalogue.toml"
+        bundled = load_catalogue(weights_folder() / "catalogue.toml")
+        return bundled | {k: v for k, v in (load_catalogue(own) if own.is_file() else {}).items() if k not in bundled}
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -128,6 +150,26 @@ def find(name: str) -> WeightsEntry:
         return catalogue[name]
     hint = did_you_mean(name, catalogue) or "`restore weights list` shows all; a file needs its .safetensors suffix"
     raise WeightsError(f"there are no weights called {name!r}", hint=hint)
+
+
+def add_own(name: str, table: dict[str, Any]) -> WeightsEntry:
+    """Write one more table into the user's own catalogue.
+
+    Raises:
+        WeightsError: The table is wrong, or the catalogue cannot be written.
+    """
+    path = own_folder() / "catalogue.toml"
+    entry = _entry(path, name, table)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        temporary.write_text(tomli_w.dumps(tables | {name: table}), encoding="utf-8")
+        temporary.replace(path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot write {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return entry
 
 
 def default_for(task: str, level: float | None = None) -> WeightsEntry:
@@ -171,7 +213,7 @@ def _entry(path: Path, name: str, table: Any) -> WeightsEntry:
         raise WeightsError(f"{where}: scores are tables", hint=f"write them as [[{name}.scores]]")
     scores = tuple(_record(Score, f"{where}: scores", score) for score in scores)
     plain = {key: value for key, value in table.items() if key != "scores"}
-    entry = _record(WeightsEntry, where, plain, name=name, scores=scores)
+    entry = _record(WeightsEntry, where, plain, name=name, scores=scores, folder=path.parent)
     if entry.task not in TASKS:
         raise WeightsError(f"{where}: unknown task {entry.task!r}", hint=did_you_mean(entry.task, TASKS))
     if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):

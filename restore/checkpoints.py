@@ -2,7 +2,8 @@
 
 A checkpoint is a safetensors file. Its metadata hold `format` (`restore/1`), `network` (key of `NETWORKS`), `config`
 (the network's keyword arguments as JSON), `task` (key of `TASKS`), and whatever else its maker wrote, all as text.
-Pickles (`.pth`, `.pt`, `.ckpt`) are refused: opening one can run code.
+Pickles (`.pth`, `.pt`, `.ckpt`) are refused, for opening one can run code; `import_published` reads the tensors, and
+only the tensors, of one that the authors of a network published.
 """
 
 from __future__ import annotations
@@ -92,8 +93,9 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
             raise WeightsError(f"cannot find the weights file {source}", hint="`restore weights list` shows names")
         return ResolvedWeights(path, _sha256(path))
     entry = catalogue.find(source)
-    path = catalogue.weights_folder() / entry.file
-    hint = "pip install --force-reinstall restore"
+    path = entry.path
+    bundled = entry.folder == catalogue.weights_folder()
+    hint = "pip install --force-reinstall restore" if bundled else "import it once more: `restore weights import`"
     if not path.is_file():
         if entry.hub_repo is None or entry.hub_file is None:
             raise WeightsError(f"the file of {entry.name} is missing: {path}", hint=hint)
@@ -160,6 +162,67 @@ def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> N
         temporary.unlink(missing_ok=True)
 
 
+def import_published(path: Path, *, network: str, task: str, name: str | None = None) -> WeightsEntry:
+    """Turn a checkpoint that a network's authors published into weights of the user's own catalogue.
+
+    Args:
+        path: A file that `torch.save` wrote; only tensors are read from it, no code is run.
+        network: Key of `NETWORKS`.
+        task: Key of `TASKS`: what the weights were trained for.
+        name: What to call them; None for the network, the task and the file's name.
+
+    Returns:
+        Their record.
+
+    Raises:
+        WeightsError: The file is damaged or holds more than tensors; a tensor is missing, unknown or misshaped; or the
+            name is taken.
+    """
+    name = name or re.sub(r"[^a-z0-9]+", "-", f"{network}-{task}-{path.stem}".lower()).strip("-")
+    if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
+        raise WeightsError(f"{name!r} is no name for weights", hint="use letters, digits, '-', '_' and '.'")
+    if name in catalogue.load_catalogue():
+        raise WeightsError(f"there are weights called {name!r} already", hint="choose another with --name")
+    folder = catalogue.own_folder()
+    source_sha256 = _sha256(path)
+    import torch
+
+    from restore import published
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged or hostile pickle raises has no common type
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        hint = "fetch it once more; a file that needs code to be read is not taken"
+        raise WeightsError(f"{path} holds no tensors that can be read: {reason}", hint=hint) from None
+    try:
+        built = published.convert(network, published.read_state_dict(content))
+    except WeightsError as error:
+        raise WeightsError(f"{path} does not fit: {error.message}", hint=error.hint) from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(f"cannot make {folder}: {error.strerror or error}") from error
+    file = folder / f"{name}.safetensors"
+    save(file, built, network, {"task": task, "imported_from": path.name, "imported_sha256": source_sha256})
+    configs = (key for key, options in type(built).CONFIGS.items() if type(built)(**options).config == built.config)
+    return catalogue.add_own(
+        name,
+        {
+            "network": network,
+            "config": next(configs, "own"),
+            "task": task,
+            "file": file.name,
+            "sha256": _sha256(file),
+            "size_bytes": file.stat().st_size,
+            "parameters": sum(parameter.numel() for parameter in built.parameters()),
+            "licence": "its authors'",
+            "trained_on": "see its authors",
+            "summary": f"imported from {path.name}, SHA-256 {source_sha256[:12]}",
+        },
+    )
+
+
 def _looks_like_a_file(source: str) -> bool:
     named_so = source.endswith((".safetensors", *PICKLES))
     return named_so or os.path.dirname(source) != "" or os.path.isfile(source)
@@ -168,7 +231,8 @@ def _looks_like_a_file(source: str) -> bool:
 def _refuse_pickle(source: str) -> None:
     if source.endswith(PICKLES):
         raise WeightsError(
-            f"{source} is a Python pickle, which can run code when it is opened", hint="use a .safetensors file"
+            f"{source} is a Python pickle, which can run code when it is opened",
+            hint="use a .safetensors file, or `restore weights import` for one of a network's authors",
         )
 
 

@@ -42,6 +42,10 @@ class Task:
     recipe: str | None = None
 
 
+_NO_DEFAULT = (
+    "No weights come with this task yet: name some with --weights, such as imported ones (`restore weights import`)."
+)
+
 TASKS: dict[str, Task] = {
     "denoise": Task(
         name="denoise",
@@ -50,5 +54,29 @@ TASKS: dict[str, Task] = {
         "leave a clean picture nearly as it is.",
         level=Level("sigma", "8-bit grey levels", 0, 255, "standard deviation of Gaussian noise"),
         recipe="cs-kit-s-denoise",
+    ),
+    "deblur": Task(
+        name="deblur",
+        summary="Sharpen photographs that camera shake or motion blurred.",
+        help=_NO_DEFAULT,
+    ),
+    "derain": Task(name="derain", summary="Remove rain streaks.", help=_NO_DEFAULT),
+    "dejpeg": Task(
+        name="dejpeg",
+        summary="Remove the artifacts of JPEG compression.",
+        help=_NO_DEFAULT,
+        level=Level("quality", "JPEG quality", 1, 100, "quality the picture was saved with"),
+    ),
+    "demosaic": Task(
+        name="demosaic",
+        summary="Fill in the two colours that each pixel of a sensor lacks.",
+        help="The picture is the mosaic held as RGB, where two of the three values of every pixel are zero. "
+        + _NO_DEFAULT,
+    ),
+    "upscale": Task(
+        name="upscale",
+        summary="Enlarge pictures.",
+        help=_NO_DEFAULT,
+        level=Level("scale", "times", 2, 4, "output size over input size"),
     ),
 }

@@ -38,6 +38,13 @@ class Tiny(Network):
         return self.offset - degraded
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own weights folder, empty."""
+    monkeypatch.setenv("RESTORE_WEIGHTS", str(tmp_path / "own"))
+    return catalogue.own_folder()
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> type[Network]:
     """A network that inverts, in `NETWORKS` as `tiny`."""

@@ -1,17 +1,21 @@
-"""`restore weights`: what there is, and whether it is whole."""
+"""`restore weights`: what there is, whether it is whole, and more of it from the networks' authors."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from restore import catalogue, checkpoints
 from restore.catalogue import WeightsEntry
-from restore.cli.console import describe, table
-from restore.errors import WeightsError
+from restore.cli.console import describe, say, table
+from restore.errors import UsageError, WeightsError
+from restore.tasks import TASKS
 
-app = typer.Typer(help="List, show and verify weights.", no_args_is_help=True, rich_markup_mode=None)
+PUBLISHED = ("drsformer", "panet", "pa-edsr", "kit", "cs-kit")  # keys of NETWORKS, which are on torch's side
+
+app = typer.Typer(help="List, show, verify and import weights.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
@@ -24,7 +28,7 @@ def list_weights() -> None:
             "blind" if entry.level is None else f"{entry.level:g}",
             f"{entry.parameters / 1e6:.2f} M",
             f"{entry.size_bytes / 1e6:.1f} MB",
-            "bundled" if (catalogue.weights_folder() / entry.file).is_file() else "on the Hub",
+            _where(entry),
             next((f"{score.set} {score.psnr:.2f} dB (input {score.input_psnr:.2f})" for score in entry.scores), ""),
         )
         for entry in catalogue.load_catalogue().values()
@@ -43,7 +47,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `
         ("network", f"{entry.network}, config {entry.config}, {entry.parameters:,} parameters"),
         ("licence", entry.licence),
         ("trained on", entry.trained_on),
-        ("training", f"recipe {entry.recipe}, {entry.steps:,} steps, {entry.hours:g} hours on {entry.machine}"),
+        ("training", _training(entry)),
         ("file", f"{entry.file}, {entry.size_bytes:,} bytes"),
         ("sha256", entry.sha256),
     ]
@@ -65,6 +69,33 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `
         print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "SSIM"), rows))
 
 
+@app.command("import")
+def import_weights(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="A checkpoint that a network's authors published.")],
+    network: Annotated[str, typer.Option(metavar="|".join(PUBLISHED), help="The network that it is of.")],
+    task: Annotated[str, typer.Option(metavar="|".join(TASKS), help="What it was trained for.")],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to call it. [default: network, task and the file's name]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Import a published checkpoint; the other commands then take it by name.
+
+    The file may be a pickle: only tensors are read from it. Every tensor is checked by name and shape.
+    """
+    for what, word, choices in (("network", network, PUBLISHED), ("task", task, TASKS)):
+        if word not in choices:
+            hint = catalogue.did_you_mean(word, choices) or f"choose one of {', '.join(choices)}"
+            raise UsageError(f"there is no {what} called {word!r}", hint=hint)
+    entry = checkpoints.import_published(file, network=network, task=task, name=name)
+    say(f"{entry.parameters:,} parameters, config {entry.config}; use it with `restore {task} --weights {entry.name}`")
+    print(entry.name)
+
+
 @app.command()
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only these. [default: all]")] = None,
@@ -74,6 +105,18 @@ def verify(
     broken = [entry.name for entry in entries if not _is_whole(entry)]
     if broken:
         raise WeightsError(f"{len(broken)} of {len(entries)} weights cannot be used: {', '.join(broken)}")
+
+
+def _where(entry: WeightsEntry) -> str:
+    if not entry.path.is_file():
+        return "on the Hub"
+    return "bundled" if entry.folder == catalogue.weights_folder() else "imported"
+
+
+def _training(entry: WeightsEntry) -> str:
+    if entry.recipe is None or entry.steps is None or entry.hours is None:
+        return "not by this project"
+    return f"recipe {entry.recipe}, {entry.steps:,} steps, {entry.hours:g} hours on {entry.machine}"
 
 
 def _is_whole(entry: WeightsEntry) -> bool:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from restore.networks.base import Network
 from restore.networks.cskit import CSKiT
+from restore.networks.drsformer import DRSformer
 from restore.networks.kit import KiT
+from restore.networks.panet import PAEDSR, PANet
 
 NETWORKS: dict[str, type[Network]] = {
     "cs-kit": CSKiT,
     "kit": KiT,
+    "drsformer": DRSformer,
+    "panet": PANet,
+    "pa-edsr": PAEDSR,
 }
 
 __all__ = ["NETWORKS", "Network"]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from restore.errors import UsageError
+from restore.networks.blocks import TwoForms
 
 
 class Network(nn.Module):
@@ -45,6 +46,12 @@ class Network(nn.Module):
             UsageError: This network cannot work without.
         """
         raise UsageError(f"{type(self).__name__} cannot leave its attention out", hint="set local_steps to 0")
+
+    def use_plain_forms(self, use: bool) -> None:
+        """Compute by the papers' equations as they stand (True): the same values, slower."""
+        for module in self.modules():
+            if isinstance(module, TwoForms):
+                module.use_plain = use
 
     def check_size(self, degraded: Tensor) -> None:
         """Raise a `ValueError` that names the next size that fits, if this one does not."""

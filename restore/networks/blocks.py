@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class TwoForms(nn.Module):
+    """A layer written twice: `plain`, the paper's equations as they stand, and `fast`, with the same values.
+
+    What makes them the same stands in the docstring of `fast`. `Network.use_plain_forms` chooses.
+    """
+
+    use_plain = False
+
+    def plain(self, *inputs: Any) -> Any:
+        raise NotImplementedError
+
+    def fast(self, *inputs: Any) -> Any:
+        raise NotImplementedError
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.plain(*inputs) if self.use_plain else self.fast(*inputs)
 
 
 class Convolution(nn.Conv2d):

@@ -1,0 +1,303 @@
+"""PANet and PA-EDSR: pyramid attention (Mei et al., "Pyramid Attention Networks for Image Restoration", 2020).
+
+Features are channels-last, `(B, H, W, C)`. The published code is MIT-licensed; this is written from the paper and from
+what was measured of that code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restore.networks.base import Network
+from restore.networks.blocks import Convolution, Linear, TwoForms
+
+SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the pyramid (Section 4.1)
+MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's RGB, which PA-EDSR takes away and gives back
+_BLOCK_BYTES = 1 << 20  # of one row of queries against one band of keys: what stays in the cache
+
+
+class PyramidAttention(TwoForms):
+    """Every 3x3 patch is a mean of the patches that look like it, at its own scale and at four smaller ones (eq. 4, 5).
+
+    y = softmax(10 f(x) . g(z) / |g(z)|) theta(z) over all positions of all scales z of x; the patches of theta are
+    pasted where they belong, and the nine that meet in a pixel are added and divided by 4, as published.
+
+    Args:
+        channels: C.
+        reduction: C over the channels of f and g.
+        res_scale: Factor of the input that is added.
+    """
+
+    def __init__(self, channels: int, *, reduction: int, res_scale: float) -> None:
+        super().__init__()
+        self.res_scale = res_scale
+        self.conv_match_L_base = nn.Sequential(Linear(channels, channels // reduction), nn.PReLU())  # f
+        self.conv_match = nn.Sequential(Linear(channels, channels // reduction), nn.PReLU())  # g
+        self.conv_assembly = nn.Sequential(Linear(channels, channels), nn.PReLU())  # theta
+
+    def embed(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """f(x), and g(z) and theta(z) of each scale z."""
+        _, height, width, _ = x.shape
+        levels = []
+        for scale in SCALES:
+            # Bicubic coordinates from the ratio of the sizes, as the PyTorch 1.1 of the authors took them.
+            size = max(1, int(height * scale)), max(1, int(width * scale))
+            z = x if scale == 1 else F.interpolate(x.permute(0, 3, 1, 2), size, mode="bicubic").permute(0, 2, 3, 1)
+            levels.append((self.conv_match(z), self.conv_assembly(z)))
+        return self.conv_match_L_base(x), levels
+
+    def plain(self, x: Tensor) -> Tensor:
+        query, levels = self.embed(x)
+        q = _patches(query)  # (B, 9c, N)
+        k = torch.cat([_patches(key) for key, _ in levels], dim=-1)
+        v = torch.cat([_patches(value) for _, value in levels], dim=-1)
+        k = k / k.norm(dim=1, keepdim=True).clamp_min(1e-4)
+        attention = (10 * q.transpose(1, 2) @ k).softmax(-1)
+        y = F.fold((attention @ v.transpose(1, 2)).transpose(1, 2), x.shape[1:3], 3, padding=1) / 4
+        return y.permute(0, 2, 3, 1) + self.res_scale * x
+
+    def fast(self, x: Tensor) -> Tensor:
+        """By `attend`, whose memory grows with the picture and not with its square; it works in place, so that
+        gradients take the plain form.
+        """
+        if torch.is_grad_enabled():
+            return self.plain(x)
+        query, levels = self.embed(x)
+        y = torch.stack([attend(q, [(k[i], v[i]) for k, v in levels]) for i, q in enumerate(query)])
+        return y.add_(x, alpha=self.res_scale)
+
+
+def _patches(x: Tensor) -> Tensor:
+    """`(B, H, W, C)` to its 3x3 patches, `(B, 9C, H W)`, zeros beyond the borders."""
+    return F.unfold(x.permute(0, 3, 1, 2), 3, padding=1)
+
+
+def attend(query: Tensor, levels: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Pyramid attention of one image without its patches: y of `PyramidAttention.plain` before `res_scale` comes in.
+
+    Two identities save nine tenths of the products. The product of two 3x3 patches is the sum of nine products of
+    pixels along a diagonal, S(p, j) = sum_d G(p + d, j + d) with G = Q K^T; and pasting patches is one product with the
+    pixels of V after the same sum over the probabilities. Both sums are separable, and where keys are told by how many
+    rows they lie below the query, the one over rows is elementwise. The rows of queries go by one after the other
+    against a band of such offsets, small enough for the cache; G is made twice, for the sums of the softmax and for y.
+
+    Args:
+        query: `(H, W, c)`.
+        levels: Keys `(h, w, c)` and values `(h, w, C)` of every scale.
+
+    Returns:
+        `(H, W, C)`.
+    """
+    scales = [_Scale(query, key, value) for key, value in levels]
+    peak, total = query.new_full(query.shape[:2], -torch.inf), query.new_zeros(query.shape[:2])
+    for scale in scales:
+        for band in scale.bands:
+            for y, _, scores in scale.scores(band):
+                highest = torch.maximum(peak[y], scores.amax((1, 2)))
+                powers = scores.sub_(highest[:, None, None]).exp_().sum((1, 2))
+                total[y] = total[y] * (peak[y] - highest).exp() + powers
+                peak[y] = highest
+    log_total = peak + total.log()
+    out = query.new_zeros(*query.shape[:2], levels[0][1].shape[-1])
+    for scale in scales:
+        for band in scale.bands:
+            for y, pasted in scale.pastes(band, log_total):
+                out[y] += pasted
+    return out / 4
+
+
+class _Scale:
+    """Queries against the keys of one scale, by bands: a band is the keys that lie `band` .. `band` + `rows` - 1 rows
+    below each query.
+    """
+
+    def __init__(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        self.height, self.key_height, self.key_width = len(query), len(key), key.shape[1]
+        self.rows = rows = min(max(1, _BLOCK_BYTES // (4 * query.shape[1] * self.key_width)), len(key) + len(query))
+        self.bands = range(1 - len(query), len(key), rows)
+        # Zeros around the rows and columns; rows of keys that do not exist are zeros, too.
+        self.query = F.pad(query, (0, 0, 1, 1))
+        self.key = F.pad(key, (0, 0, 1, 1, rows, rows))
+        self.value = F.pad(value, (0, 0, 0, 0, rows, rows))
+        energy = 9 * F.avg_pool2d(key.square().sum(-1)[None], 3, 1, 1)[0]
+        self.factor = 10 / energy.sqrt().clamp_min(1e-4)
+
+    def queries(self, band: int) -> range:
+        """The rows of queries that have keys in the band."""
+        return range(max(0, 1 - self.rows - band), min(self.height, self.key_height - band))
+
+    def rows_at(self, padded: Tensor, y: int, band: int) -> Tensor:
+        """The rows of the band at query row y, all columns in a line."""
+        start = y + band + self.rows
+        return padded[start : start + self.rows].flatten(0, 1)
+
+    def scores(self, band: int) -> Iterator[tuple[int, slice, Tensor]]:
+        """y, which rows of the band exist there, and their scores, `(W, rows, w)`."""
+        grams = (
+            _along_x((self.query[y] @ self.rows_at(self.key, y, band).T).view(len(self.query[0]), self.rows, -1))
+            for y in self.queries(band)
+        )
+        for y, summed in zip(self.queries(band), _along_y(grams), strict=True):
+            top = y + band
+            exist = slice(max(0, -top), min(self.rows, self.key_height - top))
+            yield y, exist, summed[:, exist] * self.factor[top + exist.start : top + exist.stop]
+
+    def pastes(self, band: int, log_total: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """y, and what the band adds to its output, `(W, C)`, times 4."""
+        shape = len(self.query[0]), self.rows, self.key_width + 2
+
+        def powers() -> Iterator[Tensor]:
+            for y, exist, scores in self.scores(band):
+                probabilities = self.query.new_zeros(shape)
+                torch.exp(scores.sub_(log_total[y, :, None, None]), out=probabilities[1:-1, exist, 1:-1])
+                yield _along_x(probabilities)
+
+        for y, summed in zip(self.queries(band), _along_y(powers()), strict=True):
+            yield y, summed.flatten(1) @ self.rows_at(self.value, y, band)
+
+
+def _along_x(x: Tensor) -> Tensor:
+    """Sum of three along the diagonal of the first and last axis, without the zeros around."""
+    return (x[:-2, :, :-2] + x[1:-1, :, 1:-1]).add_(x[2:, :, 2:])
+
+
+def _along_y(rows: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Each item plus the one before and the one after."""
+    before: Tensor | None = None
+    now: Tensor | None = next(rows)
+    while now is not None:
+        after = next(rows, None)
+        total = now.clone() if after is None else now + after
+        yield total if before is None else total.add_(before)
+        before, now = now, after
+
+
+class ResidualBlock(nn.Module):
+    """x + res_scale * conv(act(conv(x))), 3x3 convolutions: EDSR's block, without normalisation."""
+
+    def __init__(self, channels: int, *, res_scale: float) -> None:
+        super().__init__()
+        self.res_scale = res_scale
+        self.first = Convolution(channels, channels, 3, padding=1)
+        self.second = Convolution(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, activation: nn.Module) -> Tensor:
+        return torch.add(x, self.second(activation(self.first(x))), alpha=self.res_scale)
+
+
+class Body(nn.Module):
+    """Residual blocks with the attention in their middle, a convolution, and a skip around all (Figure 2).
+
+    Args:
+        channels: C.
+        blocks: Residual blocks; half of them before the attention.
+        activation: Shared by all blocks, as published.
+        attention: In their middle.
+        res_scale: Factor of what a block adds.
+    """
+
+    def __init__(
+        self, channels: int, *, blocks: int, activation: nn.Module, attention: PyramidAttention, res_scale: float
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        self.blocks = nn.ModuleList(ResidualBlock(channels, res_scale=res_scale) for _ in range(blocks))
+        self.attention = attention
+        self.last = Convolution(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x
+        for i, block in enumerate(self.blocks):
+            if i == len(self.blocks) // 2:
+                out = self.attention(out)
+            out = block(out, self.activation)
+        last: Tensor = self.last(out)
+        return last + x
+
+
+class PANet(Network):
+    """Residual blocks with pyramid attention in their middle, for denoising, demosaicing and JPEG artifacts.
+
+    `(B, channels, H, W)` to the same. As published, all blocks share one PReLU, and nothing leads from the input to the
+    output past the network. The attention looks at the whole image: its time grows with the square of the pixels.
+
+    Args:
+        channels: 3, or 1 for grey (the published network for JPEG artifacts).
+        dim: Channels inside.
+        blocks: Residual blocks; half of them before the attention.
+        reduction: Of the channels that the attention matches.
+    """
+
+    CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {},
+        "paper-grey": {"channels": 1},
+        "s": {"blocks": 8},  # 0.64 M parameters; the PANet-S of table 4 has 0.665 M
+        "s-grey": {"blocks": 8, "channels": 1},
+    }
+
+    def __init__(self, *, channels: int = 3, dim: int = 64, blocks: int = 80, reduction: int = 2) -> None:
+        super().__init__()
+        self.config = {"channels": channels, "dim": dim, "blocks": blocks, "reduction": reduction}
+        self.channels = channels
+        self.head = Convolution(channels, dim, 3, padding=1)
+        attention = PyramidAttention(dim, reduction=reduction, res_scale=1)
+        self.body = Body(dim, blocks=blocks, activation=nn.PReLU(), attention=attention, res_scale=1)
+        self.tail = Convolution(dim, channels, 3, padding=1)
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Restore a batch; images of a batch do not influence each other."""
+        self.check_size(degraded)
+        x = self.head(degraded.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1))
+        restored: Tensor = self.tail(self.body(x))
+        return restored.permute(0, 3, 1, 2)
+
+
+class PAEDSR(Network):
+    """EDSR (Lim et al., CVPRW 2017) with pyramid attention in its middle, to enlarge by 2, 3 or 4 (Section 4.6).
+
+    `(B, 3, H, W)` to `(B, 3, scale * H, scale * W)`, RGB.
+
+    Args:
+        scale: 2, 3 or 4.
+        dim: Channels inside.
+        blocks: Residual blocks; half of them before the attention.
+        reduction: Of the channels that the attention matches.
+        res_scale: Factor of what a block adds, and of what passes by the attention.
+    """
+
+    CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
+        **{f"paper-x{scale}": {"scale": scale} for scale in (2, 3, 4)},
+        **{f"s-x{scale}": {"scale": scale, "dim": 64, "blocks": 8, "reduction": 2} for scale in (2, 3, 4)},
+    }
+
+    def __init__(
+        self, *, scale: int = 2, dim: int = 256, blocks: int = 32, reduction: int = 8, res_scale: float = 0.1
+    ) -> None:
+        super().__init__()
+        if scale not in (2, 3, 4):
+            raise ValueError(f"PA-EDSR enlarges by 2, 3 or 4, not by {scale}")
+        self.config = {"scale": scale, "dim": dim, "blocks": blocks, "reduction": reduction, "res_scale": res_scale}
+        self.scale = scale
+        self.register_buffer("mean", torch.tensor(MEAN), persistent=False)
+        self.head = Convolution(3, dim, 3, padding=1)
+        attention = PyramidAttention(dim, reduction=reduction, res_scale=res_scale)
+        self.body = Body(dim, blocks=blocks, activation=nn.ReLU(), attention=attention, res_scale=res_scale)
+        factors = {2: [2], 3: [3], 4: [2, 2]}[scale]
+        self.up = nn.ModuleList(Convolution(dim, factor**2 * dim, 3, padding=1) for factor in factors)
+        self.tail = Convolution(dim, 3, 3, padding=1)
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Enlarge a batch; images of a batch do not influence each other."""
+        self.check_size(degraded)
+        mean = self.get_buffer("mean")
+        x = self.head(degraded.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1) - mean)
+        x = self.body(x)
+        for up in self.up:
+            x = F.pixel_shuffle(up(x).permute(0, 3, 1, 2), 3 if self.scale == 3 else 2).permute(0, 2, 3, 1)
+        restored: Tensor = self.tail(x) + mean
+        return restored.permute(0, 3, 1, 2)

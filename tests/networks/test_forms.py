@@ -1,0 +1,100 @@
+"""The fast form of a layer has the values and the gradients of the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from restore.networks import drsformer, panet
+from restore.networks.blocks import TwoForms
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """In float64, with every parameter away from where it starts."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return module.double()
+
+
+def features(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+
+GATE = torch.tensor([[0.3, 0.1, 0.2, 0.05, 0.05, 0.1, 0.15, 0.05], [0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05]]).double()
+Layer = tuple[TwoForms, tuple[Tensor | nn.Module, ...]]
+
+
+def attention(channels: int = 6, heads: int = 2, height: int = 5) -> Layer:
+    return drsformer.TopKSparseAttention(channels, heads=heads), (
+        features(2, height, 4, channels), drsformer.LayerNorm(channels, bias=True).double(),
+    )  # fmt: skip
+
+
+def feed_forward(channels: int = 3, height: int = 5) -> Layer:
+    return drsformer.MixedScaleFeedForward(channels, expansion=2.66), (
+        features(2, height, 4, channels), drsformer.LayerNorm(channels, bias=False).double(),
+    )  # fmt: skip
+
+
+def experts(channels: int = 2, height: int = 5) -> Layer:
+    return drsformer.MixtureOfExperts(channels), (features(2, height, 4, channels), GATE)
+
+
+LAYERS: dict[str, Callable[..., Layer]] = {
+    "attention": attention,
+    "feed-forward with an odd hidden width": feed_forward,
+    "feed-forward with an even hidden width": lambda height=5: feed_forward(channels=4, height=height),
+    "experts": experts,
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_are_those_of_the_plain_form(name: str) -> None:
+    layer, inputs = LAYERS[name]()
+    randomised(layer)
+    x = inputs[0]
+    assert isinstance(x, Tensor)
+    x.requires_grad_()
+    weighting = features(*x.shape)
+    found = []
+    for form in (layer.plain, layer.fast):
+        loss = (form(*inputs) * weighting).sum()
+        found.append(torch.autograd.grad(loss, [x, *layer.parameters()]))
+    for plain, fast in zip(*found, strict=True):
+        torch.testing.assert_close(fast, plain)
+    assert torch.autograd.gradcheck(lambda x: layer.fast(x, *inputs[1:]), x, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_strips_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, inputs = LAYERS[name](height=75)
+    randomised(layer)
+    monkeypatch.setattr(drsformer, "_STRIP_BYTES", 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer.fast(*inputs), layer.plain(*inputs))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 9), (13, 10), (24, 7)])
+@pytest.mark.parametrize("block_bytes", [1, 1 << 12, 1 << 20])
+def test_pyramid_attention_in_bands_is_the_plain_one(
+    height: int, width: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panet, "_BLOCK_BYTES", block_bytes)
+    layer = panet.PyramidAttention(6, reduction=2, res_scale=0.7)
+    randomised(layer)
+    x = features(2, height, width, 6)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer.fast(x), layer.plain(x))
+
+
+def test_pyramid_attention_that_is_trained_takes_the_plain_form() -> None:
+    layer = panet.PyramidAttention(4, reduction=2, res_scale=1.0)
+    randomised(layer)
+    x = features(1, 4, 5, 4).requires_grad_()
+    assert torch.equal(layer(x), layer.plain(x))
+    assert torch.autograd.gradcheck(layer, x, atol=1e-4)
