@@ -23,23 +23,35 @@ if TYPE_CHECKING:
 
 
 class Restorer:
-    """Restores tensors and pictures with one network, in float32.
+    """Restores tensors and pictures with one network.
 
     Args:
         network: Moved to the device and set to evaluation mode, in place.
         device: A device, or its name for `pick_device`.
         entry: Where the weights come from, if they are in the catalogue.
+        precision: `float32`, or `bfloat16` or `float16`: what autocast computes in. What then comes out with NaN or
+            infinity is computed again in float32.
+        compile_network: Compile the network at its first run (`torch.compile`, anew for every size of tile). That takes
+            a C++ compiler and up to minutes, so that it pays on folders only.
 
     Raises:
         DeviceError: The device is not there.
     """
 
     def __init__(
-        self, network: Network, *, device: str | torch.device = "auto", entry: WeightsEntry | None = None
+        self,
+        network: Network,
+        *,
+        device: str | torch.device = "auto",
+        entry: WeightsEntry | None = None,
+        precision: str = "float32",
+        compile_network: bool = False,
     ) -> None:
+        self.precision = precision
         self.device = pick_device(device) if isinstance(device, str) else device
         self.network = network.to(self.device, torch.float32).eval()
         self.entry = entry
+        self._run: Callable[[Tensor], Tensor] = torch.compile(self.network) if compile_network else self.network
 
     @torch.inference_mode()
     def restore_tensor(self, degraded: Tensor) -> Tensor:
@@ -68,12 +80,26 @@ class Restorer:
         x = _pad(x, *(round_up(max(side, net.min_size), net.size_multiple) for side in (height, width)))
         if self.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)
-        restored: Tensor = net(x)[..., : net.scale * height, : net.scale * width]
+        restored = self._forward(x)[..., : net.scale * height, : net.scale * width]
         if channels != net.channels:
             restored = restored.mean(1, keepdim=True)
         if not restored.isfinite().all():
             raise RestoreError("the network's result holds NaN or infinity", hint="check the weights")
         return restored
+
+    def _forward(self, x: Tensor) -> Tensor:
+        """The network's result in float32; finite if it is so in float32."""
+        try:
+            if self.precision != "float32":
+                with torch.autocast(self.device.type, getattr(torch, self.precision)):
+                    restored = self._run(x).float()
+                if restored.isfinite().all():
+                    return restored
+            return self._run(x)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise RestoreError(
+                f"the network cannot be compiled here: {str(error).partition(chr(10))[0]}", hint="leave out --compile"
+            ) from error
 
     def restore_picture(
         self,

@@ -10,6 +10,8 @@ import typer
 
 from restore.errors import UsageError
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")]
 Output = Annotated[
     str,
@@ -38,6 +40,16 @@ Tile = Annotated[
 ]
 Overlap = Annotated[int, typer.Option(min=1, metavar="N", help="Pixels that neighbouring tiles share at least.")]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where the network runs.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="float32|bfloat16|float16",
+        help="What the network computes in; a tile that comes out with NaN or infinity is done again in float32.",
+    ),
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the network first (torch.compile): minutes, for large folders.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there already.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say what is used and how long it takes.")]
 
@@ -61,6 +73,16 @@ def parse_tile(text: str, overlap: int) -> int | Literal["auto"]:
             hint="give a larger --tile or a smaller --overlap",
         )
     return int(text)
+
+
+def check_precision(name: str) -> None:
+    """Refuse what is no precision.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if name not in PRECISIONS:
+        raise UsageError(f"there is no precision called {name!r}", hint=f"choose {', '.join(PRECISIONS)}")
 
 
 def check_device(name: str) -> None:

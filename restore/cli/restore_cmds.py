@@ -29,12 +29,15 @@ def _command(task: Task) -> Callable[..., None]:
         tile: options.Tile = "auto",
         overlap: options.Overlap = 32,
         device: options.Device = "auto",
+        precision: options.Precision = "float32",
+        compile_network: options.Compile = False,
         overwrite: options.Overwrite = False,
         verbose: options.Verbose = False,
     ) -> None:
         # Everything that can be refused is refused before torch is imported, which takes seconds.
         largest_tile = options.parse_tile(tile, overlap)
         options.check_device(device)
+        options.check_precision(precision)
         from restore import batch
 
         jobs = batch.plan(inputs, output, overwrite=overwrite)
@@ -52,7 +55,9 @@ def _command(task: Task) -> Callable[..., None]:
         failed: list[batch.Outcome] = []
         with Progress(len(jobs)) as progress:
             network, info = checkpoints.load(found)
-            restorer = Restorer(network, device=device, entry=info.entry)
+            restorer = Restorer(
+                network, device=device, entry=info.entry, precision=precision, compile_network=compile_network
+            )
             if verbose:
                 progress.say(f"weights {found.path} (SHA-256 {found.sha256[:12]}...), device {restorer.device}")
             begun = time.perf_counter()

@@ -47,6 +47,11 @@ class Network(nn.Module):
         """
         raise UsageError(f"{type(self).__name__} cannot leave its attention out", hint="set local_steps to 0")
 
+    @property
+    def has_plain_forms(self) -> bool:
+        """Whether a layer of it is written twice."""
+        return any(isinstance(module, TwoForms) for module in self.modules())
+
     def use_plain_forms(self, use: bool) -> None:
         """Compute by the papers' equations as they stand (True): the same values, slower."""
         for module in self.modules():

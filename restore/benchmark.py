@@ -1,0 +1,164 @@
+"""What a network costs on this machine: time, memory and multiplications, beside the equations as they stand."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from restore import checkpoints
+from restore.devices import keep_memory, pick_device
+from restore.errors import DeviceError, UsageError
+from restore.networks import NETWORKS, Network
+from restore.tiling import round_up
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        name: A network (`drsformer`), a network and a config (`drsformer:s`; without one the first there is, the
+            paper's), or what `--weights` takes.
+        height, width: Size of the picture, in pixels; padded to what the network takes.
+        plain: By the paper's equations as they stand (`blocks.TwoForms`).
+        keep: With memory kept by the allocator (`devices.keep_memory`), as the commands run.
+        device: Name for `devices.pick_device`.
+        precision: `float32`, or what autocast computes in: `bfloat16` or `float16`.
+        threads: Of the CPU; None for all cores.
+        repeats: Timed runs after one that is not.
+    """
+
+    name: str
+    height: int
+    width: int
+    plain: bool = False
+    keep: bool = True
+    device: str = "auto"
+    precision: str = "float32"
+    threads: int | None = None
+    repeats: int = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was measured.
+
+    Attributes:
+        seconds: Median of the timed runs, for the whole picture.
+        gmacs: Thousand million multiply-accumulates of convolutions and matrix products, of the equations as they
+            stand.
+        peak_bytes: Most memory that the process had (CPU) or that PyTorch had allocated (GPU); None where the system
+            does not tell.
+        seconds_per_megapixel: Of input pixels.
+        gflops: 2 * gmacs / seconds: the speed that the equations as they stand would have to run at.
+        has_plain: Whether the network has a plain form beside the fast one.
+    """
+
+    seconds: float
+    gmacs: float
+    peak_bytes: int | None
+    seconds_per_megapixel: float
+    gflops: float
+    has_plain: bool
+
+
+def build(name: str) -> Network:
+    """The network of `Subject.name`; without weights, with random ones.
+
+    Raises:
+        UsageError: The network has no such config.
+        WeightsError: The name is no network and no weights.
+    """
+    network, _, config = name.partition(":")
+    if network not in NETWORKS:
+        return checkpoints.load(name)[0]
+    configs = NETWORKS[network].CONFIGS
+    if config and config not in configs:
+        raise UsageError(f"{network} has no config called {config!r}", hint=f"choose one of {', '.join(configs)}")
+    return NETWORKS[network](**configs[config or next(iter(configs))])
+
+
+def count_gmacs(network: Network, height: int, width: int) -> float:
+    """Of the equations as they stand, without computing anything."""
+    plain = type(network)(**network.config)
+    plain.use_plain_forms(True)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        plain.to("meta")(torch.empty(1, network.channels, height, width, device="meta"))
+    return float(counter.get_total_flops() / 2e9)
+
+
+def measure(subject: Subject) -> Cost:
+    """Measure in a process of its own, whose memory nothing else has touched.
+
+    Raises:
+        DeviceError: The process did not survive: most likely the memory was not enough.
+        RestoreError: The subject is not there.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_measure, subject).result()
+        except BrokenProcessPool as error:
+            raise DeviceError(
+                f"{subject.name} at {subject.height}x{subject.width} was ended by the system, probably for its memory",
+                hint="measure a smaller --size",
+            ) from error
+
+
+def _measure(subject: Subject) -> Cost:
+    device = pick_device(subject.device)
+    if subject.keep:
+        keep_memory()
+    if subject.threads:
+        torch.set_num_threads(subject.threads)
+    network = build(subject.name)
+    height, width = (
+        round_up(max(side, network.min_size), network.size_multiple) for side in (subject.height, subject.width)
+    )
+    gmacs = count_gmacs(network, height, width)
+    network.use_plain_forms(subject.plain)
+    network = network.to(device).eval()
+    x = torch.rand(1, network.channels, height, width, device=device)
+    if device.type == "cpu":
+        x = x.contiguous(memory_format=torch.channels_last)
+    dtype = getattr(torch, subject.precision)
+    times = []
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=subject.precision != "float32"):
+        for _ in range(subject.repeats + 1):
+            _wait(device)
+            started = time.perf_counter()
+            network(x)
+            _wait(device)
+            times.append(time.perf_counter() - started)
+    seconds = statistics.median(times[1:] or times)
+    return Cost(
+        seconds=seconds,
+        gmacs=gmacs,
+        peak_bytes=_peak(device),
+        seconds_per_megapixel=seconds / (height * width / 1e6),
+        gflops=2 * gmacs / seconds,
+        has_plain=network.has_plain_forms,
+    )
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def _peak(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    if device.type != "cpu" or sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,102 @@
+"""`restore bench`: what networks cost on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from restore.cli import options
+from restore.cli.console import say
+from restore.errors import UsageError
+
+
+def bench(
+    subjects: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NETWORK...",
+            help="Networks (drsformer), configs of networks (drsformer:s), or weights by name or file.",
+        ),
+    ],
+    size: Annotated[
+        list[str] | None, typer.Option(metavar="HxW", help="Size of the picture; may be repeated. [default: 256x256]")
+    ] = None,
+    literal: Annotated[
+        bool,
+        typer.Option(
+            "--literal", help="Also the paper's equations as they stand, with memory kept and as malloc does by itself."
+        ),
+    ] = False,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Timed runs, of which the median counts.")] = 3,
+    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. [default: all cores]")] = None,
+    precision: options.Precision = "float32",
+    device: options.Device = "auto",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
+) -> None:
+    """Measure speed, memory and multiplications of networks on this machine, each in a process of its own.
+
+    The weights are random where only a network is named: they cost what others cost.
+    """
+    options.check_device(device)
+    options.check_precision(precision)
+    sizes = [_parse_size(text) for text in size or ["256x256"]]
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {json_file}: its folder does not exist")
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from restore.benchmark import Subject, build, measure
+
+    threads = threads or torch.get_num_threads()
+    machine = f"{_processor()}, {threads} threads, PyTorch {torch.__version__}, device {device}, {precision}"
+    table = Table(title=machine, title_justify="left")
+    for head in ("network", "size", "form", "s", "s/MP", "GMACs", "GFLOP/s", "peak GB", "faster"):
+        table.add_column(head, justify="left" if head in ("network", "size", "form") else "right", no_wrap=True)
+    rows: list[dict[str, Any]] = []
+    for name in subjects:
+        two_forms = build(name).has_plain_forms
+        for height, width in sizes:
+            forms = [("literal, malloc", True, False), ("literal", True, True)] if literal and two_forms else []
+            costs = {}
+            for form, plain, keep in [*forms, ("fast", False, True)]:
+                subject = Subject(
+                    name, height, width, plain=plain, keep=keep, device=device, precision=precision, threads=threads,
+                    repeats=repeats,
+                )  # fmt: skip
+                say(f"{name} {height}x{width} {form} ...")
+                costs[form] = cost = measure(subject)
+                rows.append({**dataclasses.asdict(subject), "form": form, **dataclasses.asdict(cost)})
+            for form, cost in costs.items():
+                slower = max(costs.values(), key=lambda cost: cost.seconds).seconds
+                table.add_row(
+                    name, f"{height}x{width}", form, f"{cost.seconds:.3f}", f"{cost.seconds_per_megapixel:.2f}",
+                    f"{cost.gmacs:.1f}", f"{cost.gflops:.0f}",
+                    "-" if cost.peak_bytes is None else f"{cost.peak_bytes / 1e9:.2f}", f"{slower / cost.seconds:.1f}x",
+                )  # fmt: skip
+    console = Console()
+    Console(width=console.width if console.is_terminal else 120).print(table)
+    if json_file is not None:
+        json_file.write_text(json.dumps({"machine": machine, "runs": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text, re.ASCII)
+    if not match or "0" in match.groups():
+        raise UsageError(f"--size is height x width in pixels, such as 256x256, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _processor() -> str:
+    """The CPU's name, as well as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
