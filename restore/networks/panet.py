@@ -6,7 +6,8 @@ what was measured of that code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +19,8 @@ from restore.networks.blocks import Convolution, Linear, TwoForms
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the pyramid (Section 4.1)
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's RGB, which PA-EDSR takes away and gives back
-_BLOCK_BYTES = 1 << 20  # of one row of queries against one band of keys: what stays in the cache
+_BLOCK_BYTES = (64 << 20, 128 << 10)  # of one row of queries against one band of keys: on a GPU, and in a core's cache
+_PARTS = 16  # of the bands, for the cores
 
 
 class PyramidAttention(TwoForms):
@@ -94,21 +96,50 @@ def attend(query: Tensor, levels: list[tuple[Tensor, Tensor]]) -> Tensor:
         `(H, W, C)`.
     """
     scales = [_Scale(query, key, value) for key, value in levels]
-    peak, total = query.new_full(query.shape[:2], -torch.inf), query.new_zeros(query.shape[:2])
-    for scale in scales:
-        for band in scale.bands:
-            for y, _, scores in scale.scores(band):
+    bands = [(scale, band) for scale in scales for band in scale.bands]
+
+    def log_totals(part: int) -> Tensor:
+        """The logarithm of the softmax's sum over the keys of a part of the bands."""
+        peak, total = query.new_full(query.shape[:2], -torch.inf), query.new_zeros(query.shape[:2])
+        for scale, band in bands[part::_PARTS]:
+            for y, exist, summed in scale.sums(band):
+                scores = summed[:, exist] * scale.factors(y, band, exist)
                 highest = torch.maximum(peak[y], scores.amax((1, 2)))
                 powers = scores.sub_(highest[:, None, None]).exp_().sum((1, 2))
                 total[y] = total[y] * (peak[y] - highest).exp() + powers
                 peak[y] = highest
-    log_total = peak + total.log()
-    out = query.new_zeros(*query.shape[:2], levels[0][1].shape[-1])
-    for scale in scales:
-        for band in scale.bands:
-            for y, pasted in scale.pastes(band, log_total):
+        return peak + total.log()
+
+    minus_log_total = -torch.stack(list(_parallel(log_totals, query.device))).logsumexp(0)
+
+    def pastes(part: int) -> Tensor:
+        """What the keys of a part of the bands give to y, times 4."""
+        out = query.new_zeros(*query.shape[:2], levels[0][1].shape[-1])
+        for scale, band in bands[part::_PARTS]:
+            for y, pasted in scale.pastes(band, minus_log_total):
                 out[y] += pasted
-    return out / 4
+        return out
+
+    return sum(_parallel(pastes, query.device), start=query.new_zeros(())) / 4
+
+
+def _parallel(work: Callable[[int], Tensor], device: torch.device) -> Iterator[Tensor]:
+    """The results of all parts, in order; on a CPU a thread a core takes one after the other.
+
+    Blocks that fit into a core's cache are too small to be shared by cores, so each core has its own. The parts and
+    their order do not depend on how many there are, nor does the result.
+    """
+    if device.type != "cpu":
+        yield from map(work, range(_PARTS))
+        return
+
+    def alone(part: int) -> Tensor:
+        torch.set_num_threads(1)  # of this thread
+        with torch.inference_mode():
+            return work(part)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        yield from pool.map(alone, range(_PARTS))
 
 
 class _Scale:
@@ -118,7 +149,8 @@ class _Scale:
 
     def __init__(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         self.height, self.key_height, self.key_width = len(query), len(key), key.shape[1]
-        self.rows = rows = min(max(1, _BLOCK_BYTES // (4 * query.shape[1] * self.key_width)), len(key) + len(query))
+        block_bytes = _BLOCK_BYTES[query.device.type == "cpu"]
+        self.rows = rows = min(max(1, block_bytes // (4 * query.shape[1] * self.key_width)), len(key) + len(query))
         self.bands = range(1 - len(query), len(key), rows)
         # Zeros around the rows and columns; rows of keys that do not exist are zeros, too.
         self.query = F.pad(query, (0, 0, 1, 1))
@@ -136,28 +168,34 @@ class _Scale:
         start = y + band + self.rows
         return padded[start : start + self.rows].flatten(0, 1)
 
-    def scores(self, band: int) -> Iterator[tuple[int, slice, Tensor]]:
-        """y, which rows of the band exist there, and their scores, `(W, rows, w)`."""
+    def factors(self, y: int, band: int, exist: slice) -> Tensor:
+        """10 over the lengths of the key patches of the band that exist at query row y, `(rows, w)`."""
+        return self.factor[y + band + exist.start : y + band + exist.stop]
+
+    def sums(self, band: int) -> Iterator[tuple[int, slice, Tensor]]:
+        """y, which rows of the band exist there, and the products with the key patches, `(W, rows, w)`."""
         grams = (
             _along_x((self.query[y] @ self.rows_at(self.key, y, band).T).view(len(self.query[0]), self.rows, -1))
             for y in self.queries(band)
         )
         for y, summed in zip(self.queries(band), _along_y(grams), strict=True):
             top = y + band
-            exist = slice(max(0, -top), min(self.rows, self.key_height - top))
-            yield y, exist, summed[:, exist] * self.factor[top + exist.start : top + exist.stop]
+            yield y, slice(max(0, -top), min(self.rows, self.key_height - top)), summed
 
-    def pastes(self, band: int, log_total: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def pastes(self, band: int, minus_log_total: Tensor) -> Iterator[tuple[int, Tensor]]:
         """y, and what the band adds to its output, `(W, C)`, times 4."""
-        shape = len(self.query[0]), self.rows, self.key_width + 2
+        padded = self.query.new_zeros(len(self.query[0]), self.rows, self.key_width + 2)  # zeros stay at its borders
 
-        def powers() -> Iterator[Tensor]:
-            for y, exist, scores in self.scores(band):
-                probabilities = self.query.new_zeros(shape)
-                torch.exp(scores.sub_(log_total[y, :, None, None]), out=probabilities[1:-1, exist, 1:-1])
-                yield _along_x(probabilities)
+        def probabilities() -> Iterator[Tensor]:
+            for y, exist, summed in self.sums(band):
+                if exist != slice(0, self.rows):
+                    padded.zero_()
+                shift = minus_log_total[y, :, None, None]
+                scores = torch.addcmul(shift, summed[:, exist], self.factors(y, band, exist))
+                torch.exp(scores, out=padded[1:-1, exist, 1:-1])
+                yield _along_x(padded)
 
-        for y, summed in zip(self.queries(band), _along_y(powers()), strict=True):
+        for y, summed in zip(self.queries(band), _along_y(probabilities()), strict=True):
             yield y, summed.flatten(1) @ self.rows_at(self.value, y, band)
 
 

@@ -84,12 +84,27 @@ def test_strips_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_pyramid_attention_in_bands_is_the_plain_one(
     height: int, width: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(panet, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(panet, "_BLOCK_BYTES", (block_bytes, block_bytes))
     layer = panet.PyramidAttention(6, reduction=2, res_scale=0.7)
     randomised(layer)
     x = features(2, height, width, 6)
     with torch.inference_mode():
         torch.testing.assert_close(layer.fast(x), layer.plain(x))
+
+
+def test_pyramid_attention_does_not_depend_on_the_number_of_threads() -> None:
+    layer = randomised(panet.PyramidAttention(6, reduction=2, res_scale=0.7))
+    x = features(1, 20, 31, 6)
+    threads, results = torch.get_num_threads(), []
+    try:
+        with torch.inference_mode():
+            for count in (1, 3):
+                torch.set_num_threads(count)
+                results.append(layer(x))
+                assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)
 
 
 def test_pyramid_attention_that_is_trained_takes_the_plain_form() -> None:
