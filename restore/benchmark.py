@@ -14,8 +14,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from restore import checkpoints
+from restore.catalogue import did_you_mean
 from restore.devices import keep_memory, pick_device
-from restore.errors import DeviceError, UsageError
+from restore.errors import DeviceError, UsageError, WeightsError
 from restore.networks import NETWORKS, Network
 from restore.tiling import round_up
 
@@ -79,7 +80,10 @@ def build(name: str) -> Network:
     """
     network, _, config = name.partition(":")
     if network not in NETWORKS:
-        return checkpoints.load(name)[0]
+        try:
+            return checkpoints.load(name)[0]
+        except WeightsError as error:
+            raise WeightsError(error.message, hint=did_you_mean(network, NETWORKS) or error.hint) from error
     configs = NETWORKS[network].CONFIGS
     if config and config not in configs:
         raise UsageError(f"{network} has no config called {config!r}", hint=f"choose one of {', '.join(configs)}")

@@ -367,3 +367,44 @@ def test_transparency_cannot_be_enlarged_yet() -> None:
 def test_a_device_that_is_not_there_is_an_error() -> None:
     with pytest.raises(DeviceError):
         Restorer(Identity(), device="gpu")
+
+
+class TooLargeForHalf(Network):
+    """Passes through 1e5, which float16 cannot hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = {}
+        self.up = nn.Conv2d(3, 3, 1, groups=3, bias=False)
+        self.down = nn.Conv2d(3, 3, 1, groups=3, bias=False)
+        nn.init.constant_(self.up.weight, 1e5)
+        nn.init.constant_(self.down.weight, 1e-5)
+        self.dtypes: list[torch.dtype] = []
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        x = self.up(degraded)
+        self.dtypes.append(x.dtype)
+        restored: Tensor = self.down(x)
+        return restored
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_lower_precision_is_used_and_what_overflows_is_computed_again_in_float32(precision: str) -> None:
+    network = TooLargeForHalf()
+    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    restored = Restorer(network, device="cpu", precision=precision).restore_tensor(x)
+    assert restored.dtype == torch.float32
+    if precision == "float16":
+        assert network.dtypes == [torch.float16, torch.float32]
+        torch.testing.assert_close(restored, x)
+    else:
+        assert network.dtypes == [torch.bfloat16]
+        torch.testing.assert_close(restored, x, atol=0.02, rtol=0)
+
+
+@pytest.mark.slow  # needs a C++ compiler, and takes a minute
+def test_a_compiled_network_gives_what_it_gives_uncompiled() -> None:
+    network = ThreeConvolutions()
+    x = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    plain = Restorer(network, device="cpu").restore_tensor(x)
+    torch.testing.assert_close(Restorer(network, device="cpu", compile_network=True).restore_tensor(x), plain)

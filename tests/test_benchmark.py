@@ -1,0 +1,54 @@
+"""What a network costs is counted as the papers count it, and measured in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+from restore.benchmark import Subject, build, count_gmacs, measure
+
+
+@pytest.mark.parametrize(("name", "gmacs"), [("drsformer", 242.98), ("drsformer:paper-lite", 175.4)])
+def test_multiplications_are_as_many_as_the_paper_says(name: str, gmacs: float) -> None:
+    assert count_gmacs(build(name), 256, 256) == pytest.approx(gmacs, abs=0.1)
+
+
+def test_a_network_is_measured() -> None:
+    cost = measure(Subject("cs-kit:s", 60, 100, repeats=1, threads=1))
+    assert cost.seconds > 0 and not cost.has_plain
+    assert cost.seconds_per_megapixel == pytest.approx(cost.seconds / (64 * 128 / 1e6))  # padded
+    assert cost.gflops == pytest.approx(2 * cost.gmacs / cost.seconds)
+    assert cost.peak_bytes is None or 100e6 < cost.peak_bytes < 3e9
+
+
+def test_the_table_and_the_file_have_the_literal_form_beside_the_fast_one(run: Run) -> None:
+    ran = run(
+        "bench", "drsformer:s", "--size", "16x32", "--literal", "--repeats", "1", "--threads", "1", "--json", "b.json"
+    )
+    assert ran.code == 0, ran.err
+    assert all(form in ran.out for form in ("literal, malloc", "literal ", "fast"))
+    written = json.loads(Path("b.json").read_text())
+    assert [(r["form"], r["plain"], r["keep"]) for r in written["runs"]] == [
+        ("literal, malloc", True, False), ("literal", True, True), ("fast", False, True),
+    ]  # fmt: skip
+    assert all(r["seconds"] > 0 for r in written["runs"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["drsformr"], 1, "did you mean"),
+        (["drsformer:x"], 2, "choose one of paper"),
+        (["kit", "--size", "12"], 2, "height x width"),
+        (["kit", "--size", "0x5"], 2, "height x width"),
+        (["kit", "--precision", "half"], 2, "choose float32"),
+        (["kit", "--json", "no/where.json"], 2, "folder does not exist"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_error(arguments: list[str], code: int, message: str, run: Run) -> None:
+    ran = run("bench", *arguments)
+    assert ran.code == code
+    assert message in ran.err and "Traceback" not in ran.err
