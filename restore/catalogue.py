@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import platformdirs
-import tomli_w
 
 from restore.errors import WeightsError
 from restore.tasks import TASKS
@@ -158,6 +157,8 @@ def add_own(name: str, table: dict[str, Any]) -> WeightsEntry:
     Raises:
         WeightsError: The table is wrong, or the catalogue cannot be written.
     """
+    import tomli_w  # here, because every command imports this file and only one writes
+
     path = own_folder() / "catalogue.toml"
     entry = _entry(path, name, table)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -73,12 +73,13 @@ def bench(
                 say(f"{name} {height}x{width} {form} ...")
                 costs[form] = cost = measure(subject)
                 rows.append({**dataclasses.asdict(subject), "form": form, **dataclasses.asdict(cost)})
+            slowest = max(cost.seconds for cost in costs.values())
             for form, cost in costs.items():
-                slower = max(costs.values(), key=lambda cost: cost.seconds).seconds
                 table.add_row(
                     name, f"{height}x{width}", form, f"{cost.seconds:.3f}", f"{cost.seconds_per_megapixel:.2f}",
                     f"{cost.gmacs:.1f}", f"{cost.gflops:.0f}",
-                    "-" if cost.peak_bytes is None else f"{cost.peak_bytes / 1e9:.2f}", f"{slower / cost.seconds:.1f}x",
+                    "-" if cost.peak_bytes is None else f"{cost.peak_bytes / 1e9:.2f}",
+                    f"{slowest / cost.seconds:.1f}x",
                 )  # fmt: skip
     console = Console()
     Console(width=console.width if console.is_terminal else 120).print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,6 +33,21 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class ResidualBlock(nn.Module):
+    """x + res_scale * conv(act(conv(x))), 3x3 convolutions without normalisation (EDSR, Lim et al., CVPRW 2017,
+    Section 3.1). The activation is given, for PANet's blocks share one that learns.
+    """
+
+    def __init__(self, channels: int, *, res_scale: float = 1) -> None:
+        super().__init__()
+        self.res_scale = res_scale
+        self.first = Convolution(channels, channels, 3, padding=1)
+        self.second = Convolution(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.add(x, self.second(activation(self.first(x))), alpha=self.res_scale)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.networks.base import Network
-from restore.networks.blocks import Convolution, Linear
+from restore.networks.blocks import Convolution, Linear, ResidualBlock
 from restore.networks.knn import KNNLocalAttention
 
 
@@ -74,7 +74,7 @@ class KNNTransformerStage(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Residual blocks of two 3x3 convolutions (EDSR, Lim et al., CVPRW 2017, Section 3.1) on the decoder's features.
+    """EDSR's residual blocks on the decoder's features.
 
     X' = X + reduce(blocks(expand(X, I_d))), `(B, H, W, C)` to the same. I_d, the network's input at this resolution,
     is given again because C channels hardly hold both it and what the decoder found.
@@ -89,18 +89,13 @@ class Refinement(nn.Module):
     def __init__(self, channels: int, image_channels: int, *, width: int, blocks: int) -> None:
         super().__init__()
         self.expand = Convolution(channels + image_channels, width, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                Convolution(width, width, 3, padding=1), nn.ReLU(inplace=True), Convolution(width, width, 3, padding=1)
-            )
-            for _ in range(blocks)
-        )
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(blocks))
         self.reduce = Convolution(width, channels, 3, padding=1)
 
     def forward(self, x: Tensor, degraded: Tensor) -> Tensor:
         refined = self.expand(torch.cat((x, degraded), dim=-1))
         for block in self.blocks:
-            refined = refined + block(refined)
+            refined = block(refined, F.relu_)
         out: Tensor = x + self.reduce(refined)
         return out
 
@@ -197,7 +192,7 @@ class KiT(Network):
                 up.get_parameter("weight").mul_(0.2)
             if self.refine is not None:
                 for block in self.refine.blocks:
-                    block.get_parameter("2.weight").mul_(0.1)
+                    block.get_parameter("second.weight").mul_(0.1)
                 self.refine.reduce.weight *= 0.02
             self.last[-1].get_parameter("weight").mul_(0.1)
 

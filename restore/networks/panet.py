@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.networks.base import Network
-from restore.networks.blocks import Convolution, Linear, TwoForms
+from restore.networks.blocks import Convolution, Linear, ResidualBlock, TwoForms
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the pyramid (Section 4.1)
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's RGB, which PA-EDSR takes away and gives back
@@ -213,19 +213,6 @@ def _along_y(rows: Iterator[Tensor]) -> Iterator[Tensor]:
         total = now.clone() if after is None else now + after
         yield total if before is None else total.add_(before)
         before, now = now, after
-
-
-class ResidualBlock(nn.Module):
-    """x + res_scale * conv(act(conv(x))), 3x3 convolutions: EDSR's block, without normalisation."""
-
-    def __init__(self, channels: int, *, res_scale: float) -> None:
-        super().__init__()
-        self.res_scale = res_scale
-        self.first = Convolution(channels, channels, 3, padding=1)
-        self.second = Convolution(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor, activation: nn.Module) -> Tensor:
-        return torch.add(x, self.second(activation(self.first(x))), alpha=self.res_scale)
 
 
 class Body(nn.Module):
