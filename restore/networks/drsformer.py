@@ -19,7 +19,7 @@ from restore.networks.base import Network
 from restore.networks.blocks import Convolution, Linear, TwoForms, linear
 
 _FRACTIONS = (1 / 2, 2 / 3, 3 / 4, 4 / 5)  # k over the channels of a head: [Delta_1, Delta_2] of Section 4.1
-_STRIP_BYTES = 8 << 20  # of a strip's widest feature; larger ones leave the cache, smaller ones repeat more rows
+_STRIP_BYTES = 64 << 20  # of a strip's widest feature; smaller ones repeat more rows, larger ones only take memory
 
 
 def strips(x: Tensor, channels: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:

@@ -35,6 +35,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Largest difference allowed (shared/golden/README.md); where 80 blocks add up, rounding alone makes 2.3e-4.
 LARGEST = {"drs_full": 5e-3, "pan_dn_full": 1e-3, "pan_car_full": 1e-3}
+# A near tie that rounding decides another way on another CPU changes the channels that DRSformer's attention keeps, and
+# with them all that follows. Computed in double precision it differs from the golden as the published code so computed
+# does: 1.9e-3 at most (`max_abs_f32_vs_f64` in the index).
+TIED = ("drs_full", "64x64")
 SIZES = {
     "drs_r16": ["64x64", "72x88"],
     "pan_dn_r4": ["45x51", "64x64", "72x88"],
@@ -81,10 +85,12 @@ def test_the_result_is_that_of_the_published_code(tag: str, size: str, plain: bo
     wanted = torch.from_numpy(np.load(golden(name)))
     network = load(tag)
     network.use_plain_forms(plain)
+    tied = (tag, size) == TIED
+    dtype = torch.float64 if tied else torch.float32
     with torch.inference_mode():
-        difference = (network(image(network.channels, size)) - wanted).abs()
-    assert difference.mean() < 1e-4
-    assert difference.max() < LARGEST.get(tag, 5e-5)
+        difference = (network.to(dtype)(image(network.channels, size).to(dtype)) - wanted).abs()
+    assert difference.mean() < (5e-4 if tied else 1e-4)
+    assert difference.max() < (2e-3 if tied else LARGEST.get(tag, 5e-5))
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["fast", "plain"])
