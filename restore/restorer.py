@@ -161,7 +161,8 @@ class Restorer:
             max(2 * round_up(widen(overlap, net.halo), net.size_multiple), net.min_size), net.size_multiple
         )
         if tile == "auto":
-            limit = max(AUTO_TILE[self.device.type], least)
+            largest = AUTO_TILE[self.device.type]
+            limit = max(min(largest, net.largest_auto_tile or largest), least)
             if height * width <= limit**2:
                 limit = max(limit, height + net.size_multiple, width + net.size_multiple)
         elif tile >= least:

@@ -235,6 +235,14 @@ def test_auto_restores_whole_what_is_no_larger_than_one_tile() -> None:
         assert (len(network.seen) == 1) == is_whole
 
 
+def test_auto_takes_smaller_tiles_where_the_network_asks_for_them() -> None:
+    network = Identity(largest_auto_tile=96)
+    restore(network, noise(300, 200, 1))
+    assert max(max(x.shape[2:]) for x in network.seen) <= 96
+    restore(network, noise(300, 200, 1), tile=256)  # but not where a person says otherwise
+    assert max(network.seen[-1].shape[2:]) > 96
+
+
 def test_auto_makes_room_for_a_large_halo() -> None:
     network = Identity(halo=300)
     restore(network, noise(1400, 900, 1))

@@ -24,6 +24,8 @@ class Network(nn.Module):
         min_size: Smallest height and width, in pixels, that `forward` takes.
         halo: How many pixels around it one output pixel depends on; None when it sees the whole image,
             in which case a tile does not give the values that the whole image would.
+        largest_auto_tile: Side of the largest tile that is chosen without being asked for, where time grows faster than
+            the pixels; None where it does not.
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]]
@@ -34,6 +36,7 @@ class Network(nn.Module):
     size_multiple: int = 1
     min_size: int = 1
     halo: int | None = None
+    largest_auto_tile: int | None = None
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch whose sides are multiples of `size_multiple`."""

@@ -23,6 +23,7 @@ SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the pyramid (Section 4.1)
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's RGB, which PA-EDSR takes away and gives back
 _BLOCK_BYTES = (64 << 20, 1 << 20)  # of one row of queries against one band of keys: on a GPU, and in a core's cache
 _PARTS = 16  # of the bands, for the cores
+_TILE = 128  # pixels; time grows with the square of a tile's area, and the published code goes no higher than 82x82
 
 
 class PyramidAttention(TwoForms):
@@ -270,7 +271,7 @@ class PANet(Network):
     def __init__(self, *, channels: int = 3, dim: int = 64, blocks: int = 80, reduction: int = 2) -> None:
         super().__init__()
         self.config = {"channels": channels, "dim": dim, "blocks": blocks, "reduction": reduction}
-        self.channels = channels
+        self.channels, self.largest_auto_tile = channels, _TILE
         self.head = Convolution(channels, dim, 3, padding=1)
         attention = PyramidAttention(dim, reduction=reduction, res_scale=1)
         self.body = Body(dim, blocks=blocks, activation=nn.PReLU(), attention=attention, res_scale=1)
@@ -309,7 +310,7 @@ class PAEDSR(Network):
         if scale not in (2, 3, 4):
             raise ValueError(f"PA-EDSR enlarges by 2, 3 or 4, not by {scale}")
         self.config = {"scale": scale, "dim": dim, "blocks": blocks, "reduction": reduction, "res_scale": res_scale}
-        self.scale = scale
+        self.scale, self.largest_auto_tile = scale, _TILE
         self.register_buffer("mean", torch.tensor(MEAN), persistent=False)
         self.head = Convolution(3, dim, 3, padding=1)
         attention = PyramidAttention(dim, reduction=reduction, res_scale=res_scale)

@@ -1,0 +1,84 @@
+"""Profile k-NN local attention (KiT, CS-KiT) step by step, and its growth with the picture.
+
+python scripts/profile_lsh.py --largest 4096
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from restore.devices import keep_memory
+from restore.networks.blocks import linear
+from restore.networks.knn import (
+    KNNLocalAttention,
+    bucket_count,
+    hash_patches,
+    inverse_permutation,
+    patch_rows,
+    permute,
+    sort_patches,
+)
+
+
+def profile(side: int, channels: int, *, k: int, r: int, repeats: int) -> dict[str, float]:
+    """Seconds of each step for `(1, side, side, channels)`, the fastest of the repeats."""
+    x = torch.rand(1, side, side, channels)
+    layer = KNNLocalAttention(channels, k=k, h=1, r=r).eval()
+    weights = list(zip(layer.project.weight.chunk(3), layer.project.bias.chunk(3), strict=True))
+    buckets = bucket_count(side**2 // r**2, k)
+    seconds: dict[str, float] = {}
+    with torch.inference_mode():
+        for _ in range(repeats):
+            began = time.perf_counter()
+
+            def lap(step: str) -> None:
+                nonlocal began
+                now = time.perf_counter()
+                seconds[step] = min(now - began, seconds.get(step, now - began))
+                began = time.perf_counter()
+
+            hashes = hash_patches(x, layer.rotation, r=r, rounds=1, buckets=buckets)
+            lap("hash")
+            order = sort_patches(hashes)[:, 0]
+            lap("sort")
+            there = patch_rows(order, r=r, height=side, width=side)
+            back = inverse_permutation(there)
+            lap("where the rows are")
+            parts = [linear(x, weight, bias) for weight, bias in weights]
+            lap("project")
+            parts = [permute(part.view(-1, r * channels), there, back) for part in parts]
+            lap("gather")
+            query, key, value = (part.view(-1, 1, k * r**2, channels) for part in parts)
+            out = F.scaled_dot_product_attention(query, key, value)
+            lap("attend")
+            permute(out.view(-1, r * channels), back, there)
+            lap("put back")
+    return seconds
+
+
+def main(
+    channels: Annotated[int, typer.Option()] = 24,
+    k: Annotated[int, typer.Option()] = 4,
+    r: Annotated[int, typer.Option()] = 4,
+    largest: Annotated[int, typer.Option(help="Largest side, in pixels.")] = 4096,
+    repeats: Annotated[int, typer.Option()] = 3,
+) -> None:
+    keep_memory()
+    sides = [side for side in (256, 512, 1024, 2048, 4096) if side <= largest]
+    table = Table("step", *(f"{side}x{side}" for side in sides), title=f"ns a pixel, C = {channels}, k = {k}, r = {r}")
+    costs = [profile(side, channels, k=k, r=r, repeats=repeats) for side in sides]
+    for step in costs[0]:
+        table.add_row(step, *(f"{cost[step] / side**2 * 1e9:.2f}" for side, cost in zip(sides, costs, strict=True)))
+    table.add_row("all", *(f"{sum(c.values()) / side**2 * 1e9:.2f}" for side, c in zip(sides, costs, strict=True)))
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
