@@ -19,7 +19,7 @@ from restore.networks.base import Network
 from restore.networks.blocks import Convolution, Linear, TwoForms, linear
 
 _FRACTIONS = (1 / 2, 2 / 3, 3 / 4, 4 / 5)  # k over the channels of a head: [Delta_1, Delta_2] of Section 4.1
-_STRIP_BYTES = 64 << 20  # of a strip's widest feature; smaller ones repeat more rows, larger ones only take memory
+_STRIP_BYTES = 32 << 20  # of a strip's widest feature; smaller ones repeat more rows, larger ones only take memory
 
 
 def strips(x: Tensor, channels: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -179,9 +179,6 @@ class MixedScaleFeedForward(TwoForms):  # MSFN
         self.dwconv3x3_1 = Convolution(2 * hidden, hidden, 3, padding=1, groups=hidden, bias=False)
         self.dwconv5x5_1 = Convolution(2 * hidden, hidden, 5, padding=2, groups=hidden, bias=False)
         self.project_out = Linear(2 * hidden, channels, bias=False)
-        # Even channels first, then odd ones, in each half: what the second step adds in pairs is then two slices.
-        half = torch.cat((torch.arange(0, hidden, 2), torch.arange(1, hidden, 2)))
-        self.register_buffer("order", torch.cat((half, hidden + half)), persistent=False)
 
     def plain(self, x: Tensor, norm: nn.Module) -> Tensor:
         hidden = _convolve(norm(x).permute(0, 3, 1, 2).contiguous(), self.project_in.weight)
@@ -192,32 +189,44 @@ class MixedScaleFeedForward(TwoForms):  # MSFN
         return x + _convolve(torch.cat((p2, s2), dim=1), self.project_out.weight).permute(0, 2, 3, 1)
 
     def fast(self, x: Tensor, norm: nn.Module) -> Tensor:
-        """A convolution of pairs of channels is a depth-wise one and a sum of two halves."""
-        n = self.hidden
-        order = self.get_buffer("order")
-        weight_in = self.project_in.weight[order]
-        first3, first5 = self.dwconv3x3.weight[order], self.dwconv5x5.weight[order]
-        second3, second5 = (
-            convolution.weight.transpose(0, 1).flatten(0, 1)[:, None]
-            for convolution in (self.dwconv3x3_1, self.dwconv5x5_1)
-        )
-        even = n - n // 2
-        # In the concatenated halves channel j of the second half stands at n + j: its parity turns over if n is odd.
-        first, second = slice(0, even), slice(even, n)
-        from5 = (second, first) if n % 2 else (first, second)
+        """A convolution of pairs of channels is a depth-wise one and a sum of two halves, where the even channels come
+        first; what goes through the 3x3 and what through the 5x5 then needs no concatenation.
+
+        Where a half has an odd number of channels, the last of the 3x3 pairs with the first of the 5x5. It is computed
+        there, too, as the last odd channel, whose kernel has zeros around.
+        """
+        n, odd = self.hidden, self.hidden % 2
+        order = torch.cat((torch.arange(0, n, 2), torch.arange(1, n, 2), torch.full((odd,), n - 1))).to(x.device)
+        halves = []
+        for start, second in ((0, self.dwconv3x3_1), (n, self.dwconv5x5_1)):
+            chosen, kernels = (
+                start + order,
+                second.weight.flatten(0, 1)[:, None],
+            )  # a kernel for each of the 2n channels
+            first3, first5 = self.dwconv3x3.weight[chosen], self.dwconv5x5.weight[chosen]
+            second3, second5 = kernels[order], kernels[n + order]
+            if odd:
+                first5 = torch.cat((first5[:-1], F.pad(first3[-1:], (1, 1, 1, 1))))
+                second5 = torch.cat((second5[:-1], second3[-1:]))
+                second3 = second3 * (order != n - 1)[:, None, None, None]
+            out = self.project_out.weight[:, start : start + n].T
+            paths = (
+                (first3, second3, F.pad(out[: n // 2], (0, 0, 0, odd)), False),
+                (first5, second5, out[n // 2 :], odd),
+            )
+            halves.append((self.project_in.weight[chosen], paths))
 
         def feed(rows: Tensor) -> Tensor:
-            hidden = linear(norm(rows), weight_in, None)
-            p, s = _depthwise(hidden, first3), _depthwise(hidden, first5)
-            out = []
-            for start, weight in ((0, second3), (n, second5)):
-                a, b = p[..., start : start + n], s[..., start : start + n]
-                mixed = torch.cat((a[..., first], b[..., from5[0]], a[..., second], b[..., from5[1]]), dim=-1)
-                pairs = _depthwise(mixed.relu_(), weight)
-                out.append(pairs[..., :n] + pairs[..., n:])
-            return rows + linear(torch.cat(out, dim=-1).relu_(), self.project_out.weight, None)
+            fed, normed = rows.flatten(0, 2), norm(rows)
+            for weight, paths in halves:
+                hidden = linear(normed, weight, None)
+                for first, second, out, turned in paths:
+                    even, odd = _depthwise(_depthwise(hidden, first).relu_(), second).chunk(2, dim=-1)
+                    pairs = even + (odd.roll(1, dims=-1) if turned else odd)
+                    fed = torch.addmm(fed, pairs.relu_().flatten(0, 2), out)
+            return fed.view_as(rows)
 
-        return by_strips(feed, x, channels=2 * n, halo=4)
+        return by_strips(feed, x, channels=n, halo=4)
 
 
 class SparseTransformerBlock(nn.Module):  # STB
@@ -256,9 +265,19 @@ class Separable(nn.Module):
         return x
 
     def before_last(self, x: Tensor) -> Tensor:
-        """All but the last pointwise convolution, `(B, H, W, C)` to the same."""
-        x = _depthwise(x, self.depthwise[0], self.dilation)
-        return x if len(self.depthwise) == 1 else _depthwise(self.pointwise[0](x).relu(), self.depthwise[1])
+        """All but the last pointwise convolution, `(B, H, W, C)` to the same; a kernel of one pixel is part of the
+        weights (`last_pointwise`).
+        """
+        first, weight = self.depthwise[0], self.pointwise[0].get_parameter("weight")
+        if first.shape[-1] == 1:
+            return linear(x, weight * first.flatten(), None).relu_()
+        x = _depthwise(x, first, self.dilation)
+        return x if len(self.depthwise) == 1 else _depthwise(linear(x, weight, None).relu_(), self.depthwise[1])
+
+    @property
+    def last_pointwise(self) -> Tensor:
+        weight, last = self.pointwise[-1].get_parameter("weight"), self.depthwise[-1]
+        return weight * last.flatten() if last.shape[-1] == 1 else weight
 
 
 class MixtureOfExperts(TwoForms):
@@ -283,7 +302,7 @@ class MixtureOfExperts(TwoForms):
         """The last pointwise convolution, the gate and `out` are linear: together one 8C x C map for each image."""
         out = self.out.weight.view(x.shape[-1], 8, -1).transpose(0, 1)  # (8, C, C)
         experts = (*self.separable, *self.dilated)
-        folded = torch.cat((out[:7] @ torch.stack([expert.pointwise[-1].weight for expert in experts]), out[7:]))
+        folded = torch.cat((out[:7] @ torch.stack([expert.last_pointwise for expert in experts]), out[7:]))
         weights = (gate[..., None, None] * folded).transpose(-2, -1).unbind(1)  # eight (B, C, C)
 
         def mix(rows: Tensor) -> Tensor:
