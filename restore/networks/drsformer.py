@@ -199,10 +199,8 @@ class MixedScaleFeedForward(TwoForms):  # MSFN
         order = torch.cat((torch.arange(0, n, 2), torch.arange(1, n, 2), torch.full((odd,), n - 1))).to(x.device)
         halves = []
         for start, second in ((0, self.dwconv3x3_1), (n, self.dwconv5x5_1)):
-            chosen, kernels = (
-                start + order,
-                second.weight.flatten(0, 1)[:, None],
-            )  # a kernel for each of the 2n channels
+            chosen = start + order
+            kernels = second.weight.flatten(0, 1)[:, None]  # one for each of the 2n channels
             first3, first5 = self.dwconv3x3.weight[chosen], self.dwconv5x5.weight[chosen]
             second3, second5 = kernels[order], kernels[n + order]
             if odd:
@@ -210,19 +208,17 @@ class MixedScaleFeedForward(TwoForms):  # MSFN
                 second5 = torch.cat((second5[:-1], second3[-1:]))
                 second3 = second3 * (order != n - 1)[:, None, None, None]
             out = self.project_out.weight[:, start : start + n].T
-            paths = (
-                (first3, second3, F.pad(out[: n // 2], (0, 0, 0, odd)), False),
-                (first5, second5, out[n // 2 :], odd),
-            )
-            halves.append((self.project_in.weight[chosen], paths))
+            through3 = (first3, second3, F.pad(out[: n // 2], (0, 0, 0, odd)), 0)
+            through5 = (first5, second5, out[n // 2 :], odd)
+            halves.append((self.project_in.weight[chosen], (through3, through5)))
 
         def feed(rows: Tensor) -> Tensor:
             fed, normed = rows.flatten(0, 2), norm(rows)
             for weight, paths in halves:
                 hidden = linear(normed, weight, None)
-                for first, second, out, turned in paths:
-                    even, odd = _depthwise(_depthwise(hidden, first).relu_(), second).chunk(2, dim=-1)
-                    pairs = even + (odd.roll(1, dims=-1) if turned else odd)
+                for first, second, out, turn in paths:
+                    left, right = _depthwise(_depthwise(hidden, first).relu_(), second).chunk(2, dim=-1)
+                    pairs = left + (right.roll(turn, dims=-1) if turn else right)
                     fed = torch.addmm(fed, pairs.relu_().flatten(0, 2), out)
             return fed.view_as(rows)
 
