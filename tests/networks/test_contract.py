@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from restore import checkpoints
+from restore.images import read_picture
 from restore.networks import NETWORKS, Network
+from restore.restorer import Restorer
+
+PHOTO = Path(__file__).parents[2] / "docs" / "samples" / "tower-at-night.jpg"
 
 SMALL: dict[str, dict[str, Any]] = {
     "cs-kit": {"dim": 8},
@@ -128,3 +134,19 @@ def test_named_configs_can_be_built(name: str) -> None:
     with torch.device("meta"):
         network = NETWORKS[key](**NETWORKS[key].CONFIGS[config])
     assert network.scale in (1, 2, 3, 4) and network.size_multiple >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kit:paper", "cs-kit:paper", "drsformer:paper", "panet:paper", "pa-edsr:paper-x2"])
+def test_a_paper_config_restores_a_photo(name: str) -> None:
+    key, config = name.split(":")
+    torch.manual_seed(0)
+    network = NETWORKS[key](**NETWORKS[key].CONFIGS[config])
+    photo = read_picture(PHOTO)
+    photo = dataclasses.replace(photo, pixels=np.ascontiguousarray(photo.pixels[:384, :512]))
+    calls: list[tuple[int, ...]] = []
+    network.register_forward_pre_hook(lambda _, inputs: calls.append(tuple(inputs[0].shape[2:])))
+    restored = Restorer(network, device="cpu").restore_picture(photo).pixels
+    assert restored.shape == (384 * network.scale, 512 * network.scale, 3)
+    assert restored.std() > 0
+    assert all(max(shape) <= (network.largest_auto_tile or 512) for shape in calls)

@@ -5,6 +5,7 @@ python scripts/profile_lsh.py --largest 4096
 
 from __future__ import annotations
 
+import statistics
 import time
 from typing import Annotated
 
@@ -25,9 +26,12 @@ from restore.networks.knn import (
     permute,
     sort_patches,
 )
+from restore.networks.panet import PyramidAttention
+
+app = typer.Typer(pretty_exceptions_enable=False)
 
 
-def profile(side: int, channels: int, *, k: int, r: int, repeats: int) -> dict[str, float]:
+def knn_steps(side: int, channels: int, *, k: int, r: int, repeats: int) -> dict[str, float]:
     """Seconds of each step for `(1, side, side, channels)`, the fastest of the repeats."""
     x = torch.rand(1, side, side, channels)
     layer = KNNLocalAttention(channels, k=k, h=1, r=r).eval()
@@ -63,22 +67,51 @@ def profile(side: int, channels: int, *, k: int, r: int, repeats: int) -> dict[s
     return seconds
 
 
-def main(
-    channels: Annotated[int, typer.Option()] = 24,
-    k: Annotated[int, typer.Option()] = 4,
-    r: Annotated[int, typer.Option()] = 4,
+@app.command()
+def knn(
+    channels: int = 24,
+    k: int = 4,
+    r: int = 4,
     largest: Annotated[int, typer.Option(help="Largest side, in pixels.")] = 4096,
-    repeats: Annotated[int, typer.Option()] = 3,
+    repeats: int = 3,
 ) -> None:
+    """Steps of k-NN local attention, in ns a pixel."""
     keep_memory()
     sides = [side for side in (256, 512, 1024, 2048, 4096) if side <= largest]
     table = Table("step", *(f"{side}x{side}" for side in sides), title=f"ns a pixel, C = {channels}, k = {k}, r = {r}")
-    costs = [profile(side, channels, k=k, r=r, repeats=repeats) for side in sides]
+    costs = [knn_steps(side, channels, k=k, r=r, repeats=repeats) for side in sides]
     for step in costs[0]:
         table.add_row(step, *(f"{cost[step] / side**2 * 1e9:.2f}" for side, cost in zip(sides, costs, strict=True)))
     table.add_row("all", *(f"{sum(c.values()) / side**2 * 1e9:.2f}" for side, c in zip(sides, costs, strict=True)))
     Console(width=120).print(table)
 
 
+@app.command()
+def pyramid(sides: list[int], repeats: int = 1) -> None:
+    """Pyramid attention of PANet (64 channels) and PA-EDSR (256), in s."""
+    keep_memory()
+    table = Table("channels", "size", "literal", "fast", "faster", "largest difference")
+    for channels, reduction in ((64, 2), (256, 8)):
+        layer = PyramidAttention(channels, reduction=reduction, res_scale=1).eval()
+        for side in sides:
+            x = torch.rand(1, side, side, channels)
+            seconds, results = [], []
+            for form in (layer.plain, layer.fast):
+                runs = []
+                with torch.inference_mode():
+                    for _ in range(repeats):
+                        began = time.perf_counter()
+                        out = form(x)
+                        runs.append(time.perf_counter() - began)
+                seconds.append(statistics.median(runs))
+                results.append(out)
+            difference = (results[0] - results[1]).abs().max()
+            table.add_row(
+                f"{channels}", f"{side}x{side}", *(f"{s:.2f}" for s in seconds),
+                f"{seconds[0] / seconds[1]:.1f}x", f"{difference:.1e}",
+            )  # fmt: skip
+    Console(width=120).print(table)
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()
