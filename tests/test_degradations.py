@@ -267,7 +267,7 @@ def test_blind_noise_is_camera_grain_gaussian_and_a_little_of_nothing(monkeypatc
             counts["nothing"] += 1
         else:
             counts["as a file" if np.array_equal(degraded, to_8_bits(degraded)) else "unclipped"] += 1
-    for kind, share in {"camera": 0.27, "grain": 0.27, "nothing": 0.04, "unclipped": 0.21, "as a file": 0.21}.items():
+    for kind, share in {"camera": 0.20, "grain": 0.34, "nothing": 0.04, "unclipped": 0.21, "as a file": 0.21}.items():
         assert abs(counts[kind] / total - share) < 4 * np.sqrt(share * (1 - share) / total), counts
 
 
@@ -292,8 +292,19 @@ def test_grain_is_as_strong_as_it_says_and_sometimes_grey() -> None:
         noise = degraded - reference
         strengths.append(float(noise.std() * 255))
         colours.append(float((noise - noise.mean(axis=-1, keepdims=True)).std() / noise.std()))
-    assert min(strengths) > 0.5 and max(strengths) < 13 and np.ptp(strengths) > 8
+    assert min(strengths) > 0.3 and max(strengths) < 13 and np.ptp(strengths) > 8  # of the weakest JPEG takes a part
     assert min(colours) < 0.1 and max(colours) > 0.5
+
+
+def test_some_grain_varies_in_a_band_of_frequencies_as_that_of_phones() -> None:
+    found = 0
+    for seed in range(60):
+        generator = at(seed)
+        reference, degraded = grain(generator).apply(flat(0.5, 128), generator)
+        luma = (degraded - reference) @ np.array([0.299, 0.587, 0.114], np.float32)
+        next_but_one = (luma[:, :-2] * luma[:, 2:]).mean() / luma.var()
+        found += next_but_one < -0.1
+    assert 3 <= found <= 30
 
 
 def test_files_are_lossless_jpeg_of_the_default_quality_or_any_from_60_on() -> None:
