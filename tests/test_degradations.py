@@ -307,6 +307,16 @@ def test_some_grain_varies_in_a_band_of_frequencies_as_that_of_phones() -> None:
     assert 3 <= found <= 30
 
 
+def test_what_noise_reduction_leaves_is_sparse() -> None:
+    noise = at(0).standard_normal((61, 70)).astype(np.float32)
+    grids = np.array([[0, 0], [3, 5]])
+    np.testing.assert_allclose(degradations._shrunk(noise, 0, grids), noise, atol=1e-5)
+    left = degradations._shrunk(noise, 2, grids)
+    assert 0.2 < left.std() < 0.8
+    assert (left**4).mean() > 3.3 * (left**2).mean() ** 2  # 3: Gaussian
+    assert np.array_equal(degradations._shrunk(noise, 99, grids), noise)  # better than none at all
+
+
 def test_files_are_lossless_jpeg_of_the_default_quality_or_any_from_60_on() -> None:
     formats = [degradations._file_format(at(seed)) for seed in range(400)]
     shares = {
