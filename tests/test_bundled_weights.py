@@ -58,7 +58,7 @@ def test_a_real_photo_keeps_its_colours_and_loses_its_grain(restorer: Restorer) 
     def grain(x: np.ndarray) -> float:
         return float(np.abs(np.diff(x, axis=0)).mean())
 
-    assert grain(after) < 0.5 * grain(before)
+    assert grain(after) < 0.25 * grain(before)
 
 
 def test_tiles_are_close_to_the_whole(restorer: Restorer) -> None:
