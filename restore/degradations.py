@@ -85,11 +85,11 @@ def _shrunk(x: NDArray[Any], threshold: float, grids: NDArray[np.integer]) -> ND
     """
     height, width = x.shape
     padded = np.pad(x, ((0, -height % 8), (0, -width % 8)), mode="wrap")
-    total = np.zeros_like(padded)
+    total, least = np.zeros_like(padded), threshold * x.std()
     for shift in map(tuple, grids):
         blocks = np.roll(padded, shift, (0, 1)).reshape(padded.shape[0] // 8, 8, -1, 8).swapaxes(1, 2)
         coefficients = _DCT @ blocks @ _DCT.T
-        coefficients[np.abs(coefficients) < threshold * x.std()] = 0
+        coefficients[np.abs(coefficients) < least] = 0
         left = (_DCT.T @ coefficients @ _DCT).swapaxes(1, 2).reshape(padded.shape)
         total += np.roll(left, tuple(-s for s in shift), (0, 1))
     return total[:height, :width] / len(grids) if total.any() else x  # of a few pixels nothing may be left

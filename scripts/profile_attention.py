@@ -1,6 +1,7 @@
-"""Profile k-NN local attention (KiT, CS-KiT) step by step, and its growth with the picture.
+"""Profile the attention of KiT and CS-KiT step by step as pictures grow, and pyramid attention in both its forms.
 
-python scripts/profile_lsh.py --largest 4096
+    python scripts/profile_attention.py knn --largest 4096
+    python scripts/profile_attention.py pyramid 96 128
 """
 
 from __future__ import annotations
