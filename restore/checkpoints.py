@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore import catalogue
 from restore.catalogue import WeightsEntry, did_you_mean
-from restore.errors import WeightsError
+from restore.errors import WeightsError, first_few
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -348,6 +348,5 @@ def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
         elif given.is_floating_point() != own.is_floating_point():
             faults.append(f"{key} is {given.dtype}, not {own.dtype}")
     if faults:
-        more = f", and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise WeightsError(f"{path} does not fit its network: {', '.join(sorted(faults)[:5])}{more}")
+        raise WeightsError(f"{path} does not fit its network: {first_few(sorted(faults))}")
     network.load_state_dict(tensors)

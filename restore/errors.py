@@ -51,3 +51,12 @@ class UsageError(RestoreError):
     """Arguments that are each valid but contradict each other, or a value out of its range."""
 
     exit_code = 2
+
+
+def first_few(faults: list[str]) -> str:
+    """Five of them in a line, and how many more there are.
+
+    >>> first_few(["a is missing", "b is unknown"]), first_few(list("abcdefg"))
+    ('a is missing, b is unknown', 'a, b, c, d, e, and 2 more')
+    """
+    return ", ".join(faults[:5]) + (f", and {len(faults) - 5} more" if len(faults) > 5 else "")

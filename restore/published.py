@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restore.errors import WeightsError
+from restore.errors import WeightsError, first_few
 from restore.networks import NETWORKS, Network
 from restore.networks.panet import MEAN
 
@@ -71,8 +71,7 @@ def convert(network: str, state: Mapping[str, Tensor]) -> Network:
     faults += [f"{name} is unknown" for name in state if name not in used and not _is_idle(name, network)]
     faults += _mean_faults(state) if network == "pa-edsr" else []
     if faults:
-        more = f", and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise WeightsError(", ".join(faults[:5]) + more, hint=f"is the file one of {network}?")
+        raise WeightsError(first_few(faults), hint=f"is the file one of {network}?")
     built.load_state_dict(own)
     return built
 

@@ -2,6 +2,8 @@
 
     python scripts/profile_attention.py knn --largest 4096
     python scripts/profile_attention.py pyramid 96 128
+
+Weights and values are random.
 """
 
 from __future__ import annotations
