@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import platformdirs
 
 from restore.errors import WeightsError
+from restore.files import whole_file
 from restore.tasks import TASKS
 
 Record = TypeVar("Record", "Score", "WeightsEntry")
@@ -161,15 +162,12 @@ def add_own(name: str, table: dict[str, Any]) -> WeightsEntry:
 
     path = own_folder() / "catalogue.toml"
     entry = _entry(path, name, table)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        temporary.write_text(tomli_w.dumps(tables | {name: table}), encoding="utf-8")
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_text(tomli_w.dumps(tables | {name: table}), encoding="utf-8")
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return entry
 
 

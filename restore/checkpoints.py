@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from restore import catalogue
 from restore.catalogue import WeightsEntry, did_you_mean
 from restore.errors import WeightsError, first_few
+from restore.files import whole_file
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
 
 
 def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> None:
-    """Write a checkpoint under a temporary name, then rename it.
+    """Write a checkpoint, whole or not at all.
 
     Args:
         path: A `.safetensors` file; replaced if it is there.
@@ -152,14 +153,11 @@ def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> N
     from safetensors.torch import save as to_bytes
 
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(to_bytes(tensors, metadata | own))
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(to_bytes(tensors, metadata | own))
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def import_published(path: Path, *, network: str, task: str, name: str | None = None) -> WeightsEntry:

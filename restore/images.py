@@ -23,8 +23,6 @@ import io
 import math
 import os
 import re
-import secrets
-import shutil
 import struct
 import zlib
 from collections.abc import Iterator
@@ -40,6 +38,7 @@ from PIL import BmpImagePlugin, Image, ImageCms, JpegImagePlugin, PngImagePlugin
 from PIL.ExifTags import IFD
 
 from restore.errors import PictureError
+from restore.files import whole_file
 
 MAX_PIXELS = 500_000_000
 """Largest picture read by default: beyond the largest cameras, below what fills the memory of a computer."""
@@ -514,11 +513,10 @@ def check_output(path: Path, picture: Picture | None = None) -> str:
 
 
 def write_picture(picture: Picture, path: Path, *, quality: int | None = None) -> None:
-    """Writes a whole file or none: a temporary one in the same folder (`.restore-*.tmp`) is renamed at the end.
+    """Writes a whole file or none (`files.whole_file`).
 
     The extension decides the format; the table at the top says what each keeps. What is lost (16 bits in an 8-bit
-    format, metadata that does not fit) is added to `picture.notes`. A file that was there is replaced and leaves its
-    mode; a link stays a link.
+    format, metadata that does not fit) is added to `picture.notes`.
 
     Args:
         quality: 1..100, for JPEG and WebP. None: JPEG and lossy WebP use `DEFAULT_QUALITY`, or the source JPEG's if
@@ -532,24 +530,14 @@ def write_picture(picture: Picture, path: Path, *, quality: int | None = None) -
     if quality is not None and not 1 <= quality <= 100:
         raise ValueError(f"quality must lie in 1..100, not {quality}")
     name = check_output(path, picture)
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".restore-{secrets.token_hex(8)}.tmp")
     try:
-        try:
-            with temporary.open("xb") as file:
-                if name == "PNG":
-                    _write_png(file, picture)
-                elif name == "TIFF":
-                    _write_tiff(file, picture)
-                else:
-                    _write_with_pillow(file, picture, name, quality)
-            with suppress(FileNotFoundError):
-                shutil.copymode(target, temporary)
-            os.replace(temporary, target)
-        except BaseException:  # an interrupt included
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        with whole_file(path) as temporary, temporary.open("xb") as file:
+            if name == "PNG":
+                _write_png(file, picture)
+            elif name == "TIFF":
+                _write_tiff(file, picture)
+            else:
+                _write_with_pillow(file, picture, name, quality)
     except OSError as error:
         raise PictureError(
             f"cannot write {path}: {error.strerror or error}", hint="check the folder's permissions and free space"

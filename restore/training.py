@@ -25,6 +25,7 @@ from restore import checkpoints
 from restore.data import PhotoCrops, degraded, list_pictures
 from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
+from restore.files import whole_file
 from restore.networks import NETWORKS, Network
 from restore.recipes import DEGRADATIONS, check_run_folder
 from restore.recipes import Recipe as Recipe
@@ -173,9 +174,8 @@ def train(
             "recipe": json.dumps(dataclasses.asdict(recipe)), "step": step, "network": network.state_dict(),
             "average": average.state_dict(), "optimizer": optimizer.state_dict(), "random": random,
         }  # fmt: skip
-        temporary = state_path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(state_path)
+        with whole_file(state_path) as temporary:
+            torch.save(state, temporary)
         return run / "last.safetensors"
 
     started = reported = saved = time.monotonic()
