@@ -1,4 +1,4 @@
-"""Layers of channels-last features, `(..., C)`, that networks share."""
+"""Layers that networks share. Features are channels-last, `(..., C)`, unless it says otherwise."""
 
 from __future__ import annotations
 
@@ -66,3 +66,35 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
+
+
+def uses_blocks(x: Tensor) -> bool:
+    """Whether `laid_out` gives oneDNN's tensors, which have no gradients: float32 on a CPU with AVX."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+        and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
+    )
+
+
+def laid_out(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    """`scale * x + shift`, each `(C,)` of `x`, `(B, C, H, W)`, in the layout in which a chain of depth-wise and 1x1
+    convolutions is fastest.
+
+    On a CPU that is oneDNN's own, blocks of eight or sixteen channels: depth-wise convolutions are twice as fast as in
+    channels-last (measured on AVX2). Convolutions, pooling, ReLU and sums take such a tensor; `dense` takes it back.
+    """
+    if uses_blocks(x):
+        # The first convolution makes the blocks, for all that follow; a 1x1 depth-wise one can scale, too.
+        scale = x.new_ones(x.shape[1]) if scale is None else scale
+        return F.conv2d(x.to_mkldnn(), scale[:, None, None, None], shift, groups=len(scale))
+    if scale is not None:
+        x = x * scale[:, None, None]
+    return (x if shift is None else x + shift[:, None, None]).contiguous(memory_format=torch.channels_last)
+
+
+def dense(x: Tensor) -> Tensor:
+    """A result of `laid_out` and what followed, as an ordinary tensor."""
+    return x.to_dense() if x.is_mkldnn else x

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
 from typing import Any, ClassVar
 
 import torch
@@ -90,7 +89,8 @@ def attend(query: Tensor, levels: list[tuple[Tensor, Tensor]]) -> Tensor:
     pixels of V after the same sum over the probabilities. Both sums are separable, and where keys are told by how many
     rows they lie below the query, the one over rows is elementwise. The rows of queries go by one after the other
     against a band of such offsets, small enough for the cache; G is made twice, for the sums of the softmax and for y.
-    Powers are of two: on a CPU they are faster than those of e, and as fast where they vanish.
+    Powers are of two: on a CPU they are faster than those of e, and as fast where they vanish. They are relative to the
+    patch's score with itself, so that no sum is below one; one that is too large for a float is taken again, lower.
 
     Args:
         query: `(H, W, c)`.
@@ -103,19 +103,18 @@ def attend(query: Tensor, levels: list[tuple[Tensor, Tensor]]) -> Tensor:
     bands = [(scale, band) for scale in scales for band in scale.bands]
     zeros = query.new_zeros(query.shape[:2])
 
-    def log_totals(part: int) -> Tensor:
-        """The logarithm of the softmax's sum over the keys of a part of the bands."""
-        peak, total = torch.full_like(zeros, -torch.inf), zeros.clone()
+    def totals(part: int) -> Tensor:
+        """The softmax's sum over the keys of a part of the bands, times two to the power of `shift`."""
+        total = zeros.clone()
         for scale, band in bands[part::_PARTS]:
-            for y, framed in scale.scores(band, zeros):
-                scores = framed[1:-1, 1:-1]
-                highest = torch.maximum(peak[y], scores.amax(1))
-                powers = (scores - highest[:, None]).exp2_().sum(1)
-                total[y] = total[y] * (peak[y] - highest).exp2() + powers
-                peak[y] = highest
-        return peak + total.log2()
+            for y, framed in scale.scores(band, shift):
+                total[y] += framed[1:-1, 1:-1].exp2_().sum(1)
+        return total
 
-    minus_log_total = -reduce(torch.logaddexp2, _parallel(log_totals, query.device))
+    shift = -scales[0].own_scores()
+    while not (total := sum(_parallel(totals, query.device), start=zeros)).isfinite().all():
+        shift = torch.where(total.isfinite(), shift, shift - 100)
+    minus_log_total = shift - total.log2()
 
     def pastes(part: int) -> Tensor:
         """What the keys of a part of the bands give to y, times 4."""
@@ -167,6 +166,12 @@ class _Scale:
         energy = 9 * F.avg_pool2d(key.square().sum(-1)[None], 3, 1, 1)[0]
         self.factor = F.pad(10 / math.log(2) / energy.sqrt().clamp_min(1e-4), (1, 1)).flatten()
 
+    def own_scores(self) -> Tensor:
+        """What the queries score with the keys at their own place, `(H, W)`; for the scale of the queries only."""
+        products = (self.query * self.key.view_as(self.query)).sum(-1)
+        factor = self.factor.view(products.shape)
+        return (9 * F.avg_pool2d(products[None], 3, 1, 1)[0] * factor)[:, 1:-1]
+
     def queries(self, band: int) -> range:
         """The rows of queries that have keys in the band."""
         return range(max(0, 1 - self.rows - band), min(self.height, self.key_height - band))
@@ -203,12 +208,17 @@ class _Scale:
         for y in self.queries(band):
             assert now is not None
             after = next(rows, None)
-            line, total = self.line(y, band), now.clone()
+            line, total = self.line(y, band), now
             for other, below in ((before, -1), (after, 1)):
                 if other is not None:
                     start = self.line(y + below, band).start - below * self.key_width
                     first, last = max(line.start, start), min(line.stop, start + other.shape[1])
-                    total[:, first - line.start : last - line.start] += other[:, first - start : last - start]
+                    part, added = slice(first - line.start, last - line.start), other[:, first - start : last - start]
+                    if total is now and added.shape == now.shape:
+                        total = now + added
+                    else:
+                        total = now.clone() if total is now else total
+                        total[:, part] += added
             yield y, total
             before, now = now, after
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 import torch
@@ -11,8 +13,10 @@ from torch import Tensor, nn
 from restore.networks import drsformer, panet
 from restore.networks.blocks import TwoForms
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def randomised(module: nn.Module) -> nn.Module:
+
+def randomised(module: Module) -> Module:
     """In float64, with every parameter away from where it starts."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -31,18 +35,18 @@ Layer = tuple[TwoForms, tuple[Tensor | nn.Module, ...]]
 
 def attention(channels: int = 6, heads: int = 2, height: int = 5) -> Layer:
     return drsformer.TopKSparseAttention(channels, heads=heads), (
-        features(2, height, 4, channels), drsformer.LayerNorm(channels, bias=True).double(),
+        features(2, channels, height, 4), drsformer.LayerNorm(channels, bias=True).double(),
     )  # fmt: skip
 
 
 def feed_forward(channels: int = 3, height: int = 5) -> Layer:
     return drsformer.MixedScaleFeedForward(channels, expansion=2.66), (
-        features(2, height, 4, channels), drsformer.LayerNorm(channels, bias=False).double(),
+        features(2, channels, height, 4), drsformer.LayerNorm(channels, bias=False).double(),
     )  # fmt: skip
 
 
 def experts(channels: int = 2, height: int = 5) -> Layer:
-    return drsformer.MixtureOfExperts(channels), (features(2, height, 4, channels), GATE)
+    return drsformer.MixtureOfExperts(channels), (features(2, channels, height, 4), GATE)
 
 
 LAYERS: dict[str, Callable[..., Layer]] = {
@@ -70,10 +74,13 @@ def test_gradients_are_those_of_the_plain_form(name: str) -> None:
     assert torch.autograd.gradcheck(lambda x: layer.fast(x, *inputs[1:]), x, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # in blocks of channels, and channels last
+@pytest.mark.parametrize("images", [1, 2])
 @pytest.mark.parametrize("name", LAYERS)
-def test_strips_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_change_nothing(name: str, images: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     layer, inputs = LAYERS[name](height=75)
-    randomised(layer)
+    randomised(layer).to(dtype)
+    inputs = tuple(x[:images].to(dtype) if isinstance(x, Tensor) else x.to(dtype) for x in inputs)
     monkeypatch.setattr(drsformer, "_STRIP_BYTES", 1)
     with torch.inference_mode():
         torch.testing.assert_close(layer.fast(*inputs), layer.plain(*inputs))
@@ -90,6 +97,19 @@ def test_pyramid_attention_in_bands_is_the_plain_one(
     x = features(2, height, width, 6)
     with torch.inference_mode():
         torch.testing.assert_close(layer.fast(x), layer.plain(x))
+
+
+def test_pyramid_attention_takes_scores_far_above_a_patch_with_itself() -> None:
+    layer = randomised(panet.PyramidAttention(6, reduction=2, res_scale=0.7)).float()
+    x = 100 * features(1, 9, 8, 6).float()
+    query, levels = layer.embed(x)
+    scale = panet._Scale(query[0], levels[0][0][0], levels[0][1][0])
+    q, k = panet._patches(query), panet._patches(levels[0][0])
+    own = (q * k).sum(1) / k.norm(dim=1).clamp_min(1e-4) * 10 / math.log(2)
+    torch.testing.assert_close(scale.own_scores().flatten(), own[0], rtol=1e-3, atol=1e-2)
+    assert own.min() < -300  # 2 to the power of 300 is no float
+    with torch.inference_mode():
+        torch.testing.assert_close(layer.fast(x), layer.plain(x), rtol=1e-3, atol=1e-2)
 
 
 def test_pyramid_attention_does_not_depend_on_the_number_of_threads() -> None:
