@@ -360,15 +360,15 @@ def grain(generator: Generator) -> Degradation:
 
 
 def gaussian(generator: Generator) -> Degradation:
-    """Gaussian noise of sigma 0 to 55, weak noise a little more often.
+    """Gaussian noise of sigma 0 to 55.
 
-    Half of it is left unclipped (the papers' protocol), half is as a file holds it. Pictures are changed first: a third
-    is reduced, to half its size at most, and is then as sharp as the small pictures that the papers score on; most of
-    those that are clipped get more contrast, up to twice, so that shadows and highlights saturate: there clipped noise
-    has a mean to be undone.
+    Two fifths are left unclipped (the papers' protocol), three are as a file holds them. Pictures are changed first: a
+    third is reduced, to half its size at most, and is then as sharp as the small pictures that the papers score on;
+    most of those that are clipped get more contrast, up to twice, so that shadows and highlights saturate: there
+    clipped noise has a mean to be undone.
     """
     draw, chance = generator.uniform, generator.random
-    sigma, as_file = 55 * chance() ** 1.1, chance() < 0.5
+    sigma, as_file = 55 * chance(), chance() < 0.6
     resize = draw(0.5, 1.0) if chance() < 0.35 else 1.0
     contrast, pivot = draw(1.0, 2.0) if as_file and chance() < 0.6 else 1.0, draw(0.2, 0.8)
 
@@ -388,9 +388,9 @@ def blind_noise(generator: Generator) -> Degradation:
     The cameras are at ISO 500 and more: below, there is little to learn.
     """
     kind = generator.random()
-    if kind < 0.42:
+    if kind < 0.45:
         return gaussian(generator)
-    if kind < 0.76:
+    if kind < 0.77:
         return grain(generator)
     if kind < 0.96:
         return camera_noise(generator, iso=_log_uniform(generator, 500, ISO_RANGE[1]))
