@@ -20,7 +20,7 @@ from restore.networks.base import Network
 from restore.networks.blocks import TwoForms, dense, laid_out, uses_blocks
 
 _FRACTIONS = (1 / 2, 2 / 3, 3 / 4, 4 / 5)  # k over the channels of a head: [Delta_1, Delta_2] of Section 4.1
-_STRIP_BYTES = 32 << 20  # of a strip's widest feature; smaller ones repeat more rows, larger ones only take memory
+_STRIP_BYTES = 64 << 20  # of a strip's widest feature; smaller ones repeat more rows, larger ones only take memory
 
 
 def strips(x: Tensor, channels: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
