@@ -32,7 +32,7 @@ class Restorer:
         precision: `float32`, or `bfloat16` or `float16`: what autocast computes in. What then comes out with NaN or
             infinity is computed again in float32.
         compile_network: Compile the network at its first run (`torch.compile`, anew for every size of tile). That takes
-            a C++ compiler and up to minutes, so that it pays on folders only.
+            a C++ compiler and up to minutes; on a CPU it was no faster afterwards (docs/performance.md).
 
     Raises:
         DeviceError: The device is not there.
