@@ -23,7 +23,9 @@ import io
 import math
 import os
 import re
+import shutil
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,7 +33,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from PIL import BmpImagePlugin, Image, ImageCms, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -47,12 +49,48 @@ FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jfif": "JPEG",
     ".webp": "WEBP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
 """File extension (lower case) -> format that is written."""
+
+RAW_EXTENSIONS = frozenset(
+    [
+        ".3fr",
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".crw",
+        ".dcr",
+        ".dng",
+        ".erf",
+        ".fff",
+        ".iiq",
+        ".kdc",
+        ".mef",
+        ".mos",
+        ".mrw",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".rwl",
+        ".sr2",
+        ".srf",
+        ".srw",
+        ".x3f",
+    ]
+)
+"""Extensions of the cameras' own formats, which are read only."""
+
+READABLE = frozenset(FORMATS) | RAW_EXTENSIONS
+"""Extensions of the files that count as pictures in a folder."""
 
 DEFAULT_QUALITY = 95
 """JPEG and WebP quality at the least, unless the caller asks for another: restored pictures need no new artefacts."""
@@ -70,7 +108,7 @@ class Picture:
     """Pixels as a viewer shows them, and everything else the file held.
 
     Attributes:
-        pixels: (H, W, 1 | 3) uint8 or uint16, grey or RGB in the file's own encoding, EXIF orientation applied.
+        pixels: (H, W, 1 | 3) uint8, uint16 or float32, grey or RGB in the file's own encoding, orientation applied.
         alpha: (H, W) of the same dtype, not premultiplied; None where the picture is opaque.
         icc_profile: Colour profile that describes `pixels`.
         exif: EXIF as a TIFF structure (no "Exif" prefix), its orientation reset to 1.
@@ -96,6 +134,13 @@ class Picture:
     jpeg_subsampling: int = 0
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def peak(self) -> float:
+        """The value of white: 255, 65535, or for float pixels 1 or, where that is more, their largest value."""
+        if self.pixels.dtype.kind == "f":
+            return max(1.0, float(self.pixels.max()))
+        return float(np.iinfo(self.pixels.dtype).max)
+
     def note(self, sentence: str) -> None:
         """Adds a sentence to `notes`, once."""
         if sentence not in self.notes:
@@ -105,8 +150,19 @@ class Picture:
 # ---------------------------------------------------------------------------------------------------------------- read
 
 
-def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def default_suffix(source: Path) -> str:
+    """The extension of an output whose format nobody asked for: the source's own, or ".tif" for what is read only.
+
+    >>> default_suffix(Path("a.JPG")), default_suffix(Path("b.nef"))
+    ('.JPG', '.tif')
+    """
+    return source.suffix if source.suffix.lower() in FORMATS else ".tif"
+
+
+def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads PNG, JPEG, WebP, TIFF or BMP; the content decides, not the extension.
+
+    A stream need not be seekable; it is read to its end.
 
     Palette pictures become RGB, 1-bit ones grey, CMYK becomes sRGB (through its own profile if it has one). Of several
     pages or frames the first is read. Peak memory is about 2.3 times the decoded 8-bit picture.
@@ -115,6 +171,9 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         PictureError: The file is missing, a folder, empty, no picture, damaged, of a kind that cannot be kept (float,
             32-bit), or has more than `max_pixels` pixels.
     """
+    if not isinstance(source, Path):
+        return _read_any(io.BytesIO(source.read()), Path("stdin"), max_pixels)
+    path = source
     if path.is_dir():
         raise PictureError(f"cannot read {path}: it is a folder", hint="name a picture file")
     try:
@@ -125,19 +184,23 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         reason = getattr(error, "strerror", None) or error
         raise PictureError(f"cannot read {path}: {reason}", hint="check the file's permissions") from error
     with file:
-        try:
-            return _read(file, path, max_pixels)
-        except PictureError:
-            raise
-        except (MemoryError, Image.DecompressionBombError) as error:
-            raise PictureError(
-                f"cannot read {path}: decoding it needs too much memory", hint="scale it down or split it first"
-            ) from error
-        except Exception as error:  # On a damaged file Pillow's parsers raise whatever they trip over.
-            raise PictureError(
-                f"cannot read {path}: the file is damaged or incomplete ({error})",
-                hint="copy or download it again, or open it in an image editor and save it anew",
-            ) from error
+        return _read_any(file, path, max_pixels)
+
+
+def _read_any(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
+    try:
+        return _read(file, path, max_pixels)
+    except PictureError:
+        raise
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise PictureError(
+            f"cannot read {path}: decoding it needs too much memory", hint="scale it down or split it first"
+        ) from error
+    except Exception as error:  # On a damaged file Pillow's parsers raise whatever they trip over.
+        raise PictureError(
+            f"cannot read {path}: the file is damaged or incomplete ({error})",
+            hint="copy or download it again, or open it in an image editor and save it anew",
+        ) from error
 
 
 def _read(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
@@ -172,7 +235,7 @@ def _read(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
     if is_deep_colour:
         if isinstance(image, PngImagePlugin.PngImageFile):
             _finish_png(image, file)
-        picture.pixels, picture.alpha = _decode_16_bit_colour(path, image.mode, raw_mode, "transparency" in image.info)
+        picture.pixels, picture.alpha = _decode_16_bit_colour(file, image.mode, raw_mode, "transparency" in image.info)
     else:
         image.load()
         picture.pixels, picture.alpha = _decode_with_pillow(image, raw_mode, picture)
@@ -316,13 +379,16 @@ def _cmyk_to_srgb(image: Any, raw_mode: str, picture: Picture) -> ImageCms.Image
     return None
 
 
-def _decode_16_bit_colour(path: Path, mode: str, raw_mode: str, has_key: bool) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode_16_bit_colour(
+    file: IO[bytes], mode: str, raw_mode: str, has_key: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels and alpha of a 16-bit RGB(A) or grey+alpha PNG or a 16-bit RGB(A) TIFF (which OpenCV turns upright)."""
     import cv2  # 0.1 s that other pictures need not pay
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # trouble is raised below, once
     # A mapped file costs no memory, and OpenCV need not understand its name.
-    decoded = cv2.imdecode(np.memmap(path, np.uint8, mode="r"), cv2.IMREAD_UNCHANGED)
+    encoded = np.frombuffer(file.getbuffer(), np.uint8) if isinstance(file, io.BytesIO) else np.memmap(file, mode="r")
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         raise OSError("its 16-bit pixels cannot be decoded")
     height, width, channels = decoded.shape
@@ -476,24 +542,30 @@ def _jpeg_quality(tables: dict[int, list[int]]) -> int:
 # --------------------------------------------------------------------------------------------------------------- write
 
 
-def check_output(path: Path, picture: Picture | None = None) -> str:
+def check_output(path: Path, picture: Picture | None = None, *, format: str | None = None) -> str:
     """Checks, before the work starts, all about an output that can be known; returns its format ("PNG", ...).
+
+    The format is `format` or, if that is None, what the extension says.
 
     Raises:
         PictureError: The extension names no format that is written, `path` is a folder or lies in none, or the format
             cannot hold `picture`.
     """
-    try:
-        name = FORMATS[path.suffix.lower()]
-    except KeyError:
+    name = format or FORMATS.get(path.suffix.lower())
+    if name is None:
         shown = f"the extension {path.suffix} is not known" if path.suffix else "its name has no extension"
-        raise PictureError(f"cannot write {path}: {shown}", hint=f"use one of {', '.join(FORMATS)}") from None
+        raise PictureError(f"cannot write {path}: {shown}", hint=f"use one of {', '.join(FORMATS)}")
     if path.is_dir():
         raise PictureError(f"cannot write {path}: it is a folder", hint="name a file in it")
     if not path.parent.is_dir():
         raise PictureError(f"cannot write {path}: there is no folder {path.parent}", hint=f"mkdir -p '{path.parent}'")
-    if picture is None:
-        return name
+    if picture is not None:
+        _check_fits(picture, name, str(path))
+    return name
+
+
+def _check_fits(picture: Picture, name: str, path: str) -> None:
+    """Raises PictureError if a file in the format `name` cannot hold `picture`."""
     height, width = picture.pixels.shape[:2]
     if picture.alpha is not None and name in ("JPEG", "BMP"):
         raise PictureError(
@@ -509,16 +581,18 @@ def check_output(path: Path, picture: Picture | None = None) -> str:
         and picture.pixels.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes) > 4.1e9
     ):
         raise PictureError(f"cannot write {path}: {name} files end at 4 GB", hint="use .png")
-    return name
 
 
-def write_picture(picture: Picture, path: Path, *, quality: int | None = None) -> None:
-    """Writes a whole file or none (`files.whole_file`).
+def write_picture(
+    picture: Picture, target: Path | BinaryIO, *, format: str | None = None, quality: int | None = None
+) -> None:
+    """Writes a whole file or none (`files.whole_file`); to a stream nothing until the whole is there.
 
-    The extension decides the format; the table at the top says what each keeps. What is lost (16 bits in an 8-bit
+    The table at the top says what each format keeps. What is lost (16 bits in an 8-bit
     format, metadata that does not fit) is added to `picture.notes`.
 
     Args:
+        format: One of the values of `FORMATS`; None: the extension of `target` decides. A stream needs one.
         quality: 1..100, for JPEG and WebP. None: JPEG and lossy WebP use `DEFAULT_QUALITY`, or the source JPEG's if
             that was finer; WebP is lossless if the source was. Formats without loss ignore it.
 
@@ -529,19 +603,35 @@ def write_picture(picture: Picture, path: Path, *, quality: int | None = None) -
     _check_arrays(picture)
     if quality is not None and not 1 <= quality <= 100:
         raise ValueError(f"quality must lie in 1..100, not {quality}")
-    name = check_output(path, picture)
+    if format is not None and format not in FORMATS.values():
+        raise ValueError(f"the format must be one of {', '.join(sorted(set(FORMATS.values())))}, not {format}")
+    shown = target if isinstance(target, Path) else "to the stream"
     try:
-        with whole_file(path) as temporary, temporary.open("xb") as file:
-            if name == "PNG":
-                _write_png(file, picture)
-            elif name == "TIFF":
-                _write_tiff(file, picture)
-            else:
-                _write_with_pillow(file, picture, name, quality)
+        if isinstance(target, Path):
+            name = check_output(target, picture, format=format)
+            with whole_file(target) as temporary, temporary.open("xb") as file:
+                _write(file, picture, name, quality)
+        elif format is None:
+            raise ValueError("a stream needs a format")
+        else:
+            _check_fits(picture, format, "to the stream")
+            with tempfile.TemporaryFile() as file:
+                _write(file, picture, format, quality)
+                file.seek(0)
+                shutil.copyfileobj(file, target)
     except OSError as error:
         raise PictureError(
-            f"cannot write {path}: {error.strerror or error}", hint="check the folder's permissions and free space"
+            f"cannot write {shown}: {error.strerror or error}", hint="check the folder's permissions and free space"
         ) from error
+
+
+def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
+    if name == "PNG":
+        _write_png(file, picture)
+    elif name == "TIFF":
+        _write_tiff(file, picture)
+    else:
+        _write_with_pillow(file, picture, name, quality)
 
 
 def _check_arrays(picture: Picture) -> None:
