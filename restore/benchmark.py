@@ -15,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from restore import checkpoints
 from restore.catalogue import did_you_mean
-from restore.devices import keep_memory, pick_device
+from restore.devices import AUTO_TILES, keep_memory, pick_device
 from restore.errors import DeviceError, UsageError, WeightsError
+from restore.memory import Need, free_memory, held_memory
 from restore.networks import NETWORKS, Network
 from restore.tiling import round_up
 
@@ -56,8 +57,9 @@ class Cost:
         seconds: Median of the timed runs, for the whole picture.
         gmacs: Thousand million multiply-accumulates of convolutions and matrix products, of the equations as they
             stand.
-        peak_bytes: Most memory that the process had (CPU) or that PyTorch had allocated (GPU); None where the system
+        peak_bytes: Most memory that the process had (CPU) or that PyTorch had reserved (GPU); None where the system
             does not tell.
+        idle_bytes: What it had before the first run.
         seconds_per_megapixel: Of input pixels.
         gflops: 2 * gmacs / seconds: the speed that the equations as they stand would have to run at.
         has_plain: Whether the network has a plain form beside the fast one.
@@ -66,6 +68,7 @@ class Cost:
     seconds: float
     gmacs: float
     peak_bytes: int | None
+    idle_bytes: int
     seconds_per_megapixel: float
     gflops: float
     has_plain: bool
@@ -117,6 +120,33 @@ def measure(subject: Subject) -> Cost:
             ) from error
 
 
+def measure_need(name: str, *, device: str = "auto", threads: int | None = None) -> tuple[Need, dict[int, Cost]]:
+    """What a network takes beside its weights, and the costs by side of tile from which that is known.
+
+    The sides are a quarter, a half and the whole of its largest automatic tile; the last one only where the first two
+    say that it fits.
+
+    Raises:
+        DeviceError: The memory is not enough, or the system does not tell how much was used.
+        RestoreError: The network is not there.
+    """
+    network, where = build(name), pick_device(device)
+    largest = network.largest_auto_tile or AUTO_TILES[where.type][0]
+    costs: dict[int, Cost] = {}
+    needs: dict[int, float] = {}
+    for side in (largest // 4, largest // 2, largest):
+        side = round_up(max(side, network.min_size), network.size_multiple)
+        if len(needs) > 1 and Need.fitted(needs).of(side**2) > 0.7 * free_memory(where):
+            break
+        costs[side] = cost = measure(Subject(name, side, side, device=device, threads=threads, repeats=1))
+        if cost.peak_bytes is None:
+            raise DeviceError(
+                "this system does not tell how much memory was used", hint="measure on Linux, macOS or CUDA"
+            )
+        needs[side**2] = cost.peak_bytes - cost.idle_bytes
+    return Need.fitted(needs), costs
+
+
 def _measure(subject: Subject) -> Cost:
     device = pick_device(subject.device)
     if subject.keep:
@@ -134,6 +164,7 @@ def _measure(subject: Subject) -> Cost:
     if device.type == "cpu":
         x = x.contiguous(memory_format=torch.channels_last)
     dtype = getattr(torch, subject.precision)
+    idle_bytes = held_memory() if device.type == "cpu" else torch.cuda.memory_reserved(device)
     times = []
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=subject.precision != "float32"):
         for _ in range(subject.repeats + 1):
@@ -147,6 +178,7 @@ def _measure(subject: Subject) -> Cost:
         seconds=seconds,
         gmacs=gmacs,
         peak_bytes=_peak(device),
+        idle_bytes=idle_bytes,
         seconds_per_megapixel=seconds / (height * width / 1e6),
         gflops=2 * gmacs / seconds,
         has_plain=network.has_plain_forms,
@@ -160,7 +192,7 @@ def _wait(device: torch.device) -> None:
 
 def _peak(device: torch.device) -> int | None:
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.max_memory_reserved()
     if device.type != "cpu" or sys.platform == "win32":
         return None
     import resource

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import re
+from pathlib import Path
 
 import torch
 
 from restore.errors import DeviceError
 
-# Side, in pixels, of the tiles that `tile="auto"` makes, by kind of device: a picture of no more than its square is
-# restored whole. On two cores of a CPU cs-kit-s-denoise took 47 s and 1.0 GB for 12 megapixels at 1024 (before its
-# residual blocks 34 s, and 40 s and 0.6 GB at 512); the other devices are not measured yet.
-AUTO_TILE = {"cpu": 1024, "cuda": 1024, "mps": 512}
+# Sides, in pixels, of the tiles that `tile="auto"` makes, by kind of device: the largest that fits into memory. A
+# picture of no more than the square of the first is restored whole. On two cores of a CPU cs-kit-s-denoise took 48 s
+# and 1.0 GB for 12 megapixels at 1024; larger ones are slower, because such memory is not kept (`keep_memory`). The
+# other devices are not measured yet.
+_SMALLER = (768, 512, 384, 256, 192, 128, 96, 64)
+AUTO_TILES = {"cpu": (1024, *_SMALLER), "cuda": (2048, 1536, 1024, *_SMALLER), "mps": _SMALLER[1:]}
 
 # From glibc's <malloc.h>.
 _M_TRIM_THRESHOLD = -1
@@ -44,6 +48,15 @@ def pick_device(name: str = "auto") -> torch.device:
         last = torch.cuda.device_count() - 1
         raise DeviceError(f"cannot use {name}: the last GPU here is cuda:{last}", hint=f"use --device cuda:{last}")
     return device
+
+
+def processor_name() -> str:
+    """The CPU's name, as well as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def keep_memory() -> bool:

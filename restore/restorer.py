@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,14 +13,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from restore.devices import AUTO_TILE, pick_device
-from restore.errors import RestoreError, UsageError
+from restore.devices import AUTO_TILES, pick_device
+from restore.errors import DeviceError, RestoreError, UsageError
+from restore.memory import free_memory, held_memory, is_out_of_memory, need_of
 from restore.networks.base import Network
-from restore.tiling import Axis, Blender, plan_axis, round_up, widen
+from restore.tiling import Axis, Blender, Seam, plan_axis, round_up, widen
 
 if TYPE_CHECKING:
     from restore.catalogue import WeightsEntry
     from restore.images import Picture
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored picture, and how it was made.
+
+    Attributes:
+        picture: The picture.
+        tile: Height and width of the tiles, in pixels of the input; the smallest if memory ran out on the way.
+        tiles: How many; 1 where the picture was restored whole, 0 where the network had nothing to do.
+        seam: How much neighbouring tiles disagreed where they overlap; None where there was one.
+    """
+
+    picture: Picture
+    tile: tuple[int, int]
+    tiles: int
+    seam: Seam | None
 
 
 class Restorer:
@@ -52,6 +71,8 @@ class Restorer:
         self.network = network.to(self.device, torch.float32).eval()
         self.entry = entry
         self._run: Callable[[Tensor], Tensor] = torch.compile(self.network) if compile_network else self.network
+        self._need = need_of(network)
+        self._idle_bytes = held_memory()
 
     @torch.inference_mode()
     def restore_tensor(self, degraded: Tensor) -> Tensor:
@@ -108,23 +129,27 @@ class Restorer:
         tile: int | Literal["auto"] = "auto",
         overlap: int = 32,
         strength: float = 1.0,
+        memory: int | None = None,
         progress: Callable[[int, int], None] | None = None,
-    ) -> Picture:
-        """Restore a picture, in tiles where it is large; the same input gives the same output.
+    ) -> Restored:
+        """Restore a picture, in tiles where it is large; the same input and tile give the same output.
 
         The peak of memory is the picture, the result in the same depth, what one tile takes in the network, and the
-        overlap of one row of tiles.
+        overlap of one row of tiles. Where memory runs out all the same, what is left is done in tiles of half the side,
+        and half again; the picture's notes say so.
 
         Args:
-            picture: Its alpha and all that is not pixels are carried over as they are.
-            tile: Largest side of a tile in pixels, or "auto": chosen for the device, and the whole picture in one where
-                it is no larger than such a tile.
+            picture: All that is not pixels is carried over; its alpha is too, or enlarged with them (bicubic).
+            tile: Largest side of a tile in pixels, or "auto": the largest that is worth while on the device
+                (`devices.AUTO_TILES`) and fits into free memory; the whole picture where it is no larger than that.
             overlap: Pixels that neighbouring tiles share at least; more where the network's halo needs more.
             strength: 0 returns the input, 1 the network's result, and what is between mixes them.
+            memory: Bytes that may be used for automatic tiles: by this process, or on the GPU.
             progress: Called after each tile with the number done and the number in all.
 
         Raises:
             UsageError: A number is out of its range, or the tile too small for the network and the overlap.
+            DeviceError: The memory is not enough even for the smallest tiles.
             RestoreError: The network does not fit the picture.
         """
         scale = self.network.scale
@@ -132,69 +157,146 @@ class Restorer:
             raise UsageError(f"strength is between 0 and 1, not {strength:g}")
         if scale != 1 and strength != 1:
             raise UsageError("strength cannot mix a picture with a larger one", hint="leave out --strength")
-        if scale != 1 and picture.alpha is not None:
-            raise RestoreError("a picture with transparency cannot be enlarged yet", hint="remove its alpha channel")
-        height, width, channels = picture.pixels.shape
-        rows, columns = self._plan(height, width, tile, overlap)
-        if strength == 0:
-            return dataclasses.replace(picture)
-
-        out = np.empty((scale * height, scale * width, channels), picture.pixels.dtype)
-        blender = Blender(rows.scaled(scale), columns.scaled(scale), out)
-        done, total = 0, len(rows.starts) * len(columns.starts)
-        for row, top in enumerate(rows.starts):
-            for column, left in enumerate(columns.starts):
-                pixels = picture.pixels[top : top + rows.side, left : left + columns.side]
-                blender.add(row, column, self._restore_pixels(pixels, strength))
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-        return dataclasses.replace(picture, pixels=out)
-
-    def _plan(self, height: int, width: int, tile: int | Literal["auto"], overlap: int) -> tuple[Axis, Axis]:
-        """The cuts from top to bottom and from left to right."""
-        net = self.network
         if overlap < 1:
             raise UsageError(f"overlap is at least 1 pixel, not {overlap}: tiles that do not overlap show as a grid")
-        # Below twice the overlap every pixel would be computed more than four times.
-        least = round_up(
-            max(2 * round_up(widen(overlap, net.halo), net.size_multiple), net.min_size), net.size_multiple
-        )
+        height, width, channels = picture.pixels.shape
+        least = self._smallest_tile(overlap)
         if tile == "auto":
-            largest = AUTO_TILE[self.device.type]
-            limit = max(min(largest, net.largest_auto_tile or largest), least)
-            if height * width <= limit**2:
-                limit = max(limit, height + net.size_multiple, width + net.size_multiple)
+            side = self._largest_tile(picture, least, memory)
         elif tile >= least:
-            limit = tile
+            side = tile
         else:
             raise UsageError(
                 f"tiles of {tile} pixels are too small for these weights with an overlap of {overlap}",
                 hint=f"use --tile {least} or more, or a smaller --overlap",
             )
-        rows, columns = (
-            plan_axis(
-                length,
-                tile=limit,
-                overlap=overlap,
-                multiple=net.size_multiple,
-                smallest=net.min_size,
-                halo=net.halo,
-            )
-            for length in (height, width)
-        )
-        return rows, columns
+        if strength == 0:
+            return Restored(dataclasses.replace(picture), (height, width), 0, None)
 
-    def _restore_pixels(self, pixels: npt.NDArray[Any], strength: float) -> npt.NDArray[np.float32]:
-        """One tile: `(h, w, C)` uint8 or uint16 to `(scale * h, scale * w, C)` float32, nominally in [0, 1]."""
+        restored = dataclasses.replace(picture, notes=list(picture.notes))
+        try:
+            restored.pixels = np.empty((scale * height, scale * width, channels), picture.pixels.dtype)
+            if picture.alpha is not None and scale != 1:
+                restored.alpha = _enlarged(picture.alpha, scale)
+        except MemoryError as error:
+            raise DeviceError(
+                f"there is not enough memory for the result, {scale * width} x {scale * height} pixels",
+                hint="close other programs, or split the picture",
+            ) from error
+
+        peak = picture.peak
+        rows, columns = self._cut(height, side, overlap), self._cut(width, side, overlap)
+        blender = Blender(rows.scaled(scale), columns.scaled(scale), restored.pixels, peak)
+        row = done = 0
+        while row < len(rows.starts):
+            total = done + (len(rows.starts) - row) * len(columns.starts)
+            try:
+                top = rows.starts[row]
+                for column, left in enumerate(columns.starts):
+                    pixels = picture.pixels[top : top + rows.side, left : left + columns.side]
+                    blender.add(row, column, self._restore_pixels(pixels, peak, strength))
+                    if progress is not None:
+                        progress(done + column + 1, total)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                side = max(rows.side, columns.side)
+                if side <= least:
+                    raise DeviceError(
+                        f"memory ran out, even with tiles of {side} pixels",
+                        hint="close other programs" + ("" if self.device.type == "cpu" else ", or use --device cpu"),
+                    ) from None
+            else:
+                row, done = row + 1, done + len(columns.starts)
+                continue
+            # Only here, when the exception no longer holds the tensors of its frames.
+            self._forget()
+            side = max(least, side // 2)
+            restored.note(f"memory ran out; the rest was restored in tiles of {side} pixels")
+            rows, columns = self._cut(height, side, overlap, rows, row), self._cut(width, side, overlap)
+            blender.cut(rows.scaled(scale), columns.scaled(scale))
+            row = 0
+        return Restored(restored, (min(rows.side, height), min(columns.side, width)), done, blender.seam)
+
+    def _smallest_tile(self, overlap: int) -> int:
+        """Side of the smallest tiles: below twice the overlap every pixel would be computed more than four times."""
+        net = self.network
+        shared = round_up(widen(overlap, net.halo), net.size_multiple)
+        return round_up(max(2 * shared, net.min_size), net.size_multiple)
+
+    def _largest_tile(self, picture: Picture, least: int, memory: int | None) -> int:
+        """Side of automatic tiles, or a longer one than the picture's to restore it whole."""
+        net = self.network
+        height, width = picture.pixels.shape[:2]
+        most = min(AUTO_TILES[self.device.type][0], net.largest_auto_tile or height + width)
+        sides = [side for side in (most, *AUTO_TILES[self.device.type]) if least <= side <= most] or [least]
+        if height * width <= max(sides[0], least) ** 2:
+            sides.insert(0, max(least, height + net.size_multiple, width + net.size_multiple))
+        room = self._room(picture, memory)
+        for side in sides:
+            if self._need.of(min(side, height) * min(side, width)) <= room:
+                return side
+        smallest = self._need.of(min(sides[-1], height) * min(sides[-1], width))
+        if memory is not None:
+            raise DeviceError(
+                f"{memory / 1e6:,.0f} MB are not enough: the smallest tiles of this picture need "
+                f"{(memory - room + smallest) / 1e6:,.0f} MB",
+                hint=f"use --memory {-(-(memory - room + smallest) // 10**8) / 10:.1f}G or more",
+            )
+        return sides[-1]  # what is free is not always known; if it really is too little, that shows
+
+    def _room(self, picture: Picture, memory: int | None) -> float:
+        """Bytes that a tile may take in the network."""
+        free = 0.9 * free_memory(self.device)
+        if self.device.type != "cpu":
+            return free if memory is None else min(free, memory)
+        sizes = picture.pixels.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)
+        # The result; while a folder is restored, also a picture read ahead and a result still to be written.
+        others = sizes + 2 * self.network.scale**2 * sizes
+        kept = max(0, held_memory() - self._idle_bytes - sizes)  # by the allocator, from the last picture
+        room = free + kept - others
+        return room if memory is None else min(room, memory - self._idle_bytes - sizes - others)
+
+    def _cut(self, length: int, side: int, overlap: int, old: Axis | None = None, done: int = 0) -> Axis:
+        """The cuts along one axis; below the first `done` tiles of `old` where that is given."""
+        net = self.network
+        start = before = 0
+        if old is not None:
+            start = old.starts[done]
+            before = old.starts[done - 1] + old.side if done else old.before
+        return plan_axis(
+            length,
+            tile=side,
+            overlap=overlap,
+            multiple=net.size_multiple,
+            smallest=net.min_size,
+            halo=net.halo,
+            start=start,
+            before=before,
+        )
+
+    def _forget(self) -> None:
+        """Give back what a failed tile left behind."""
+        if self.device.type != "cpu":
+            getattr(torch, self.device.type).empty_cache()
+
+    def _restore_pixels(self, pixels: npt.NDArray[Any], peak: float, strength: float) -> npt.NDArray[np.float32]:
+        """One tile: `(h, w, C)` to `(scale * h, scale * w, C)` float32, nominally in [0, 1]."""
         levels = pixels.astype(np.float32)
-        levels /= np.iinfo(pixels.dtype).max
+        levels /= peak
         degraded = torch.from_numpy(levels).permute(2, 0, 1)[None]
         restored = self.restore_tensor(degraded).cpu()
         if strength != 1:
             restored = degraded + strength * (restored - degraded)
         result: npt.NDArray[np.float32] = restored[0].permute(1, 2, 0).numpy()
         return result
+
+
+def _enlarged(alpha: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
+    import cv2  # 0.1 s that other pictures need not pay
+
+    height, width = alpha.shape
+    return cv2.resize(alpha, (scale * width, scale * height), interpolation=cv2.INTER_CUBIC)
 
 
 def _pad(images: Tensor, height: int, width: int) -> Tensor:

@@ -8,7 +8,6 @@ steps at the ends of the overlap, a crop one in its middle. The borders of the p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,16 +72,19 @@ class Axis:
         side: Pixels of each tile; the last one may reach beyond the picture, where the caller pads.
         starts: First pixel of each tile.
         halo: Pixels inside each cut that get no weight, because the network's result there lacks its surroundings.
+        before: Where a tile of another side ends that comes before the first; 0 where the first begins the picture.
     """
 
     length: int
     side: int
     starts: tuple[int, ...]
     halo: int = 0
+    before: int = 0
 
     def scaled(self, scale: int) -> Axis:
         """The same cuts in the pixels of an output `scale` times as large."""
-        return Axis(self.length * scale, self.side * scale, tuple(s * scale for s in self.starts), self.halo * scale)
+        starts = tuple(start * scale for start in self.starts)
+        return Axis(self.length * scale, self.side * scale, starts, self.halo * scale, self.before * scale)
 
     def weights(self, index: int) -> npt.NDArray[np.float32]:
         """Weight of each pixel of tile `index`, in [0, 1]; over all tiles they sum to one at every pixel.
@@ -96,8 +98,8 @@ class Axis:
         return self._fade_in(index, index) - self._fade_in(index + 1, index)
 
     def overlap(self, index: int) -> int:
-        """Pixels that tile `index` shares with the one before it."""
-        return self.starts[index - 1] + self.side - self.starts[index]
+        """Pixels that tile `index` shares with the one before it; none or less where there is none."""
+        return self._end_before(index) - self.starts[index]
 
     def finished(self, index: int) -> int:
         """Pixels at the start of tile `index`, inside the picture, to which no later tile adds."""
@@ -105,12 +107,16 @@ class Axis:
 
     def _fade_in(self, index: int, tile: int) -> npt.NDArray[np.float32]:
         """Raised cosine by which tile `index` comes in, over the pixels of tile `tile`."""
-        if index in (0, len(self.starts)):
+        if index == len(self.starts) or not self._end_before(index):
             return np.full(self.side, index == 0, np.float32)
-        begin, end = self.starts[index] + self.halo, self.starts[index - 1] + self.side - self.halo
+        begin, end = self.starts[index] + self.halo, self._end_before(index) - self.halo
         centres = self.starts[tile] + np.arange(self.side) + 0.5
         ramp = np.clip((centres - begin) / (end - begin), 0, 1)
         return (0.5 - 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
+
+    def _end_before(self, index: int) -> int:
+        """Where the tile before tile `index` ends; 0 if there is none."""
+        return self.starts[index - 1] + self.side if index else self.before
 
 
 def widen(overlap: int, halo: int | None) -> int:
@@ -123,7 +129,15 @@ def widen(overlap: int, halo: int | None) -> int:
 
 
 def plan_axis(
-    length: int, *, tile: int, overlap: int, multiple: int = 1, smallest: int = 1, halo: int | None = None
+    length: int,
+    *,
+    tile: int,
+    overlap: int,
+    multiple: int = 1,
+    smallest: int = 1,
+    halo: int | None = None,
+    start: int = 0,
+    before: int = 0,
 ) -> Axis:
     """Cut `length` pixels into the fewest equal tiles of at most `tile`.
 
@@ -134,56 +148,113 @@ def plan_axis(
         multiple: Sides and starts are multiples of this.
         smallest: Least side; a shorter picture gets one tile that reaches beyond it.
         halo: The network's; with it, tiled and whole results are equal. None where the network sees everything.
+        start: First pixel to cut, a multiple of `multiple`; those before it are done.
+        before: Where the last tile ends that was done before `start`; at most `tile` pixels after it.
 
     Raises:
         ValueError: `tile` has no room beside the overlap.
     """
-    overlap = widen(overlap, halo)
-    side = max(tile_side(length, tile, overlap, multiple), round_up(smallest, multiple))
-    starts = tile_starts(length, side, overlap, multiple) if side < length else [0]
-    return Axis(length, side, tuple(starts), halo or 0)
+    overlap, left = widen(overlap, halo), length - start
+    side = max(tile_side(left, tile, overlap, multiple), round_up(max(smallest, before - start), multiple))
+    starts = tile_starts(left, side, overlap, multiple) if side < left else [0]
+    return Axis(length, side, tuple(start + first for first in starts), halo or 0, before)
+
+
+@dataclass(frozen=True)
+class Seam:
+    """How much neighbouring tiles disagree where both count, in 8-bit levels, before one fades into the other.
+
+    Attributes:
+        mean, max: Of the absolute differences over the pixels of all overlaps, less the halos.
+    """
+
+    mean: float
+    max: float
 
 
 class Blender:
-    """Feathers tiles, added row by row and from left to right, into a picture of 8 or 16 bits.
+    """Feathers tiles, added row by row and from left to right, into a picture.
 
-    Each pixel is rounded and written as soon as no later tile adds to it. What is held in floating point is the
-    overlap: of the row of tiles above, of the row below, and of the tile to the left. Until a row of tiles is complete,
-    what the row above left behind is kept, so a row can be begun again.
+    Each pixel is written as soon as no later tile adds to it, rounded and clamped where the picture holds integers.
+    What is held in floating point is the overlap: of the row of tiles above, of the row below, and of the tile to the
+    left. Until a row of tiles is complete, what the row above left behind is kept, so a row can be begun again, also
+    with other tiles.
 
     Args:
         rows: Cuts from top to bottom, in pixels of `out`.
         columns: Cuts from left to right, likewise.
-        out: The picture to write, `(rows.length, columns.length, C)`, uint8 or uint16.
+        out: The picture to write, `(rows.length, columns.length, C)`, uint8, uint16 or float32.
+        peak: Value in `out` of a tile's 1.0.
     """
 
-    def __init__(self, rows: Axis, columns: Axis, out: npt.NDArray[Any]) -> None:
-        self.rows, self.columns, self.out = rows, columns, out
-        self._peak = np.float32(np.iinfo(out.dtype).max)
-        shared = max((rows.side - (b - a) for a, b in pairwise(rows.starts)), default=0)
-        self._above, self._below = (np.zeros((shared, *out.shape[1:]), np.float32) for _ in range(2))
-        self._left = np.zeros((0, 0, out.shape[2]), np.float32)
+    def __init__(self, rows: Axis, columns: Axis, out: npt.NDArray[Any], peak: float) -> None:
+        self.out, self._peak = out, np.float32(peak)
+        self._differences: list[tuple[float, float, int]] = []  # sum, largest, how many; of complete rows of tiles
+        self._above, self._above_tiles = (np.zeros((0, *out.shape[1:]), np.float32) for _ in range(2))
+        self.cut(rows, columns)
+
+    def cut(self, rows: Axis, columns: Axis) -> None:
+        """Go on with other tiles: `rows` starts at the first row of tiles that is not complete."""
+        self.rows, self.columns = rows, columns
+        shared = max(rows.overlap(index) for index in range(len(rows.starts)))
+        above = self._above, self._above_tiles
+        self._above, self._below, self._above_tiles, self._below_tiles = (
+            np.zeros((max(shared, 0), *self.out.shape[1:]), np.float32) for _ in range(4)
+        )
+        for new, old in zip((self._above, self._above_tiles), above, strict=True):
+            kept = min(len(new), len(old))
+            new[:kept] = old[:kept]
+        self._left, self._left_tile = (np.zeros((0, 0, self.out.shape[2]), np.float32) for _ in range(2))
 
     def add(self, row: int, column: int, tile: npt.NDArray[np.float32]) -> None:
-        """Add the part of one tile that lies inside the picture: `(h, w, C)`, in [0, 1] but not clamped."""
+        """Add the part of one tile that lies inside the picture: `(h, w, C)`, nominally in [0, 1]."""
         height, width = tile.shape[:2]
         top, left = self.rows.starts[row], self.columns.starts[column]
         tall, wide = self.rows.finished(row), self.columns.finished(column)
 
         weights = self.rows.weights(row)[:height, None, None] * self.columns.weights(column)[:width, None]
         block = tile * weights
-        if column:
+        if column == 0:
+            self._row_differences: list[tuple[float, float, int]] = []
+        else:
+            self._compare(tile.swapaxes(0, 1), self._left_tile.swapaxes(0, 1), self.columns, column)
             block[:, : self._left.shape[1]] += self._left
-        self._left = block[:, wide:].copy()
+        self._left, self._left_tile = block[:, wide:].copy(), tile[:, wide:].copy()
+        shared = max(0, self.rows.overlap(row))
+        # Columns that are right whatever lies beside the tile: those above may come from its neighbours' tiles.
+        last, halo = column == len(self.columns.starts) - 1, self.columns.halo
+        begin, end = (halo if column else 0), (width if last else width - halo)
+        self._compare(tile[:, begin:end], self._above_tiles[:shared, left + begin : left + end], self.rows, row)
+        self._below_tiles[: height - tall, left + begin : left + end] = tile[tall:, begin:end]
         block, across = block[:, :wide], slice(left, left + wide)
-        if row:
-            shared = self.rows.overlap(row)
-            block[:shared] += self._above[:shared, across]
+        block[:shared] += self._above[: min(shared, height), across]
         self._below[: height - tall, across] = block[tall:]
 
         done = block[:tall]
-        np.clip(done, 0, 1, out=done)
-        done *= self._peak
-        self.out[top : top + tall, across] = np.rint(done, out=done)
-        if column == len(self.columns.starts) - 1:
+        if self.out.dtype.kind == "u":
+            np.clip(done, 0, 1, out=done)
+            done *= self._peak
+            np.rint(done, out=done)
+        else:
+            done *= self._peak
+        self.out[top : top + tall, across] = done
+        if last:
+            self._differences += self._row_differences
             self._above, self._below = self._below, self._above
+            self._above_tiles, self._below_tiles = self._below_tiles, self._above_tiles
+
+    @property
+    def seam(self) -> Seam | None:
+        """Of the rows of tiles that are complete; None where no tiles met."""
+        if not self._differences:
+            return None
+        sums, largest, pixels = zip(*self._differences, strict=True)
+        return Seam(sum(sums) / sum(pixels), max(largest))
+
+    def _compare(self, tile: npt.NDArray[np.float32], earlier: npt.NDArray[np.float32], axis: Axis, index: int) -> None:
+        """Enter what a tile has otherwise than the one before it along `axis`, which is the first of both arrays."""
+        both = slice(axis.halo, max(0, min(axis.overlap(index), len(tile)) - axis.halo))
+        differences = np.abs(tile[both] - earlier[both]) * np.float32(255)
+        if differences.size:
+            total = float(differences.sum(dtype=np.float64))
+            self._row_differences.append((total, float(differences.max()), differences.size))

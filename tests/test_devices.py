@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from restore.devices import AUTO_TILE, keep_memory, pick_device
+from restore.devices import AUTO_TILES, keep_memory, pick_device
 from restore.errors import DeviceError
 
 
@@ -27,7 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_auto_is_the_fastest_kind_there_is(machine: Any, gpus: int, mps: bool, kind: str) -> None:
     machine(gpus, mps)
     assert pick_device().type == kind
-    assert kind in AUTO_TILE
+    assert kind in AUTO_TILES
 
 
 def test_a_device_that_is_there_is_returned(machine: Any) -> None:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore.devices import AUTO_TILE
+from restore.devices import AUTO_TILES
 from restore.errors import DeviceError, RestoreError, UsageError
 from restore.images import Picture
+from restore.memory import Need
 from restore.networks.base import Network
-from restore.restorer import Restorer
+from restore.restorer import Restored, Restorer
 
 Pixels = npt.NDArray[Any]
 
@@ -91,7 +92,7 @@ def noise(*shape: int, dtype: type = np.uint8) -> Pixels:
 
 
 def restore(network: Network, pixels: Pixels, **options: Any) -> Pixels:
-    return Restorer(network, device="cpu").restore_picture(Picture(pixels), **options).pixels
+    return Restorer(network, device="cpu").restore_picture(Picture(pixels), **options).picture.pixels
 
 
 def whole(network: Network, pixels: Pixels) -> Pixels:
@@ -228,11 +229,165 @@ def test_no_side_exceeds_the_tile_asked_for(tile: int) -> None:
 
 
 def test_auto_restores_whole_what_is_no_larger_than_one_tile() -> None:
-    side = AUTO_TILE["cpu"]
+    side = AUTO_TILES["cpu"][0]
     for height, width, is_whole in ((side, side, True), (side // 4, side * 4, True), (side, side + 1, False)):
         network = Identity()
         restore(network, noise(height, width, 1))
         assert (len(network.seen) == 1) == is_whole
+
+
+def test_auto_takes_the_largest_tile_that_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = noise(600, 700, 1)
+    for free, side in ((1e9, 600), (2.2e8, 384), (1.3e8, 256), (1e5, 64)):
+        network = Identity()
+        restorer = Restorer(network, device="cpu")
+        restorer._need = Need(1e8, 500)
+        restorer._idle_bytes = 1 << 60  # nothing is kept by the allocator
+        monkeypatch.setattr("restore.restorer.free_memory", lambda _, free=free: int((free + 3 * pixels.nbytes) / 0.9))
+        restored = restorer.restore_picture(Picture(pixels))
+        assert max(min(x.shape[2:]) for x in network.seen) <= side
+        assert restored.tile == tuple(max(x.shape[axis] for x in network.seen) for axis in (2, 3))
+        assert restored.tiles == len(network.seen)
+        assert min(restored.tile) > 0.6 * side
+
+
+def test_a_memory_budget_is_kept_or_refused_with_the_one_that_would_do() -> None:
+    picture = Picture(noise(600, 700, 1))
+    restorer = Restorer(Identity(), device="cpu")
+    restorer._need, restorer._idle_bytes = Need(1e8, 500), 300_000_000
+    whole, tiled = (restorer.restore_picture(picture, memory=int(size)) for size in (2e9, 5e8))
+    assert whole.tiles == 1
+    assert tiled.tiles > 1
+    room = 5e8 - 3e8 - 4 * picture.pixels.nbytes
+    assert 1e8 + 500 * tiled.tile[0] * tiled.tile[1] <= room
+    with pytest.raises(DeviceError, match="350 MB are not enough") as caught:
+        restorer.restore_picture(picture, memory=350_000_000)
+    enough = float((caught.value.hint or "").split("--memory ")[1].split("G")[0])
+    assert restorer.restore_picture(picture, memory=int(enough * 1e9)).tiles >= 1
+
+
+class RunsOut(ThreeConvolutions):
+    """Fails as if memory ran out at its n-th call, and wherever a tile has more than `most` pixels."""
+
+    def __init__(self, at: int = -1, most: float = float("inf"), error: Exception | None = None) -> None:
+        super().__init__()
+        self.at, self.most, self.calls, self.error = at, most, 0, error or torch.OutOfMemoryError("CUDA out of memory")
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == self.at or degraded[0, 0].numel() > self.most:
+            raise self.error
+        return super().forward(degraded)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:114] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+]
+
+
+@pytest.mark.parametrize("shape", [(150, 260, 3), (260, 150, 3)], ids=["landscape", "portrait"])
+def test_memory_may_run_out_at_any_tile(shape: tuple[int, ...]) -> None:
+    pixels = noise(*shape, dtype=np.uint16)
+    expected = whole(ThreeConvolutions(), pixels).astype(int)
+    side, at, failed = 100, 1, True
+    while failed:
+        network = RunsOut(at, error=OUT_OF_MEMORY[at % 3])
+        restored = Restorer(network, device="cpu").restore_picture(Picture(pixels), tile=side, overlap=8)
+        assert np.abs(restored.picture.pixels.astype(int) - expected).max() <= 1
+        failed = network.calls >= at
+        assert restored.picture.notes == (["memory ran out; the rest was restored in tiles of 48 pixels"] * failed)
+        assert max(restored.tile) <= (50 if failed else 100)
+        at += 1
+    assert at - 2 == 6  # tiles that it failed at: each of 2 x 3
+
+
+def test_rows_of_tiles_that_were_finished_before_memory_ran_out_are_kept() -> None:
+    network = RunsOut(at=5)  # of three rows of two tiles, in the last
+    Restorer(network, device="cpu").restore_picture(Picture(noise(260, 150, 3)), tile=100, overlap=8)
+    rows = [x.shape[2] for x in network.seen]
+    assert rows[:4] == [96] * 4
+    assert max(rows[4:]) <= 50
+    assert sum(rows[4:]) < 4 * 150  # not the picture from its top again
+
+
+def test_memory_may_run_out_again_and_again() -> None:
+    pixels = noise(300, 400, 3, dtype=np.uint16)
+    network = RunsOut(most=3000)
+    restored = Restorer(network, device="cpu").restore_picture(Picture(pixels), tile=400, overlap=8)
+    assert max(restored.tile) <= 50
+    assert np.abs(restored.picture.pixels.astype(int) - whole(ThreeConvolutions(), pixels)).max() <= 1
+    assert network.calls - len(network.seen) == 3  # at 400, 200 and 100
+
+
+def test_a_network_that_sees_everything_fades_from_large_tiles_into_small_ones() -> None:
+    class Flat(RunsOut):
+        """A tile's level is its number of rows, so that every disagreement shows."""
+
+        halo = None  # type: ignore[assignment]
+
+        def forward(self, degraded: Tensor) -> Tensor:
+            super().forward(degraded)
+            return torch.full_like(degraded, degraded.shape[2] / 200)
+
+    picture = Picture(noise(500, 100, 1, dtype=np.uint16))
+    restored = Restorer(Flat(at=3), device="cpu").restore_picture(picture, tile=200, overlap=32)
+    levels = restored.picture.pixels[:, 50, 0] / 65535 * 200
+    steps = np.abs(np.diff(levels))
+    assert levels[0] > 150
+    assert levels[-1] < 101
+    assert steps.max() < (levels[0] - levels[-1]) * np.pi / 2 / 32 + 0.1
+
+
+def test_memory_that_is_never_enough_is_one_clear_error() -> None:
+    network = RunsOut(most=0)
+    with pytest.raises(DeviceError, match=r"memory ran out, even with tiles of 6[0-4] pixels"):
+        Restorer(network, device="cpu").restore_picture(Picture(noise(900, 900, 1)))
+    assert network.calls < 8
+
+
+def test_other_failures_of_a_network_are_not_taken_for_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        Restorer(RunsOut(1, error=RuntimeError("shapes cannot be multiplied")), device="cpu").restore_picture(
+            Picture(noise(90, 90, 3))
+        )
+
+
+def test_the_seam_is_what_tiles_disagree_by() -> None:
+    class Count(Identity):
+        """Each tile is a grey level above the one before it."""
+
+        def forward(self, degraded: Tensor) -> Tensor:
+            super().forward(degraded)
+            return torch.full_like(degraded, len(self.seen) / 255)
+
+    def restored(height: int, width: int) -> Restored:
+        return Restorer(Count(), device="cpu").restore_picture(Picture(noise(height, width, 1)), tile=64, overlap=8)
+
+    assert restored(60, 60).seam is None
+    row = restored(60, 150).seam
+    assert row is not None
+    assert row.mean == pytest.approx(1, abs=1e-4)
+    assert row.max == pytest.approx(1, abs=1e-4)
+    # Two rows of three tiles: neighbours differ by 1 across and by 3 downwards, where the later tile of a row counts.
+    both = restored(110, 150).seam
+    assert both is not None
+    assert both.max == pytest.approx(3, abs=1e-3)
+    assert 1 < both.mean < 3
+
+
+def test_tiles_of_a_local_network_have_no_seam() -> None:
+    restored = Restorer(ThreeConvolutions(), device="cpu").restore_picture(Picture(noise(150, 203, 3)), tile=64)
+    assert restored.seam is not None
+    assert restored.seam.max < 1e-3
+
+
+def test_floating_point_pictures_keep_their_range() -> None:
+    levels = np.random.default_rng(0).random((90, 80, 3), np.float32) * 40 - 4
+    restored = Restorer(Brighter(), device="cpu").restore_picture(Picture(levels), tile=64).picture.pixels
+    assert restored.dtype == np.float32
+    np.testing.assert_allclose(restored, levels + 0.1 * levels.max(), rtol=0, atol=1e-4)
 
 
 def test_auto_takes_smaller_tiles_where_the_network_asks_for_them() -> None:
@@ -291,10 +446,10 @@ def test_alpha_and_all_that_is_not_pixels_are_untouched() -> None:
     picture = Picture(noise(90, 80, 3), alpha=noise(90, 80), icc_profile=b"icc", exif=b"exif", dpi=(300.0, 300.0))
     before = {field.name: getattr(picture, field.name) for field in dataclasses.fields(picture)}
     pixels, alpha = picture.pixels.copy(), noise(90, 80)
-    restored = Restorer(Brighter(), device="cpu").restore_picture(picture, tile=64)
+    restored = Restorer(Brighter(), device="cpu").restore_picture(picture, tile=64).picture
     assert type(restored) is Picture
     for name, value in before.items():
-        assert name == "pixels" or getattr(restored, name) is value
+        assert name in ("pixels", "notes") or getattr(restored, name) is value
     np.testing.assert_array_equal(picture.alpha, alpha)
     np.testing.assert_array_equal(picture.pixels, pixels)  # the input was not written to
 
@@ -367,9 +522,17 @@ def test_the_smallest_tile_that_the_hint_offers_works() -> None:
             restore(network, noise(30, 200, 3), tile=tile - 1)
 
 
-def test_transparency_cannot_be_enlarged_yet() -> None:
-    with pytest.raises(RestoreError, match="transparency"):
-        Restorer(Enlarge(), device="cpu").restore_picture(Picture(noise(9, 9, 3), alpha=noise(9, 9)))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_transparency_is_enlarged_with_the_picture(dtype: type) -> None:
+    peak = np.iinfo(dtype).max
+    alpha: Pixels = np.zeros((20, 30), dtype)
+    alpha[:, 15:] = peak
+    picture = Picture(noise(20, 30, 3, dtype=dtype), alpha=alpha)
+    enlarged = Restorer(Enlarge(), device="cpu").restore_picture(picture).picture.alpha
+    assert enlarged is not None
+    assert enlarged.shape == (40, 60)
+    assert (enlarged[:, :26] == 0).all()  # bicubic reaches two pixels of the input
+    assert (enlarged[:, 34:] == peak).all()
 
 
 def test_a_device_that_is_not_there_is_an_error() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import restore
-from restore.cli import bench, evaluate, restore_cmds, train, weights
+from restore.cli import bench, evaluate, info, restore_cmds, train, weights
 from restore.cli.console import Interrupted, describe, say
 from restore.errors import RestoreError
 
@@ -27,6 +27,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("bench")(bench.bench)
 app.add_typer(weights.app, name="weights")
+app.command("info")(info.info)
 
 
 def _print_version(wanted: bool) -> None:

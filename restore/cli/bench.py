@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from restore.cli import options
 from restore.cli.console import say
 from restore.errors import UsageError
+from restore.files import whole_file
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def bench(
@@ -33,6 +36,13 @@ def bench(
             "--literal", help="Also the paper's equations as they stand, with memory kept and as malloc does by itself."
         ),
     ] = False,
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory",
+            help="Only memory, as it grows with the tile: the measurement behind --tile auto. Takes no --size.",
+        ),
+    ] = False,
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Timed runs, of which the median counts.")] = 3,
     threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. [default: all cores]")] = None,
     precision: options.Precision = "float32",
@@ -45,6 +55,10 @@ def bench(
     """
     options.check_device(device)
     options.check_precision(precision)
+    if memory and (size or literal or precision != "float32"):
+        raise UsageError(
+            "--memory measures sizes of its own, in float32", hint="leave out --size, --literal, --precision"
+        )
     sizes = [_parse_size(text) for text in size or ["256x256"]]
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"cannot write {json_file}: its folder does not exist")
@@ -52,11 +66,56 @@ def bench(
     from rich.console import Console
     from rich.table import Table
 
-    from restore.benchmark import Subject, build, measure
+    from restore.devices import processor_name
 
     threads = threads or torch.get_num_threads()
-    machine = f"{_processor()}, {threads} threads, PyTorch {torch.__version__}, device {device}, {precision}"
+    machine = f"{processor_name()}, {threads} threads, PyTorch {torch.__version__}, device {device}, {precision}"
     table = Table(title=machine, title_justify="left")
+    if memory:
+        rows = _bench_memory(subjects, table, device, threads)
+    else:
+        rows = _bench_speed(subjects, sizes, table, device, threads, literal, precision, repeats)
+    console = Console()
+    Console(width=console.width if console.is_terminal else 120).print(table)
+    if json_file is not None:
+        document = {"machine": machine, "memory" if memory else "runs": rows}
+        with whole_file(json_file) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _bench_memory(subjects: list[str], table: Table, device: str, threads: int) -> list[dict[str, Any]]:
+    """Fill the table, and return its rows as `memory.need_of` reads them."""
+    from restore.benchmark import build, measure_need
+    from restore.networks import NETWORKS
+
+    for head in ("network", "tile", "peak GB", "fixed MB", "kB/pixel"):
+        table.add_column(head, justify="left" if head == "network" else "right", no_wrap=True)
+    rows = []
+    for name in subjects:
+        say(f"{name} ...")
+        need, costs = measure_need(name, device=device, threads=threads)
+        network = build(name)
+        key = next(key for key, kind in NETWORKS.items() if kind is type(network))
+        rows.append({"network": key, "config": network.config, **dataclasses.asdict(need)})
+        for side, cost in costs.items():
+            fit = (f"{need.fixed_bytes / 1e6:.0f}", f"{need.bytes_per_pixel / 1e3:.2f}") if side == max(costs) else ()
+            table.add_row(name, str(side), f"{(cost.peak_bytes or 0) / 1e9:.2f}", *fit)
+    return rows
+
+
+def _bench_speed(
+    subjects: list[str],
+    sizes: list[tuple[int, int]],
+    table: Table,
+    device: str,
+    threads: int,
+    literal: bool,
+    precision: str,
+    repeats: int,
+) -> list[dict[str, Any]]:
+    """Fill the table, and return all numbers."""
+    from restore.benchmark import Subject, build, measure
+
     for head in ("network", "size", "form", "s", "s/MP", "GMACs", "GFLOP/s", "peak GB", "faster"):
         table.add_column(head, justify="left" if head in ("network", "size", "form") else "right", no_wrap=True)
     rows: list[dict[str, Any]] = []
@@ -81,10 +140,7 @@ def bench(
                     "-" if cost.peak_bytes is None else f"{cost.peak_bytes / 1e9:.2f}",
                     f"{slowest / cost.seconds:.1f}x",
                 )  # fmt: skip
-    console = Console()
-    Console(width=console.width if console.is_terminal else 120).print(table)
-    if json_file is not None:
-        json_file.write_text(json.dumps({"machine": machine, "runs": rows}, indent=2) + "\n", encoding="utf-8")
+    return rows
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -92,12 +148,3 @@ def _parse_size(text: str) -> tuple[int, int]:
     if not match or "0" in match.groups():
         raise UsageError(f"--size is height x width in pixels, such as 256x256, not {text!r}")
     return int(match[1]), int(match[2])
-
-
-def _processor() -> str:
-    """The CPU's name, as well as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

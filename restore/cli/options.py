@@ -48,7 +48,11 @@ Precision = Annotated[
     ),
 ]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="Compile the network first (torch.compile): takes minutes; for GPUs, on CPUs it gains nothing.")
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the network first (torch.compile): takes minutes; for GPUs, on CPUs it gains nothing.",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there already.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say what is used and how long it takes.")]

@@ -63,8 +63,10 @@ def _command(task: Task) -> Callable[..., None]:
             begun = time.perf_counter()
             for outcome in batch.run(
                 jobs,
-                lambda picture: restorer.restore_picture(
-                    picture, tile=largest_tile, overlap=overlap, strength=strength, progress=progress.tile
+                lambda picture: (
+                    restorer.restore_picture(
+                        picture, tile=largest_tile, overlap=overlap, strength=strength, progress=progress.tile
+                    ).picture
                 ),
                 started=lambda job: progress.file(job.source.name),
             ):

@@ -28,7 +28,7 @@ def list_weights() -> None:
             "blind" if entry.level is None else f"{entry.level:g}",
             f"{entry.parameters / 1e6:.2f} M",
             f"{entry.size_bytes / 1e6:.1f} MB",
-            _where(entry),
+            where(entry),
             next((f"{score.set} {score.psnr:.2f} dB (input {score.input_psnr:.2f})" for score in entry.scores), ""),
         )
         for entry in catalogue.load_catalogue().values()
@@ -107,7 +107,8 @@ def verify(
         raise WeightsError(f"{len(broken)} of {len(entries)} weights cannot be used: {', '.join(broken)}")
 
 
-def _where(entry: WeightsEntry) -> str:
+def where(entry: WeightsEntry) -> str:
+    """Where its file is."""
     if not entry.path.is_file():
         return "on the Hub"
     return "bundled" if entry.folder == catalogue.weights_folder() else "imported"

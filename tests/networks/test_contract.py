@@ -146,7 +146,7 @@ def test_a_paper_config_restores_a_photo(name: str) -> None:
     photo = dataclasses.replace(photo, pixels=np.ascontiguousarray(photo.pixels[:384, :512]))
     calls: list[tuple[int, ...]] = []
     network.register_forward_pre_hook(lambda _, inputs: calls.append(tuple(inputs[0].shape[2:])))
-    restored = Restorer(network, device="cpu").restore_picture(photo).pixels
+    restored = Restorer(network, device="cpu").restore_picture(photo).picture.pixels
     assert restored.shape == (384 * network.scale, 512 * network.scale, 3)
     assert restored.std() > 0
     assert all(max(shape) <= (network.largest_auto_tile or 512) for shape in calls)

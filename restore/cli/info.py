@@ -1,0 +1,97 @@
+"""`restore info`: what to paste into a report of a bug."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import restore
+from restore import catalogue
+from restore.cli.weights import where
+
+_PACKAGES = (
+    "torch", "numpy", "pillow", "opencv-python-headless", "tifffile", "imagecodecs", "pillow-heif", "rawpy",
+    "huggingface_hub", "safetensors", "typer", "rich", "psutil",
+)  # fmt: skip
+# Told where they are set: they change what a run does. No tokens.
+_VARIABLES = (
+    "CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "LOCAL_RANK",
+    "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", "RANK", "RESTORE_WEIGHTS", "WORLD_SIZE",
+)  # fmt: skip
+
+
+def info(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Show versions, devices, memory, folders and weights: what to paste into a report of a bug."""
+    facts = _facts()
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    for title, group in facts.items():
+        print(f"{title}:")
+        width = max(map(len, group), default=0)
+        for name, value in group.items():
+            print(f"  {name:<{width}}  {value}")
+
+
+def _facts() -> dict[str, dict[str, Any]]:
+    import huggingface_hub.constants
+    import torch
+
+    from restore.devices import pick_device, processor_name
+    from restore.memory import free_memory, total_memory
+
+    devices = {
+        "cpu": f"{processor_name()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"{torch.backends.cpu.get_cpu_capability()}",
+        "memory": f"{free_memory(torch.device('cpu')) / 1e9:.1f} GB free of {total_memory() / 1e9:.1f} GB",
+    }
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        devices[f"cuda:{index}"] = f"{name}, {free / 1e9:.1f} GB free of {total / 1e9:.1f} GB"
+    if torch.backends.mps.is_available():
+        devices["mps"] = f"{free_memory(torch.device('mps')) / 1e9:.1f} GB free"
+    devices["auto"] = str(pick_device())
+    entries = catalogue.load_catalogue().values()
+    return {
+        "versions": {
+            "restore": restore.__version__,
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            **{name: _version(name) for name in _PACKAGES},
+            "cuda": str(torch.version.cuda or "none"),
+        },
+        "devices": devices,
+        "folders": {
+            "restore": _short(Path(restore.__file__).parent),
+            "bundled weights": _short(catalogue.weights_folder()),
+            "own weights": _short(catalogue.own_folder()),
+            "Hub cache": _short(Path(huggingface_hub.constants.HF_HUB_CACHE)),
+        },
+        "weights": {
+            entry.name: f"{entry.task}{' (default)' * entry.default}, {where(entry)}, {entry.sha256[:12]}..."
+            for entry in entries
+        },
+        "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _short(path: Path) -> str:
+    """The path, with the home folder as ~: a report need not name its author."""
+    home = str(Path.home())
+    text = str(path)
+    shown = "~" + text[len(home) :] if home != os.sep and text.startswith(home + os.sep) else text
+    return shown if path.exists() else f"{shown} (not there)"
