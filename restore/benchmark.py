@@ -17,7 +17,7 @@ from restore import checkpoints
 from restore.catalogue import did_you_mean
 from restore.devices import AUTO_TILES, keep_memory, pick_device
 from restore.errors import DeviceError, UsageError, WeightsError
-from restore.memory import Need, free_memory, held_memory
+from restore.memory import Need, held_memory
 from restore.networks import NETWORKS, Network
 from restore.tiling import round_up
 
@@ -35,7 +35,7 @@ class Subject:
         device: Name for `devices.pick_device`.
         precision: `float32`, or what autocast computes in: `bfloat16` or `float16`.
         threads: Of the CPU; None for all cores.
-        repeats: Timed runs after one that is not.
+        repeats: Timed runs after one that is not; with 0 that one counts.
     """
 
     name: str
@@ -123,22 +123,19 @@ def measure(subject: Subject) -> Cost:
 def measure_need(name: str, *, device: str = "auto", threads: int | None = None) -> tuple[Need, dict[int, Cost]]:
     """What a network takes beside its weights, and the costs by side of tile from which that is known.
 
-    The sides are a quarter, a half and the whole of its largest automatic tile; the last one only where the first two
-    say that it fits.
+    The sides are a quarter, three eighths and half of its largest automatic tile: memory grows with the pixels.
 
     Raises:
         DeviceError: The memory is not enough, or the system does not tell how much was used.
         RestoreError: The network is not there.
     """
-    network, where = build(name), pick_device(device)
-    largest = network.largest_auto_tile or AUTO_TILES[where.type][0]
+    network = build(name)
+    largest = network.largest_auto_tile or AUTO_TILES[pick_device(device).type][0]
     costs: dict[int, Cost] = {}
     needs: dict[int, float] = {}
-    for side in (largest // 4, largest // 2, largest):
-        side = round_up(max(side, network.min_size), network.size_multiple)
-        if len(needs) > 1 and Need.fitted(needs).of(side**2) > 0.7 * free_memory(where):
-            break
-        costs[side] = cost = measure(Subject(name, side, side, device=device, threads=threads, repeats=1))
+    for eighths in (2, 3, 4):
+        side = round_up(max(eighths * largest // 8, network.min_size), network.size_multiple)
+        costs[side] = cost = measure(Subject(name, side, side, device=device, threads=threads, repeats=0))
         if cost.peak_bytes is None:
             raise DeviceError(
                 "this system does not tell how much memory was used", hint="measure on Linux, macOS or CUDA"
