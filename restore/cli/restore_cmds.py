@@ -61,7 +61,8 @@ def _command(task: Task) -> Callable[..., None]:
             skip_existing=skip_existing,
         )  # fmt: skip
         if dry_run:
-            print("\n".join(str(job) for job in work.to_do))
+            for job in work.to_do:
+                print(job)
             return
         restore_run.carry_out(
             work,
