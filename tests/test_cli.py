@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from conftest import Ran, Run
 
 import restore
 from restore import catalogue, checkpoints, pipeline
+from restore.cli.console import Signals
 from restore.images import Picture, read_picture, write_picture
 from restore.restorer import Restored, Restorer, Seam
 from restore.tasks import TASKS, Task
@@ -472,6 +474,23 @@ def test_load_gives_a_restorer(tiny_catalogue: Path) -> None:
     restorer = restore.load("tiny-denoise", device="cpu")
     assert isinstance(restorer, restore.Restorer)
     assert restorer.entry is not None and restorer.entry.name == "tiny-denoise"
+
+
+def test_a_signal_that_a_launcher_passes_on_is_not_a_second_one() -> None:
+    asked: list[int] = []
+    with Signals(lambda: asked.append(1), lambda number: pytest.fail("given up"), echo_seconds=3600) as signals:
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            signal.raise_signal(number)
+    assert asked == [1] and signals.received == signal.SIGINT
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job of a script
+    try:
+        with Signals(lambda: pytest.fail("asked"), lambda number: pytest.fail("given up")):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # In processes of their own
