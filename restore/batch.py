@@ -145,12 +145,7 @@ def _is_many(text: str) -> bool:
 
 
 def _single(
-    text: str,
-    output: str | None,
-    suffix: str,
-    format: str | None,
-    stdin: BinaryIO | None,
-    stdout: BinaryIO | None,
+    text: str, output: str | None, suffix: str, format: str | None, stdin: BinaryIO | None, stdout: BinaryIO | None
 ) -> Job:
     """The job of one file or pipe."""
     source: Path | BinaryIO = Path(text)

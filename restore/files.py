@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -27,9 +28,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     leaves its mode; a link stays a link.
 
     Raises:
-        OSError: It cannot be flushed or renamed.
+        OSError: It cannot be flushed or renamed, or `path` is there and no file, such as /dev/null.
     """
     target = Path(os.path.realpath(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     temporary = target.with_name(f".restore-{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     _unfinished.add(temporary)
     try:

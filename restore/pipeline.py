@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from restore.restorer import Restored, Seam
 
 LARGE = 50_000_000
-"""Pixels above which a picture is alone in memory: no other is decoded or encoded beside it."""
+"""Pixels above which a picture is alone: no other is decoded or encoded while the network works on it."""
 
 Status = Literal["restored", "skipped", "failed", "not reached"]
 
@@ -123,7 +123,9 @@ class Pipeline:
             return self._fail(job, error)
         del reading  # it holds the picture too
         is_alone = _is_large(picture)
-        if following is not None and not is_alone:
+        if is_alone:
+            self._settle()
+        elif following is not None:
             self._ahead = self._decoder.submit(self._read, following)
         begun = time.perf_counter()
         try:
@@ -172,6 +174,8 @@ class Pipeline:
             reason, hint = error.message, error.hint
         elif isinstance(error, MemoryError):
             reason, hint = "there is not enough memory for it", "close other programs, or scale it down"
+        elif isinstance(error, OSError):  # a name that is too long, a drive that is gone
+            reason = error.strerror or reason
         else:
             self._bug = error
         if name_of(job.source) not in reason:

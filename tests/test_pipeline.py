@@ -210,6 +210,7 @@ def fail_in(stage: str, name: str, error: Exception, patch: pytest.MonkeyPatch, 
     [
         (RestoreError("the result is not finite", hint="check"), "{}: the result is not finite"),
         (MemoryError(), "{}: there is not enough memory for it"),
+        (OSError(36, "File name too long"), "{}: File name too long"),
     ],
 )
 def test_an_error_in_any_stage_is_that_pictures_own(

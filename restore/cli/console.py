@@ -44,7 +44,8 @@ def say(text: str) -> None:
 def close_stdout() -> None:
     """Leave nothing for the interpreter to flush into a pipe that nobody reads any more."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where a program was started without one
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

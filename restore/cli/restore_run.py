@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -70,6 +71,8 @@ def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_exi
     for note in planned.notes:
         say(f"note:  {note}")
     jobs = ranks.share(planned.jobs, rank)
+    if not rank.is_alone:
+        say(f"{len(jobs)} of {len(planned.jobs)} pictures")
     to_do = [job for job in jobs if not (skip_existing and batch.is_done(job))]
     if not overwrite:
         batch.refuse_existing(to_do)
@@ -109,7 +112,8 @@ def carry_out(
         Interrupted: Ctrl-C or SIGTERM.
     """
     work = _read_pipe(work)
-    with RunReport(work.jobs, work.rank, json_file) as report, _progress(work) as progress:
+    bar = Progress(len(work.to_do), is_shown=work.rank.is_alone)
+    with RunReport(work.jobs, work.rank, json_file) as report, bar as progress:
         report.skip(set(work.jobs) - set(work.to_do))
         if work.to_do:
             restorer = _load(loading, report)
@@ -139,10 +143,6 @@ def _read_pipe(work: Work) -> Work:
         return work
     job = dataclasses.replace(work.to_do[0], source=io.BytesIO(work.to_do[0].source.read()))
     return dataclasses.replace(work, jobs=[job], to_do=[job])
-
-
-def _progress(work: Work) -> Progress:
-    return Progress(len(work.to_do), is_shown=work.rank.is_alone)
 
 
 def _load(loading: Loading, report: RunReport) -> Restorer:
@@ -177,6 +177,11 @@ def _load(loading: Loading, report: RunReport) -> Restorer:
 def _run(pipeline: Pipeline, jobs: Sequence[Job], report: RunReport, progress: Progress) -> None:
     """Do the jobs; Ctrl-C stops after the current tile, a second one at once."""
 
+    def ask() -> None:
+        pipeline.stop.set()
+        with suppress(RuntimeError):  # the signal came while a line was being written
+            progress.say("stopping after this tile; a second Ctrl-C stops at once")
+
     def give_up(number: int) -> None:
         progress.close()
         report.signal = number
@@ -184,7 +189,7 @@ def _run(pipeline: Pipeline, jobs: Sequence[Job], report: RunReport, progress: P
         remove_unfinished()
 
     # A launcher passes a Ctrl-C on to processes that had it from the terminal already.
-    with Signals(pipeline.stop.set, give_up, echo_seconds=0 if report.rank.is_alone else 1) as signals:
+    with Signals(ask, give_up, echo_seconds=0 if report.rank.is_alone else 1) as signals:
         pipeline.run(jobs)
     report.signal = signals.received
 

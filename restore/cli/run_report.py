@@ -100,8 +100,11 @@ class RunReport:
         if self._path is None:
             return
         try:
-            with whole_file(self._path) as temporary:
-                temporary.write_text(self._json() + "\n", encoding="ascii")
+            if self._path.exists() and not self._path.is_file():  # such as /dev/stderr
+                self._path.write_text(self._json() + "\n", encoding="ascii")
+            else:
+                with whole_file(self._path) as temporary:
+                    temporary.write_text(self._json() + "\n", encoding="ascii")
         except OSError as error:
             raise RestoreError(f"cannot write {self._path}: {error.strerror}", hint="check --json") from error
 
