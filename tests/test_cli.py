@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -501,21 +501,30 @@ def test_load_gives_a_restorer(tiny_catalogue: Path) -> None:
     assert restorer.entry is not None and restorer.entry.name == "tiny-denoise"
 
 
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Puts back who handles signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
 def test_a_signal_that_a_launcher_passes_on_is_not_a_second_one() -> None:
     asked: list[int] = []
     with Signals(lambda: asked.append(1), lambda number: pytest.fail("given up"), echo_seconds=3600) as signals:
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
             signal.raise_signal(number)
+    signal.raise_signal(signal.SIGTERM)  # while the process ends
     assert asked == [1] and signals.received == signal.SIGINT
 
 
+@pytest.mark.usefixtures("handlers")
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job of a script
-    try:
-        with Signals(lambda: pytest.fail("asked"), lambda number: pytest.fail("given up")):
-            signal.raise_signal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job of a script
+    with Signals(lambda: pytest.fail("asked"), lambda number: pytest.fail("given up")):
+        signal.raise_signal(signal.SIGINT)
 
 
 # In processes of their own

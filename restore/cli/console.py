@@ -97,7 +97,8 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # Once there was one the process is about to end, and another must not disturb that.
+            signal.signal(number, handler if self.received is None else signal.SIG_IGN)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
