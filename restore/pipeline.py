@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from restore.batch import Job, name_of
+from restore.batch import Job
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_leftovers
 from restore.images import FORMATS, Picture, check_output, read_picture, write_picture
@@ -178,8 +177,8 @@ class Pipeline:
             reason = error.strerror or reason
         else:
             self._bug = error
-        if name_of(job.source) not in reason:
-            reason = f"{name_of(job.source)}: {reason}"
+        if isinstance(job.source, Path) and str(job.source) not in reason:
+            reason = f"{job.source}: {reason}"
         self.report(Outcome(job, "failed", reason, hint))
         if self.stop_on_error or self._bug is not None:
             self.stop.set()
@@ -212,15 +211,17 @@ class Pipeline:
         if isinstance(target, Path):
             write_picture(picture, target, quality=self.quality)
         else:
-            whole = io.BytesIO()  # so that a picture that cannot be encoded leaves no half in the pipe
-            format = None if self.format is None else FORMATS[f".{self.format}"]
-            write_picture(picture, whole, format=format, quality=self.quality)
+            write_picture(picture, target, format=self._pipe_format(picture), quality=self.quality)
             try:
-                target.write(whole.getbuffer())
                 target.flush()
             except OSError as error:
-                raise PictureError(f"cannot write to the pipe: {error.strerror}") from error
+                raise PictureError(f"cannot write to the stream: {error.strerror}") from error
         return tuple(picture.notes), time.perf_counter() - begun
+
+    def _pipe_format(self, picture: Picture) -> str:
+        if self.format is not None:
+            return FORMATS[f".{self.format}"]
+        return picture.source_format if picture.source_format in FORMATS.values() else "TIFF"  # as `default_suffix`
 
 
 def _is_large(picture: Picture) -> bool:

@@ -41,7 +41,7 @@ def jobs_of(count: int) -> list[Job]:
 def invert(picture: Picture, after_tile: AfterTile) -> Restored:
     """Stands in for a network that takes two tiles."""
     after_tile(1, 2)
-    picture.pixels = 255 - picture.pixels
+    picture.pixels = np.iinfo(picture.pixels.dtype).max - picture.pixels
     after_tile(2, 2)
     return Restored(picture, (4, 3), 2, Seam(0.25, 1.5))
 
@@ -315,13 +315,21 @@ def test_a_pipe_gets_the_format_of_its_source_or_the_one_that_is_asked_for() -> 
         assert outcome.status == "restored" and pipe.getvalue().startswith(head)
 
 
+def test_a_pipe_gets_tiff_where_its_sources_format_is_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = Picture(np.zeros((4, 5, 3), np.uint16), source_format="RAW")
+    monkeypatch.setattr(pipeline, "read_picture", lambda source: raw)
+    pipe = io.BytesIO()
+    (outcome,) = run([Job(Path("a.nef"), pipe)])
+    assert outcome.status == "restored" and pipe.getvalue().startswith(b"II*\0")
+
+
 def test_a_pipe_that_nobody_reads_is_an_error_of_its_picture() -> None:
     class Closed(io.BytesIO):
         def write(self, data: Any) -> int:
             raise BrokenPipeError(32, "Broken pipe")
 
     (outcome,) = run([Job(job("a.png").source, Closed())])
-    assert outcome.reason == "a.png: cannot write to the pipe: Broken pipe"
+    assert outcome.reason == "a.png: cannot write to the stream: Broken pipe"
 
 
 def test_what_a_killed_run_left_in_the_folder_is_removed() -> None:
