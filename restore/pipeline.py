@@ -18,7 +18,8 @@ from restore.files import remove_leftovers
 from restore.images import FORMATS, Picture, check_output, read_picture, write_picture
 
 if TYPE_CHECKING:
-    from restore.restorer import Restored, Seam
+    from restore.restorer import Restored
+    from restore.tiling import Seam
 
 LARGE = 50_000_000
 """Pixels above which a picture is alone: no other is decoded or encoded while the network works on it."""

@@ -16,7 +16,8 @@ from restore.batch import Job
 from restore.errors import RestoreError, UsageError
 from restore.images import Picture, read_picture, write_picture
 from restore.pipeline import Outcome, Pipeline
-from restore.restorer import Restored, Seam
+from restore.restorer import Restored
+from restore.tiling import Seam
 
 AfterTile = Callable[[int, int], None]
 
