@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import platform
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+_OLD = 24 * 3600  # seconds after which a temporary file that nobody wrote to is nobody's, whoever made it
+
+_unfinished: set[Path] = set()  # the temporary files of this process
 
 
 @contextmanager
@@ -18,15 +28,65 @@ def whole_file(path: Path) -> Iterator[Path]:
     leaves its mode; a link stays a link.
 
     Raises:
-        OSError: It cannot be renamed.
+        OSError: It cannot be flushed or renamed, or `path` is there and no file, such as /dev/null.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".restore-{secrets.token_hex(8)}.tmp")
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    temporary = target.with_name(f".restore-{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    _unfinished.add(temporary)
     try:
         yield temporary
+        # Otherwise a power failure can leave the new name without its bytes, and a run that is resumed takes such a
+        # file for done. The folder needs no flush: at worst the name is missing, and the picture is restored again.
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         with suppress(FileNotFoundError):
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
     finally:
         with suppress(OSError):
             temporary.unlink()
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Remove the temporary files that threads of this process are writing; for a process that ends at once."""
+    for temporary in list(_unfinished):
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed runs left in `folder`, as far as that can be told and done.
+
+    That of a process that is alive, and that of another machine or container, stays for a day after the last write.
+    """
+    for path in folder.glob(".restore-*.tmp"):
+        with suppress(OSError):
+            if _is_ownerless(path.name) or time.time() - path.stat().st_mtime > _OLD:
+                path.unlink()
+
+
+def _is_ownerless(name: str) -> bool:
+    """Whether the process that made a temporary file of this name is known to be gone."""
+    match = re.fullmatch(r"\.restore-(\w+)-(\d+)-\w+\.tmp", name)
+    if not match or match[1] != _place() or os.name != "posix":  # os.kill would end the process on Windows
+        return False
+    try:
+        os.kill(int(match[2]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # it belongs to another user
+        return False
+    return False
+
+
+@cache
+def _place() -> str:
+    """Where a process's number means that process: one machine since it was started, and one container of it."""
+    try:
+        facts = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
+    except OSError:  # only Linux has these
+        facts = platform.node()
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
 from restore import batch
-from restore.batch import Job
-from restore.errors import PictureError, RestoreError, UsageError
-from restore.images import Picture, read_picture, write_picture
+from restore.errors import PictureError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -19,17 +18,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def touch(*names: str) -> list[Path]:
+def touch(*names: str) -> list[str]:
     """Make files that nobody reads."""
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(b"")
-    return [Path(name) for name in names]
+    return list(names)
 
 
-def planned(inputs: list[Path], output: str, *, overwrite: bool = False) -> dict[str, str]:
+def planned(inputs: list[str], output: str | None, **options: Any) -> dict[str, str]:
     """What goes where."""
-    return {str(job.source): str(job.target) for job in batch.plan(inputs, output, overwrite=overwrite)}
+    return {str(job.source): str(job.target) for job in batch.plan(inputs, output, **options).jobs}
 
 
 def test_one_file_goes_to_the_file_that_is_named() -> None:
@@ -58,17 +57,34 @@ def test_an_output_without_a_known_format_is_wrong_usage(output: str, why: str) 
 
 def test_the_tree_of_a_folder_is_kept() -> None:
     touch("in/a.png", "in/deep/er/B.JPG", "in/notes.txt", "in/.hidden.png", "in/.git/c.png")
-    assert planned([Path("in")], "out") == {"in/a.png": "out/a.png", "in/deep/er/B.JPG": "out/deep/er/B.JPG"}
+    expected = {"in/a.png": "out/a.png", "in/deep/er/B.JPG": "out/deep/er/B.JPG"}
+    assert planned(["in"], "out", recursive=True) == expected
+
+
+def test_without_r_a_folder_is_the_pictures_in_it_and_a_note_tells_of_those_below() -> None:
+    touch("in/a.png", "in/deep/er/b.png", "flat/c.png", "flat/deep/notes.txt")
+    plan = batch.plan(["in", "flat"], "out")
+    assert [str(job) for job in plan.jobs] == ["in/a.png -> out/a.png", "flat/c.png -> out/c.png"]
+    assert plan.notes == ("in holds pictures in folders below it too; -r takes them as well",)
+
+
+def test_a_folder_whose_pictures_all_lie_deeper_needs_r() -> None:
+    touch("in/deep/a.png", "in/notes.txt")
+    with pytest.raises(PictureError, match="no pictures in in, only in folders below it") as raised:
+        batch.plan(["in"], "out")
+    assert raised.value.hint is not None and raised.value.hint.startswith("-r ")
 
 
 def test_files_and_folders_go_into_one_folder() -> None:
     touch("in/a.png", "x/b.png")
-    assert planned([Path("in"), Path("x/b.png")], "out") == {"in/a.png": "out/a.png", "x/b.png": "out/b.png"}
+    assert planned(["in", "x/b.png"], "out") == {"in/a.png": "out/a.png", "x/b.png": "out/b.png"}
 
 
 def test_an_output_inside_the_input_is_not_restored_again() -> None:
     touch("in/a.png", "in/out/old.png")
-    assert planned([Path("in")], "in/out") == {"in/a.png": "in/out/a.png"}
+    assert planned(["in"], "in/out", recursive=True) == {"in/a.png": "in/out/a.png"}
+    assert planned(["in/**/*.png"], "in/out") == {"in/a.png": "in/out/a.png"}
+    assert batch.plan(["in"], "in/out").notes == ()
 
 
 def test_several_inputs_need_a_folder() -> None:
@@ -86,12 +102,13 @@ def test_two_pictures_for_one_file_are_refused() -> None:
         batch.plan(touch("x/a.png", "y/a.png"), "out")
 
 
-def test_an_output_that_exists_needs_overwrite() -> None:
-    inputs = touch("a.png", "b.png")
+def test_outputs_that_exist_are_refused_or_known_as_done() -> None:
     touch("out/a.png", "out/b.png")
+    jobs = batch.plan(touch("a.png", "b.png", "c.png"), "out").jobs
+    assert [batch.is_done(job) for job in jobs] == [True, True, False]
     with pytest.raises(PictureError, match=r"out/a\.png is there already \(and 1 more\)"):
-        batch.plan(inputs, "out")
-    assert len(batch.plan(inputs, "out", overwrite=True)) == 2
+        batch.refuse_existing(jobs)
+    batch.refuse_existing(jobs[2:])
 
 
 @pytest.mark.parametrize("output", ["a.png", ".", "../{}/a.png", "link.png"])
@@ -101,7 +118,7 @@ def test_a_picture_replaces_itself_only_with_overwrite(here: Path, output: str) 
     output = output.format(here.name)
     with pytest.raises(PictureError, match="would replace its own source"):
         batch.plan(inputs, output)
-    assert len(batch.plan(inputs, output, overwrite=True)) == 1
+    assert len(batch.plan(inputs, output, overwrite=True).jobs) == 1
 
 
 def test_a_picture_that_is_still_to_be_read_is_never_replaced() -> None:
@@ -112,19 +129,19 @@ def test_a_picture_that_is_still_to_be_read_is_never_replaced() -> None:
 def test_a_missing_input_is_an_error_with_the_nearest_name() -> None:
     touch("holiday.png")
     with pytest.raises(PictureError, match=r"cannot find holyday\.png") as raised:
-        batch.plan([Path("holyday.png")], "out.png")
+        batch.plan(["holyday.png"], "out.png")
     assert raised.value.hint == "did you mean 'holiday.png'?"
     with pytest.raises(PictureError, match="cannot find"):
-        batch.plan([Path("x" * 5000 + ".png")], "out.png")
+        batch.plan(["x" * 5000 + ".png"], "out.png")
     with pytest.raises(PictureError, match="cannot find") as raised:
-        batch.plan([Path("gone/holiday.png")], "out.png")
+        batch.plan(["gone/holiday.png"], "out.png")
     assert raised.value.hint == "there is no folder gone either"
 
 
 def test_a_folder_without_pictures_is_an_error() -> None:
     touch("in/notes.txt")
     with pytest.raises(PictureError, match="no pictures in in"):
-        batch.plan([Path("in")], "out")
+        batch.plan(["in"], "out")
 
 
 def test_a_folder_that_cannot_be_made_is_an_error() -> None:
@@ -141,72 +158,128 @@ def test_a_folder_that_is_not_writable_is_an_error() -> None:
         batch.plan(inputs, "out")
 
 
-def save(name: str, value: int, alpha: np.ndarray | None = None) -> Path:
-    """Write a picture of one grey level."""
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(np.full((4, 5, 3), value, np.uint8), alpha=alpha), path)
-    return path
+# Patterns
 
 
-def invert(picture: Picture) -> Picture:
-    """Stands in for a network."""
-    picture.pixels = 255 - picture.pixels
-    return picture
+def test_a_pattern_takes_the_pictures_that_match_in_order() -> None:
+    touch("in/b.png", "in/a.png", "in/c.jpg", "in/.hidden.png", "in/a.txt")
+    os.mkdir("in/folder.png")
+    assert planned(["in/*.png", "in/c*"], "out") == {
+        "in/a.png": "out/a.png",
+        "in/b.png": "out/b.png",
+        "in/c.jpg": "out/c.jpg",
+    }
 
 
-def test_every_job_is_done_and_reported_as_it_ends() -> None:
-    jobs = [Job(save("a.png", 1), Path("out/a.png")), Job(save("b.png", 2), Path("out/deep/b.png"))]
-    started: list[Job] = []
-    outcomes = batch.run(jobs, invert, started=started.append)
-    assert next(outcomes).job == jobs[0]
-    assert started == jobs[:1]
-    assert [outcome.error for outcome in outcomes] == [None]
-    assert read_picture(jobs[1].target).pixels.flat[0] == 253
+def test_a_pattern_that_matches_nothing_is_an_error() -> None:
+    touch("a.txt")
+    with pytest.raises(PictureError, match=r"no picture matches \*"):
+        batch.plan(["*"], "out")
 
 
-def test_a_broken_picture_does_not_stop_the_others() -> None:
-    Path("broken.png").write_text("this is no picture")
-    jobs = [Job(Path("broken.png"), Path("out/broken.png")), Job(save("b.png", 2), Path("out/b.png"))]
-    first, second = batch.run(jobs, invert)
-    assert isinstance(first.error, PictureError) and first.reason == first.error.message
-    assert "broken.png" in first.reason
-    assert second.error is None
-    assert os.listdir("out") == ["b.png"]
+def test_a_file_called_like_a_pattern_is_that_file() -> None:
+    assert planned(touch("photo[1].png"), "b.png") == {"photo[1].png": "b.png"}
 
 
-def test_a_result_that_its_format_cannot_hold_is_refused_before_the_work() -> None:
-    source = save("a.png", 1, alpha=np.zeros((4, 5), np.uint8))
-    (outcome,) = batch.run([Job(source, Path("a.jpg"))], lambda _: pytest.fail("the work was done"))
-    assert outcome.error is not None and "transparency" in outcome.error.message
+def test_a_picture_that_is_named_twice_is_done_once() -> None:
+    touch("in/a.png")
+    assert len(batch.plan(["in/a.png", "in", "./in/*.png"], "out").jobs) == 1
 
 
-def test_wrong_usage_stops_all_and_a_bug_is_not_hidden() -> None:
-    jobs = [Job(save("a.png", 1), Path("b.png"))]
-
-    def refuse(_: Picture) -> Picture:
-        raise UsageError("tiles too small")
-
-    with pytest.raises(UsageError):
-        list(batch.run(jobs, refuse))
-
-    def fail(_: Picture) -> Picture:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        list(batch.run(jobs, fail))
-    assert not Path("b.png").exists()
+# Names
 
 
-def test_the_reason_names_the_picture_where_the_error_does_not() -> None:
-    def fail(_: Picture) -> Picture:
-        raise RestoreError("the result is not finite")
+def test_a_suffix_writes_beside_the_source() -> None:
+    touch("in/a.png", "in/deep/b.tar.jpg")
+    assert planned(["in"], None, recursive=True, suffix="_clean") == {
+        "in/a.png": "in/a_clean.png",
+        "in/deep/b.tar.jpg": "in/deep/b.tar_clean.jpg",
+    }
+    assert planned(["in/a.png"], None, suffix="_clean", format="jpg") == {"in/a.png": "in/a_clean.jpg"}
 
-    (outcome,) = batch.run([Job(save("a.png", 1), Path("b.png"))], fail)
-    assert outcome.reason == "a.png: the result is not finite"
+
+def test_a_format_is_that_of_all_outputs_and_spares_names_that_have_it() -> None:
+    touch("in/a.png", "in/b.jpeg", "in/c.JPG")
+    assert planned(["in"], "out", format="jpg", suffix="_x") == {
+        "in/a.png": "out/a_x.jpg",
+        "in/b.jpeg": "out/b_x.jpeg",
+        "in/c.JPG": "out/c_x.JPG",
+    }
 
 
-def test_a_folder_that_vanishes_is_an_error_of_its_picture() -> None:
-    Path("file").write_bytes(b"")
-    (outcome,) = batch.run([Job(save("a.png", 1), Path("file/out/a.png"))], invert)
-    assert isinstance(outcome.error, RestoreError) and "cannot make the folder" in outcome.error.message
+def test_a_second_run_with_a_suffix_leaves_out_the_outputs_of_the_first() -> None:
+    touch("in/a.png", "in/a_clean.png", "in/a_clean_clean.png", "in/b_clean.png")
+    plan = batch.plan(["in"], None, suffix="_clean")
+    assert [str(job.source) for job in plan.jobs] == ["in/a.png", "in/b_clean.png"]
+    assert plan.notes == ("left out, for they are outputs of others: in/a_clean.png, in/a_clean_clean.png",)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "options", "why"),
+    [
+        (["a.png"], None, {}, "nothing says where to write"),
+        (["in"], None, {}, "nothing says where to write"),
+        (["-"], None, {}, "nothing says where to write"),
+        (["a.png"], "b.png", {"suffix": "_x"}, r"b\.png is the whole name"),
+        (["a.png"], "b.png", {"format": "jpg"}, r"b\.png is not called like jpg"),
+        (["a.png"], "out/", {"format": "xyz"}, "the format xyz is not known"),
+        (["a.png"], None, {"suffix": ".jpg"}, r"\.jpg is a format"),
+        (["a.png"], None, {"suffix": "/x"}, "cannot hold '/x'"),
+        (["in"], "-", {}, "a pipe is one picture, and this input is many"),
+        (["a.png", "-"], "out", {}, "a pipe is one picture, and there are several inputs"),
+        (["-"], "in", {}, "what comes from a pipe has no name"),
+        (["-"], "b.png", {"suffix": "_x"}, "not for a pipe"),
+        (["a.png"], "-", {"suffix": "_x"}, "not for a pipe"),
+    ],
+)
+def test_names_that_make_no_sense_are_wrong_usage(
+    inputs: list[str], output: str | None, options: dict[str, Any], why: str
+) -> None:
+    touch("a.png", "in/b.png")
+    with pytest.raises(UsageError, match=why):
+        batch.plan(inputs, output, stdin=io.BytesIO(), stdout=io.BytesIO(), **options)
+
+
+def test_two_pictures_that_a_format_gives_one_name_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"in/a\.jpg and in/a\.png would both be written to out/a\.webp"):
+        batch.plan(touch("in/a.jpg", "in/a.png"), "out", format="webp")
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("a.png", "A.png"), ("b\N{LATIN SMALL LETTER U WITH DIAERESIS}.png", "bu\N{COMBINING DIAERESIS}.png")],
+)
+def test_names_that_are_one_on_some_file_systems_are_refused_there_only(
+    name: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = touch(f"x/{name}", f"y/{other}")
+    monkeypatch.setattr(batch, "_ignores_case", lambda folder: False)
+    assert len(batch.plan(inputs, "out").jobs) == 2
+    monkeypatch.setattr(batch, "_ignores_case", lambda folder: True)
+    with pytest.raises(UsageError, match="would both be written"):
+        batch.plan(inputs, "out")
+
+
+def test_whether_a_folder_ignores_case_is_tried_and_leaves_nothing(here: Path) -> None:
+    touch("a.png")
+    assert batch._ignores_case(here) == Path("A.PNG").exists()
+    assert os.listdir(here) == ["a.png"]
+
+
+# Pipes
+
+
+def test_a_pipe_stands_on_either_side_of_a_file() -> None:
+    touch("a.png", "in/-")
+    stdin, stdout = io.BytesIO(), io.BytesIO()
+    (job,) = batch.plan(["-"], "-", stdin=stdin, stdout=stdout).jobs
+    assert (job.source, job.target, str(job)) == (stdin, stdout, "- -> -")
+    (job,) = batch.plan(["a.png"], "-", stdout=stdout).jobs
+    assert (job.source, job.target) == (Path("a.png"), stdout)
+    (job,) = batch.plan(["-"], "b.png", stdin=stdin).jobs
+    assert (job.source, job.target) == (stdin, Path("b.png"))
+
+
+def test_a_file_called_like_a_pipe_needs_its_folder() -> None:
+    touch("-")
+    assert planned(["./-"], "b.png") == {"-": "b.png"}

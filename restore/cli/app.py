@@ -10,7 +10,7 @@ import typer
 
 import restore
 from restore.cli import bench, evaluate, info, restore_cmds, train, weights
-from restore.cli.console import Interrupted, describe, say
+from restore.cli.console import Interrupted, close_stdout, describe, say
 from restore.errors import RestoreError
 
 # Without rich's markup `restore --help` takes half the time.
@@ -44,7 +44,7 @@ def about(
 ) -> None:
     """Restore photographs. Paths of results go to stdout, everything else to stderr.
 
-    Exit codes: 0 all is done, 1 something failed, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 all is done, 1 something failed, 2 wrong usage, 130 interrupted (143 by SIGTERM).
     """
 
 
@@ -61,3 +61,5 @@ def main() -> None:
         if stop.code == 130 and not isinstance(stop, Interrupted):  # what Typer makes of Ctrl-C
             say("interrupted; outputs that were named are whole")
         raise
+    finally:
+        close_stdout()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Iterable, Sequence
-from types import TracebackType
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from restore.errors import RestoreError
@@ -23,9 +27,27 @@ def describe(error: RestoreError) -> str:
     return f"error: {error.message}" + (f"\nhint:  {error.hint}" if error.hint else "")
 
 
+_speaker = ""
+
+
+def speak_as(name: str) -> None:
+    """Begin every line on stderr with `name`; for processes that share a terminal."""
+    global _speaker
+    _speaker = name
+
+
 def say(text: str) -> None:
-    """Write a line to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Write a line, or several, to stderr."""
+    print("\n".join(_speaker + line for line in text.splitlines()), file=sys.stderr, flush=True)
+
+
+def close_stdout() -> None:
+    """Leave nothing for the interpreter to flush into a pipe that nobody reads any more."""
+    try:
+        if sys.stdout is not None:  # as it is where a program was started without one
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -44,10 +66,49 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 class Interrupted(SystemExit):
-    """Ctrl-C, of which the command has told the user already."""
+    """Ctrl-C or another signal, of which the command has told the user already."""
 
-    def __init__(self) -> None:
-        super().__init__(130)
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(128 + number)
+
+
+class Signals:
+    """Ctrl-C and SIGTERM while it is entered: the first asks to stop, the second ends the process at once.
+
+    Args:
+        ask: Called at the first.
+        give_up: Called with the signal's number before the end at the second.
+        echo_seconds: A second one within this time is the first again, for a launcher passes on what its processes
+            have received already.
+    """
+
+    def __init__(self, ask: Callable[[], None], give_up: Callable[[int], None], *, echo_seconds: float = 0.0) -> None:
+        self._ask, self._give_up, self._echo_seconds = ask, give_up, echo_seconds
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as in a background job of a script
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            # Once there was one the process is about to end, and another must not disturb that.
+            signal.signal(number, handler if self.received is None else signal.SIG_IGN)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received, self._at = number, time.monotonic()
+            self._ask()
+        elif time.monotonic() - self._at >= self._echo_seconds:
+            try:
+                self._give_up(number)
+            finally:
+                os._exit(128 + number)  # otherwise threads that are still at work would be waited for
 
 
 class Progress:
@@ -55,15 +116,17 @@ class Progress:
 
     Args:
         files: How many files there are to do.
+        is_shown: Whether there may be a bar.
     """
 
-    def __init__(self, files: int) -> None:
+    def __init__(self, files: int, *, is_shown: bool = True) -> None:
         self._files = files
+        self._is_shown = is_shown
         self._begun = 0
         self._bar: RichProgress | None = None
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
+        if self._is_shown and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -85,6 +148,10 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -99,11 +166,12 @@ class Progress:
         self._update(completed=self._begun - 1 + done / total)
 
     def result(self, text: str) -> None:
-        """Write a line to stdout."""
+        """Write a line to stdout; where nobody reads it any more, the work goes on all the same."""
         if self._bar is not None and sys.stdout.isatty():
             self._above(text)
         else:
-            print(text, flush=True)
+            with suppress(BrokenPipeError):
+                print(text, flush=True)
 
     def say(self, text: str) -> None:
         """Write a line to stderr."""

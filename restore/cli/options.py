@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -12,15 +11,35 @@ from restore.errors import UsageError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT", help="Pictures, folders of pictures, patterns ('*.jpg'), or - for stdin."),
+]
 Output = Annotated[
-    str,
+    str | None,
     typer.Option(
         "-o",
         "--output",
         metavar="OUT",
-        help="For one picture a file, or a folder that exists or ends in a slash; for more a folder. "
-        "The files of a folder keep their paths in it.",
+        help="For one picture a file, - for stdout, or a folder that exists or ends in a slash; for more a folder. "
+        "The files of a folder keep their paths in it. [default: beside the source, if there is a --suffix]",
+        show_default=False,
+    ),
+]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take all that is below a folder.")]
+Suffix = Annotated[
+    str, typer.Option(metavar="TEXT", help="Add to the names of outputs: with _clean a.jpg becomes a_clean.jpg.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        metavar="png|jpg|...", help="Format of all outputs. [default: that of the source]", show_default=False
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=100, metavar="N", help="Quality of formats with loss. [default: the source's, at least 95]"
     ),
 ]
 Weights = Annotated[
@@ -54,7 +73,23 @@ Compile = Annotated[
         help="Compile the network first (torch.compile): takes minutes; for GPUs, on CPUs it gains nothing.",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="2G", help="Memory that a tile may take, in bytes or K, M, G. [default: what is free]"),
+]
+Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. [default: all cores]")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there already.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out what is there already; so a run that was ended goes on.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written where, and do nothing.")]
+OnError = Annotated[
+    Literal["continue", "stop"], typer.Option("--on-error", help="What to do after a picture that failed.")
+]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write what became of each picture here; - is stdout, without paths."),
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say what is used and how long it takes.")]
 
 
@@ -77,6 +112,22 @@ def parse_tile(text: str, overlap: int) -> int | Literal["auto"]:
             hint="give a larger --tile or a smaller --overlap",
         )
     return int(text)
+
+
+def parse_memory(text: str) -> int:
+    """The value of `--memory` in bytes.
+
+    >>> parse_memory("1.5G"), parse_memory("512m")
+    (1610612736, 536870912)
+
+    Raises:
+        UsageError: It is no size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text.upper(), re.ASCII)
+    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " ")) if match else 0
+    if size == 0:
+        raise UsageError(f"--memory is a number of bytes, such as 512M or 2G, not {text!r}")
+    return size
 
 
 def check_precision(name: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import typer
 
-from restore import catalogue, checkpoints
 from restore.cli import options
-from restore.cli.console import Progress, describe
-from restore.errors import RestoreError, UsageError
+from restore.cli.console import speak_as
+from restore.errors import UsageError
 from restore.tasks import TASKS, Task
 
 
@@ -23,69 +21,56 @@ def add_commands(app: typer.Typer) -> None:
 def _command(task: Task) -> Callable[..., None]:
     def command(
         inputs: options.Inputs,
-        output: options.Output,
+        output: options.Output = None,
+        recursive: options.Recursive = False,
+        suffix: options.Suffix = "",
+        format: options.Format = None,
+        quality: options.Quality = None,
         weights: options.Weights = None,
         strength: options.Strength = 1.0,
         tile: options.Tile = "auto",
         overlap: options.Overlap = 32,
+        memory: options.Memory = None,
         device: options.Device = "auto",
+        threads: options.Threads = None,
         precision: options.Precision = "float32",
         compile_network: options.Compile = False,
         overwrite: options.Overwrite = False,
+        skip_existing: options.SkipExisting = False,
+        on_error: options.OnError = "continue",
+        dry_run: options.DryRun = False,
+        json_file: options.Json = None,
         verbose: options.Verbose = False,
     ) -> None:
         # Everything that can be refused is refused before torch is imported, which takes seconds.
+        speak_as("")
         largest_tile = options.parse_tile(tile, overlap)
+        memory_bytes = None if memory is None else options.parse_memory(memory)
         options.check_device(device)
         options.check_precision(precision)
-        from restore import batch
+        if overwrite and skip_existing:
+            raise UsageError("--overwrite and --skip-existing contradict each other", hint="leave out one of them")
+        if dry_run and json_file is not None:
+            raise UsageError("--dry-run does nothing that --json could tell", hint="leave out one of them")
+        if output == json_file == "-":
+            raise UsageError("stdout cannot take both the picture and the JSON", hint="--json FILE")
+        from restore.cli import restore_run
 
-        jobs = batch.plan(inputs, output, overwrite=overwrite)
-        found = checkpoints.resolve(weights or catalogue.default_for(task.name).name)
-        if found.entry and found.entry.task != task.name:
-            raise UsageError(
-                f"{found.entry.name} are weights to {found.entry.task}, not to {task.name}",
-                hint=f"leave out --weights, or use `restore {found.entry.task}`",
-            )
-
-        from restore.devices import keep_memory
-        from restore.restorer import Restorer
-
-        keep_memory()
-        failed: list[batch.Outcome] = []
-        with Progress(len(jobs)) as progress:
-            network, info = checkpoints.load(found)
-            restorer = Restorer(
-                network, device=device, entry=info.entry, precision=precision, compile_network=compile_network
-            )
-            if verbose:
-                progress.say(f"weights {found.path} (SHA-256 {found.sha256[:12]}...), device {restorer.device}")
-            begun = time.perf_counter()
-            for outcome in batch.run(
-                jobs,
-                lambda picture: (
-                    restorer.restore_picture(
-                        picture, tile=largest_tile, overlap=overlap, strength=strength, progress=progress.tile
-                    ).picture
-                ),
-                started=lambda job: progress.file(job.source.name),
-            ):
-                seconds, begun = time.perf_counter() - begun, time.perf_counter()
-                for note in outcome.notes:
-                    progress.say(f"note:  {outcome.job.source}: {note}")
-                if outcome.error is None:
-                    progress.result(str(outcome.job.target))
-                    if verbose:
-                        progress.say(f"{outcome.job.source}: {seconds:.1f} s")
-                elif len(jobs) == 1:
-                    raise outcome.error
-                else:
-                    progress.say(describe(RestoreError(outcome.reason, hint=outcome.error.hint)))
-                    failed.append(outcome)
-        if failed:
-            raise RestoreError(
-                f"{len(failed)} of {len(jobs)} pictures failed:\n"
-                + "\n".join(f"  {outcome.reason}" for outcome in failed)
-            )
+        work = restore_run.plan(
+            inputs, output, recursive=recursive, suffix=suffix, format=format, overwrite=overwrite,
+            skip_existing=skip_existing,
+        )  # fmt: skip
+        if dry_run:
+            for job in work.to_do:
+                print(job)
+            return
+        restore_run.carry_out(
+            work,
+            restore_run.Loading(task, weights, device, precision, compile_network, threads),
+            {"tile": largest_tile, "overlap": overlap, "strength": strength, "memory": memory_bytes},
+            {"format": format, "quality": quality, "stop_on_error": on_error == "stop"},
+            json_file=json_file,
+            verbose=verbose,
+        )
 
     return command

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restore.files import remove_leftovers, remove_unfinished, whole_file
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+        assert names(tmp_path) == [temporary.name] and temporary.name.startswith(".restore-")
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_goes_wrong_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(error), whole_file(tmp_path / "a") as temporary:
+        temporary.write_text("half")
+        raise error
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
+
+
+def test_a_link_stays_a_link_and_a_mode_stays(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").chmod(0o444)
+    os.symlink("a", tmp_path / "link")
+    with whole_file(tmp_path / "link") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "a").read_text() == "new" and (tmp_path / "a").stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no such files")
+def test_what_is_there_and_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("pipe", tmp_path / "link")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="not a regular file"), whole_file(tmp_path / name):
+            pytest.fail("it was written")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    def noted(name: str, real: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: Any) -> None:
+            steps.append(name)
+            real(*args)
+
+        return call
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    with whole_file(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+    assert steps == ["fsync", "replace"]
+
+
+def test_a_process_that_ends_at_once_takes_its_temporary_files_along(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a") as temporary:
+        temporary.write_text("half")
+        remove_unfinished()
+        assert names(tmp_path) == []
+
+
+LEAVE = """
+import os, sys
+from pathlib import Path
+from restore.files import whole_file
+with whole_file(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print(flush=True)
+    sys.stdin.read()
+    os._exit(1)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are not asked whether they live here")
+def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:
+    (tmp_path / "mine.tmp").write_text("the user's own")
+    command = [sys.executable, "-c", LEAVE, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None and writer.stdout.readline() == b"\n"
+        remove_leftovers(tmp_path)
+        assert len(names(tmp_path)) == 2
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == ["mine.tmp"]
+
+
+def test_what_another_machine_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    (tmp_path / ".restore-0123abcd-1-89ab.tmp").write_text("half")
+    remove_leftovers(tmp_path)
+    assert len(names(tmp_path)) == 1
+    day = 24 * 3600
+    last_write = (tmp_path / ".restore-0123abcd-1-89ab.tmp").stat().st_mtime
+    os.utime(tmp_path / ".restore-0123abcd-1-89ab.tmp", (last_write - day - 60, last_write - day - 60))
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == []
