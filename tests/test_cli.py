@@ -22,8 +22,9 @@ import restore
 from restore import catalogue, checkpoints, pipeline
 from restore.cli.console import Signals
 from restore.images import Picture, read_picture, write_picture
-from restore.restorer import Restored, Restorer, Seam
+from restore.restorer import Restored, Restorer
 from restore.tasks import TASKS, Task
+from restore.tiling import Seam
 
 
 def save(name: str, value: int, *, size: tuple[int, int] = (40, 50)) -> None:

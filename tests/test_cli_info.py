@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+from conftest import Run
 
 import restore
 from restore import catalogue
-from conftest import Run
 
 
 def test_info_tells_what_a_report_of_a_bug_needs(
