@@ -142,5 +142,5 @@ def write(file: IO[bytes], picture: Picture, quality: int | None) -> None:
     if picture.exif:
         options["exif"] = b"Exif\0\0" + picture.exif
     if picture.xmp:
-        options["xmp"] = picture.xmp
+        options["xmp"] = metadata.upright_xmp(picture.xmp)  # or pillow-heif would have it turned
     library.encode(mode, (width, height), values.data.cast("B"), file, **options)

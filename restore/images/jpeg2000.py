@@ -24,6 +24,7 @@ class Header:
     """What the main header of the stream says.
 
     Attributes:
+        start: Where the stream starts in the file.
         width, height: Pixels.
         bits: Bits a sample, of the deepest component.
         components: How many there are.
@@ -31,6 +32,7 @@ class Header:
         is_reversible: The wavelet is the one of lossless files.
     """
 
+    start: int
     width: int
     height: int
     bits: int
@@ -55,7 +57,7 @@ def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, 
 
 
 def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
-    """Reads what comes before the pixels; gives `picture` EXIF (its orientation untouched), XMP and resolution.
+    """Reads what comes before the pixels; gives `picture` what it says, with any orientation.
 
     Raises:
         Refusal: It is too large.
@@ -74,7 +76,7 @@ def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
             elif name == b"uuid" and stop - start > 16:
                 kind, data = file.read(16), file.read(stop - start - 16)
                 if kind == _XMP:
-                    metadata.take_xmp(data, picture)
+                    picture.xmp = data
                 elif kind == _EXIF:
                     picture.exif = data.removeprefix(b"Exif\0\0")
     if stream is None:
@@ -103,7 +105,7 @@ def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> None:
 
 def _read_stream(file: IO[bytes], start: int) -> Header:
     file.seek(start + 2)
-    _, _, _, right, bottom, left, top, *_, count = struct.unpack(">HHHIIIIIIIIH", file.read(42))
+    _, _, _, right, bottom, left, top, *_, count = struct.unpack(">HHHIIIIIIIIH", file.read(40))
     parts = [struct.unpack("BBB", file.read(3)) for _ in range(min(count, 16))]
     depths = {depth for depth, _, _ in parts}
     is_plain = len(depths) == 1 and all(depth < 128 and (dx, dy) == (1, 1) for depth, dx, dy in parts)
@@ -114,7 +116,8 @@ def _read_stream(file: IO[bytes], start: int) -> Header:
         data = file.read(length - 2)
         if marker == b"\xff\x52":  # coding style
             is_reversible = data[9] == 1
-    return Header(right - left, bottom - top, max((d & 127) + 1 for d in depths), count, is_plain, is_reversible)
+    bits = max((depth & 127) + 1 for depth in depths)
+    return Header(start, right - left, bottom - top, bits, count, is_plain, is_reversible)
 
 
 def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | None]:
@@ -130,7 +133,8 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
             f"its pixels are {header.components} samples of {header.bits} bits that are signed, subsampled or too many",
             "save it as 8- or 16-bit grey or RGB first",
         )
-    values = imagecodecs.jpeg2k_decode(mapped(file))
+    # The bare stream: of the whole file imagecodecs would apply the colour profile.
+    values = imagecodecs.jpeg2k_decode(mapped(file)[header.start :])
     values = values.reshape(header.height, header.width, -1)
     if values.dtype != np.uint16:
         raise OSError("its pixels are not of the depth that it states")

@@ -15,6 +15,7 @@ from PIL.ExifTags import IFD
 from restore.images.picture import Picture
 
 _ORIENTATION = 0x0112
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))([1-8])")
 _DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095)
 
 
@@ -30,16 +31,16 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def take_exif(exif: bytes, picture: Picture) -> int:
-    """Gives `picture` the block, its orientation set to 1; returns the orientation that was there, 1..8."""
+    """Gives `picture` the block, its orientation set to 1; returns the orientation that was there, 0 if none."""
     exif = exif.removeprefix(b"Exif\0\0")
     if not exif:
-        return 1
+        return 0
     try:
         picture.exif, orientation = _reset_orientation(exif)
     except (KeyError, ValueError, struct.error):  # the pixels are fine all the same
         picture.note("damaged EXIF is dropped")
-        return 1
-    return orientation if 1 <= orientation <= 8 else 1
+        return 0
+    return orientation if 1 <= orientation <= 8 else 0
 
 
 def _reset_orientation(exif: bytes) -> tuple[bytes, int]:
@@ -60,13 +61,25 @@ def _reset_orientation(exif: bytes) -> tuple[bytes, int]:
             patched = bytearray(exif)
             struct.pack_into(value, patched, entry + 8, 1)
             return bytes(patched), struct.unpack_from(value, exif, entry + 8)[0]
-    return exif, 1
+    return exif, 0
 
 
-def take_xmp(xmp: object, picture: Picture) -> None:
-    """Gives `picture` the packet, less an orientation in it."""
-    if isinstance(xmp, bytes) and xmp:
-        picture.xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
+def take_xmp(xmp: object, picture: Picture) -> int:
+    """Gives `picture` the packet, its orientation set to 1; returns the orientation that was there, 0 if none."""
+    if not (isinstance(xmp, bytes) and xmp):
+        return 0
+    found = _XMP_ORIENTATION.search(xmp)
+    picture.xmp = upright_xmp(xmp)
+    return int(found[2]) if found else 0
+
+
+def upright_xmp(xmp: bytes) -> bytes:
+    """The packet with its orientation set to 1.
+
+    >>> upright_xmp(b"<a tiff:Orientation='6'/>")
+    b"<a tiff:Orientation='1'/>"
+    """
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
 def take_profile(profile: bytes | None, picture: Picture) -> None:

@@ -45,7 +45,7 @@ def take_chunks(file: IO[bytes], picture: Picture, *, check_sums: bool) -> None:
             raise OSError(f"wrong checksum in chunk {name!r}")
         if name in _COLOUR:
             picture.colour[name] = data
-        elif is_wanted and not data.startswith((_XMP, b"Raw profile type ")):  # which have fields of their own
+        elif is_wanted and not data.startswith((_XMP, b"Raw profile type exif\0")):  # which have fields of their own
             picture.text.append((name, data))
 
 

@@ -160,23 +160,26 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
         metadata.take_profile(profile or image.info.get("icc_profile"), picture)
     if picture.source_format == "AVIF":
         heif.take_cicp(file, picture)
-    metadata.take_xmp(image.info.get("xmp"), picture)
     metadata.take_dpi(image.info.get("dpi"), picture)
-    return metadata.take_exif(_exif_of(image, picture), picture)
+    by_xmp = metadata.take_xmp(image.info.get("xmp"), picture)
+    by_exif = metadata.take_exif(_exif_of(image, picture), picture)
+    return by_exif if picture.source_format == "AVIF" else by_exif or by_xmp
 
 
 def _exif_of(image: Any, picture: Picture) -> bytes:
-    try:
-        found = image.info.get("exif") or (image.getexif().tobytes() if len(image.getexif()) else b"")
-    except Exception:  # Pillow trips over damaged EXIF in many ways
-        picture.note("damaged EXIF is dropped")
-        return b""
+    found = image.info.get("exif") or b""
+    if "Raw profile type exif" in image.info:  # how PNG held EXIF before it had a chunk for it
+        try:
+            found = found or image.getexif().tobytes()
+        except Exception:  # Pillow trips over damaged EXIF in many ways
+            picture.note("damaged EXIF is dropped")
     return bytes(found)
 
 
 def _read_jpeg2000(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     """Returns the orientation still to apply."""
     header = jpeg2000.read_header(file, picture, max_pixels)
+    by_xmp = metadata.take_xmp(picture.xmp, picture)
     picture.source_is_lossless = header.is_reversible
     profile, picture.icc_profile = picture.icc_profile, None
     if header.bits > 8:
@@ -190,7 +193,7 @@ def _read_jpeg2000(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
         picture.pixels, picture.alpha = _decode_with_pillow(image, "", picture)
         profile = None if image.mode == "CMYK" else profile
     metadata.take_profile(profile, picture)
-    return metadata.take_exif(picture.exif or b"", picture)
+    return metadata.take_exif(picture.exif or b"", picture) or by_xmp
 
 
 def _decode_with_pillow(image: Any, raw_mode: str, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:

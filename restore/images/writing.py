@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
@@ -134,6 +135,11 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
         picture.note(f"{NAMES.get(name, name)} holds no floating-point numbers; 0..1 is kept, clamped, in {bits} bits")
     elif picture.pixels.dtype == np.uint16 and name in _EIGHT_BITS:
         picture.note(f"{NAMES.get(name, name)} holds 8 bits; the 16-bit picture is rounded to them")
+    if picture.pixels.shape[2] == 1 and (name == "WEBP" or (name in ("AVIF", "HEIC") and picture.alpha is not None)):
+        if picture.icc_profile:
+            picture.note(f"{NAMES.get(name, name)} stores this grey as RGB, not as its profile says; that is dropped")
+        rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
+        picture = dataclasses.replace(picture, pixels=rgb, icc_profile=None)
     if name == "PNG":
         png.write(file, picture)
     elif name == "TIFF":
@@ -162,6 +168,9 @@ class _Verbatim(Image.Exif):
         super().__init__()
         self._verbatim = data
 
+    def __bool__(self) -> bool:
+        return True
+
     def tobytes(self, offset: int = 8) -> bytes:
         return self._verbatim
 
@@ -183,9 +192,6 @@ def _write_with_pillow(file: IO[bytes], picture: Picture, name: str, quality: in
             comment = None
 
     height, width, channels = picture.pixels.shape
-    if name == "WEBP" and channels == 1 and profile:
-        picture.note("WebP stores grey as RGB, which the grey colour profile does not describe; it is dropped")
-        profile = None
     mode = ("L" if channels == 1 else "RGB") + ("" if picture.alpha is None else "A")
     image = Image.new(mode, (width, height))
     for rows in bands(height, 4 * width):
