@@ -585,10 +585,9 @@ def test_picture_that_was_no_jpeg_becomes_a_fine_one(tmp_path: Path) -> None:
         assert np.abs(found.pixels.astype(int) - smooth(channels)).mean() < 2
 
 
-@pytest.mark.parametrize("extension", ["jpg", "bmp"])
-def test_transparency_is_never_silently_lost(tmp_path: Path, extension: str) -> None:
+def test_transparency_is_never_silently_lost(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="transparency") as caught:
-        write_picture(Picture(smooth(3), smooth(1)[..., 0]), tmp_path / f"a.{extension}")
+        write_picture(Picture(smooth(3), smooth(1)[..., 0]), tmp_path / "a.jpg")
     assert ".png" in str(caught.value.hint)
     assert not list(tmp_path.iterdir())
 

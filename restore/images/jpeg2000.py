@@ -15,6 +15,7 @@ from restore.images.picture import Picture, Refusal, check_size, interleaved, ma
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 STREAM = b"\xff\x4f\xff\x51"
+_SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
 _EXIF = b"JpgTiffExif->JP2"  # the name of a uuid box, also of the next
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
@@ -30,6 +31,7 @@ class Header:
         components: How many there are.
         is_plain: All components are unsigned, of one depth and not subsampled.
         is_reversible: The wavelet is the one of lossless files.
+        palette: (N, C) uint8 colours that the samples count.
     """
 
     start: int
@@ -39,6 +41,7 @@ class Header:
     components: int
     is_plain: bool
     is_reversible: bool
+    palette: np.ndarray | None = None
 
 
 def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -66,13 +69,14 @@ def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
     end = file.seek(0, 2)
     file.seek(0)
     stream = 0 if file.read(4) == STREAM else None
+    palette = None
     if stream is None:
         for name, start, stop in _boxes(file, 0, end):
             file.seek(start)
             if name == b"jp2c" and stream is None:
                 stream = start
             elif name == b"jp2h":
-                _read_jp2h(file, start, stop, picture)
+                palette = _read_jp2h(file, start, stop, picture)
             elif name == b"uuid" and stop - start > 16:
                 kind, data = file.read(16), file.read(stop - start - 16)
                 if kind == _XMP:
@@ -82,17 +86,25 @@ def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
     if stream is None:
         raise OSError("it holds no stream of pixels")
     header = _read_stream(file, stream)
+    header.palette = palette
     check_size((header.width, header.height), max_pixels)
     return header
 
 
-def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> None:
+def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> np.ndarray | None:
+    """Gives `picture` profile and resolution; returns the palette."""
+    palette = None
     for name, data, stop in _boxes(file, start, end):
         file.seek(data)
         if name == b"colr" and stop - data > 3:
             method = file.read(3)[0]
             if method in (2, 3):
                 picture.icc_profile = file.read(stop - data - 3)
+        elif name == b"pclr":
+            entries, columns = struct.unpack(">HB", file.read(3))
+            if any(depth != 7 for depth in file.read(columns)):
+                raise Refusal("its palette is not one of 8 bits", _SAVE_OTHERWISE)
+            palette = np.frombuffer(file.read(entries * columns), np.uint8).reshape(entries, columns)
         elif name == b"res ":
             for kind, place, _ in _boxes(file, data, stop):
                 if kind == b"resc":
@@ -101,6 +113,7 @@ def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> None:
                     if d and a:
                         resolution = across / a * 10.0**across_power, down / d * 10.0**down_power
                         metadata.take_dpi([0.0254 * v for v in resolution], picture)
+    return palette
 
 
 def _read_stream(file: IO[bytes], start: int) -> Header:
@@ -121,7 +134,7 @@ def _read_stream(file: IO[bytes], start: int) -> Header:
 
 
 def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of a file of 9 to 16 bits.
+    """Pixels and alpha of a file of 9 to 16 bits or with a palette.
 
     Raises:
         Refusal: The samples are signed, subsampled, of more than 16 bits or of unequal depth.
@@ -131,14 +144,17 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
     if not header.is_plain or header.bits > 16 or header.components > 4:
         raise Refusal(
             f"its pixels are {header.components} samples of {header.bits} bits that are signed, subsampled or too many",
-            "save it as 8- or 16-bit grey or RGB first",
+            _SAVE_OTHERWISE,
         )
     # The bare stream: of the whole file imagecodecs would apply the colour profile.
     values = imagecodecs.jpeg2k_decode(mapped(file)[header.start :])
     values = values.reshape(header.height, header.width, -1)
-    if values.dtype != np.uint16:
+    if header.palette is not None:
+        values = header.palette[values[..., 0]]  # every column is a channel, in order
+    elif values.dtype != np.uint16:
         raise OSError("its pixels are not of the depth that it states")
-    widen(values, header.bits)
+    else:
+        widen(values, header.bits)
     has_alpha = values.shape[2] in (2, 4)
     return values[..., : 3 if values.shape[2] >= 3 else 1], values[..., -1] if has_alpha else None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -22,6 +24,9 @@ from PIL import (
 from restore.errors import PictureError
 from restore.images import heif, jpeg2000, metadata, png, raw, tiff
 from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal, bands, check_size
+
+# Pillow would print what it finds odd in metadata; what matters is raised or noted.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _READABLE = "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC and camera RAW"
 
@@ -123,7 +128,7 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
     # Pillow's own limits of size, made for web servers, do not apply to its classes called like this.
     opened: dict[str, Any] = {
         "PNG": PngImagePlugin.PngImageFile,
-        "JPEG": JpegImagePlugin.jpeg_factory,
+        "JPEG": JpegImagePlugin.JpegImageFile,
         "WEBP": WebPImagePlugin.WebPImageFile,
         "BMP": BmpImagePlugin.BmpImageFile,
         "AVIF": AvifImagePlugin.AvifImageFile,
@@ -131,6 +136,9 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
     image = opened[picture.source_format](file)
     check_size(image.size, max_pixels)
     frames = getattr(image, "n_frames", 1)
+    if "mp" in image.info:  # MPO: JPEGs one after the other
+        with suppress(Exception):  # what is odd about the others does not matter
+            frames = image._getmp()[0xB001]
     if frames > 1:
         picture.note(f"only the first of {frames} pictures in the file is used")
     raw_mode = str(image.tile[0].args) if image.tile else ""  # what lies in the file, such as "RGB;16B"
@@ -182,7 +190,7 @@ def _read_jpeg2000(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     by_xmp = metadata.take_xmp(picture.xmp, picture)
     picture.source_is_lossless = header.is_reversible
     profile, picture.icc_profile = picture.icc_profile, None
-    if header.bits > 8:
+    if header.bits > 8 or header.palette is not None:
         picture.pixels, picture.alpha = jpeg2000.decode(file, header)
     else:
         file.seek(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import struct
 import tempfile
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -62,14 +63,14 @@ def _check_fits(name: str, picture: Picture | None) -> None:
     if picture is None:
         return
     height, width = picture.pixels.shape[:2]
-    if picture.alpha is not None and name in ("JPEG", "BMP"):
-        raise Refusal(f"{name} cannot hold the picture's transparency", "use .png, .webp or .tif")
+    if picture.alpha is not None and name == "JPEG":
+        raise Refusal("JPEG cannot hold the picture's transparency", "use .png, .webp or .tif")
     if max(height, width) > _LONGEST_SIDE.get(name, 1 << 31):
         raise Refusal(
             f"{NAMES.get(name, name)} holds at most {_LONGEST_SIDE[name]} pixels a side, not {width} x {height}",
             "use .png or .tif",
         )
-    if name == "BMP" and picture.pixels.size > 4.1e9:
+    if name == "BMP" and 4 * height * width > 4.1e9:
         raise Refusal("BMP files end at 4 GB", "use .png")
 
 
@@ -128,7 +129,8 @@ def _check_arrays(picture: Picture) -> None:
 
 
 def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
-    if dropped := [word for field, word in _NOT_HELD.get(name, {}).items() if getattr(picture, field)]:
+    held = dataclasses.replace(picture, icc_profile=metadata.profile_for(picture))
+    if dropped := [word for field, word in _NOT_HELD.get(name, {}).items() if getattr(held, field)]:
         picture.note(f"{NAMES.get(name, name)} has no place for {_listed(dropped)}; dropped")
     if picture.pixels.dtype.kind == "f" and name != "TIFF":
         bits = 8 if name in _EIGHT_BITS else 16
@@ -146,6 +148,8 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
         tiff.write(file, picture)
     elif name in ("JP2", "J2K"):
         jpeg2000.write(file, picture, name, quality)
+    elif name == "BMP" and picture.alpha is not None:
+        _write_bmp_with_alpha(file, picture)
     elif name == "HEIC":
         heif.write(file, picture, quality)
     else:
@@ -159,6 +163,19 @@ def _listed(words: list[str]) -> str:
     ('EXIF', 'EXIF, XMP and text')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def _write_bmp_with_alpha(file: IO[bytes], picture: Picture) -> None:
+    """A BMP with the header of version 4, the first that knows transparency; Pillow writes none."""
+    height, width, channels = picture.pixels.shape
+    across, down = (round(d / 0.0254) for d in picture.dpi or (0, 0))
+    size = 4 * width * height
+    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, size, across, down, 0, 0)  # 3: by the masks
+    head += struct.pack("<IIII4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs").ljust(68, b"\0")
+    file.write(b"BM" + struct.pack("<IHHI", 14 + len(head) + size, 0, 0, 14 + len(head)) + head)
+    order = [2, 1, 0, 3] if channels == 3 else [0, 0, 0, 1]
+    for rows in reversed(list(bands(height, 4 * width))):
+        file.write(np.ascontiguousarray(to_8_bits(interleaved(picture, rows))[::-1, :, order]))
 
 
 class _Verbatim(Image.Exif):
