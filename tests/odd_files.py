@@ -178,7 +178,7 @@ def tiff(odd: Odd) -> bytes | None:
     options: dict[str, Any] = {"metadata": None, "software": False, "iccprofile": _icc(odd)}
     values: np.ndarray
     if odd.colours == "1 bit":
-        if odd.depth != "8":
+        if odd.depth != "8" or odd.extras & {"planar", "packbits"}:
             return None
         values, options["photometric"] = samples("grey")[..., 0] > 127, "minisblack"
         options["bitspersample"] = 1
@@ -198,10 +198,12 @@ def tiff(odd: Odd) -> bytes | None:
             options["extrasamples"] = ["unassalpha"]
         options["planarconfig"] = None if values.shape[2] == 1 else "contig"
         if "planar" in odd:
+            if values.shape[2] == 1:
+                return None
             values, options["planarconfig"] = np.moveaxis(values, -1, 0), "separate"
         if odd.depth == "12":
-            if "palette" in odd.colours or "planar" in odd:
-                return None
+            if "palette" in odd.colours or odd.extras & {"planar", "deflate", "lzw", "packbits"}:
+                return None  # which tifffile does not write
             options["bitspersample"] = 12
         values = values[..., 0] if values.shape[-1] == 1 else values
     options["compression"] = next((c for c in ("deflate", "lzw", "packbits") if c in odd), None)

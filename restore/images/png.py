@@ -26,11 +26,8 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
         position += 12 + length
 
 
-def take_chunks(file: IO[bytes], picture: Picture, *, check_sums: bool) -> None:
-    """Gives `picture` the text and what the file says of its colours.
-
-    Args:
-        check_sums: Check also the chunks that hold the pixels, so that libpng has nothing to print.
+def take_chunks(file: IO[bytes], picture: Picture) -> None:
+    """Gives `picture` the text and what the file says of its colours; checks all sums, for Pillow skips the pixels'.
 
     Raises:
         OSError: A checksum is wrong.
@@ -38,10 +35,14 @@ def take_chunks(file: IO[bytes], picture: Picture, *, check_sums: bool) -> None:
     """
     for name, length in chunks(file):
         is_wanted = name in _TEXT or name in _COLOUR
-        if not (is_wanted or check_sums):
-            continue
-        data, checksum = file.read(length), file.read(4)
-        if checksum != struct.pack(">I", zlib.crc32(name + data)):
+        data, checksum = b"", zlib.crc32(name)
+        for start in range(0, length, 1 << 20):
+            piece = file.read(min(1 << 20, length - start))
+            checksum = zlib.crc32(piece, checksum)
+            data += piece if is_wanted else b""
+            if not piece:
+                break
+        if file.read(4) != struct.pack(">I", checksum):
             raise OSError(f"wrong checksum in chunk {name!r}")
         if name in _COLOUR:
             picture.colour[name] = data

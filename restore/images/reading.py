@@ -149,7 +149,7 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
         picture.jpeg_subsampling = max(JpegImagePlugin.get_sampling(image), 0)
         picture.comment = image.info.get("comment") or None
     elif picture.source_format == "PNG":
-        png.take_chunks(file, picture, check_sums=is_deep_png)
+        png.take_chunks(file, picture)
         if is_deep_png:
             png.read_late_metadata(image, file)
             decoded = png.decode_16_bit_colour(file, image.mode, raw_mode, "transparency" in image.info)

@@ -110,8 +110,15 @@ def _decode(page: Any, picture: Picture, file_size: int) -> tuple[np.ndarray, in
         raise OSError("its parts are not all there")
     if any(not c or o + c > file_size for o, c in zip(offsets, counts, strict=True)):
         raise OSError("the file ends before its pixels")
+    if page.compression == 5:
+        import imagecodecs
+
+        for segment, _ in page.parent.filehandle.read_segments(offsets, counts):
+            imagecodecs.lzw_decode(segment)  # measures first; into the space it is given, it writes beyond its end
     values = page.asarray(squeeze=False)  # (planes, 1, H, W, samples of a plane)
     values = np.moveaxis(values[:, 0, :, :, 0], 0, -1) if page.planarconfig == 2 and samples > 1 else values[0, 0]
+    if values.shape != (page.imagelength, page.imagewidth, samples):
+        raise OSError("its pixels are not laid out as it states")
     return values, samples - int(colours or 0)
 
 
