@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pillow_heif
@@ -302,7 +303,7 @@ def transparency_conversion(colours: str, name: str, folder: Path) -> str:
 
 def metadata_conversion(row: str, name: str, folder: Path) -> str:
     field = FIELDS[row]
-    values = {"ICC": profile_of("RGB"), "EXIF": exif_block(), "XMP": XMP, "resolution": (300.0, 150.0)}
+    values: dict[str, Any] = {"ICC": profile_of("RGB"), "EXIF": exif_block(), "XMP": XMP, "resolution": (300.0, 150.0)}
     values |= {"comment": COMMENT, "text": [TEXT]}
     picture, found = converted(Picture(samples("RGB"), **{field: values[row]}), name, folder)
     kept = getattr(found, field)

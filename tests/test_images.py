@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
 from restore.errors import PictureError
-from restore.images import Picture, check_output, png, read_picture, tiff, write_picture, writing
+from restore.images import FORMATS, Picture, check_output, png, read_picture, tiff, write_picture, writing
 from restore.images import picture as shared
 
 SHAPE = (13, 17)
@@ -792,3 +793,112 @@ def test_the_same_picture_gives_the_same_bytes(tmp_path: Path) -> None:
         for name in "ab":
             write_picture(full_picture(), tmp_path / f"{name}.{extension}")
         assert (tmp_path / f"a.{extension}").read_bytes() == (tmp_path / f"b.{extension}").read_bytes()
+
+
+# ----------------------------------------------------------------------------------------- streams, floats, and extras
+
+
+class Pipe(io.RawIOBase):
+    """A stream that cannot seek."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.data.read(size)
+
+    def write(self, data: Any) -> int:
+        return self.data.write(data)
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS.values())))
+def test_pictures_go_through_pipes(tmp_path: Path, name: str) -> None:
+    write_picture(Picture(smooth(3)), tmp_path / "a", format=name)
+    out = Pipe()
+    write_picture(read_picture(Pipe((tmp_path / "a").read_bytes())), out, format=name)  # type: ignore[arg-type]
+    first, again = read_picture(tmp_path / "a"), read_picture(io.BytesIO(out.data.getvalue()))
+    assert again.source_format == first.source_format == name
+    assert np.abs(again.pixels.astype(int) - first.pixels).max() <= 8
+
+
+def test_a_stream_needs_a_format_and_gets_nothing_of_a_picture_that_does_not_fit() -> None:
+    out = io.BytesIO()
+    with pytest.raises(ValueError, match="needs a format"):
+        write_picture(Picture(smooth(3)), out)
+    with pytest.raises(ValueError, match="must be one of"):
+        write_picture(Picture(smooth(3)), out, format="GIF")
+    with pytest.raises(PictureError, match="cannot write to the stream: JPEG cannot hold"):
+        write_picture(Picture(smooth(3), smooth(1)[..., 0]), out, format="JPEG")
+    assert not out.getvalue()
+    with pytest.raises(PictureError, match="cannot read standard input: the file is empty"):
+        read_picture(io.BytesIO())
+
+
+def test_float_tiff_keeps_what_lies_beyond_white(tmp_path: Path) -> None:
+    pixels = np.linspace(-0.5, 7, 60 * 40 * 3, dtype=np.float32).reshape(60, 40, 3)
+    write_picture(Picture(pixels), tmp_path / "a.tif")
+    found = read_picture(tmp_path / "a.tif")
+    assert_same(found, pixels, None)
+    assert found.peak == 7
+    assert Picture(pixels / 70).peak == 1
+    write_picture(found, tmp_path / "a.png")
+    assert "clamped" in found.notes[0]
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / "a.png").pixels, np.rint(pixels.clip(0, 1) * 65535).astype(np.uint16)
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_floats_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    pixels = np.zeros(SHAPE, np.float32)
+    pixels[3, 4] = value
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    refused(tmp_path / "a.tif", "NaN or infinity")
+
+
+def test_a_tiff_beyond_4_gb_is_a_big_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "_LARGEST", 100)
+    picture = full_picture()
+    write_picture(picture, tmp_path / "a.tif")
+    assert (tmp_path / "a.tif").read_bytes()[:4] == b"II+\0"
+    found = read_picture(tmp_path / "a.tif")
+    assert_same(found, picture.pixels, None)
+    assert parsed(found.exif) == parsed(picture.exif)
+    with Image.open(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(np.asarray(image), picture.pixels)
+
+
+@pytest.mark.parametrize(("module", "name", "what"), [("pillow_heif", "heif", "HEIC"), ("rawpy", "raw", "camera RAW")])
+def test_a_missing_extra_is_named(
+    tmp_path: Path, module: str, name: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    path = tmp_path / {"heif": "holiday.heic", "raw": "holiday.raf"}[name]
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" if name == "heif" else b"FUJIFILMCCD-RAW ")
+    error = refused(path, f"no decoder for {what} is installed")
+    assert error.hint == f"pip install 'restore[{name}]'"
+    if name == "heif":
+        with pytest.raises(PictureError, match="no encoder for HEIC is installed"):
+            check_output(tmp_path / "a.heic")
+
+
+def test_a_profile_of_other_colours_than_the_pixels_is_dropped_with_a_note(tmp_path: Path) -> None:
+    Image.fromarray(smooth(1)[..., 0]).save(tmp_path / "a.jpg", icc_profile=srgb_profile())
+    picture = read_picture(tmp_path / "a.jpg")
+    assert picture.icc_profile is None
+    assert picture.notes == ["the colour profile does not fit the pixels (RGB); it is dropped"]
+
+
+def test_orientation_in_xmp_alone_is_applied_once(tmp_path: Path) -> None:
+    Image.fromarray(noise(*SHAPE, 3)).save(tmp_path / "a.webp", xmp=XMP, lossless=True)
+    for _ in range(2):
+        found = read_picture(tmp_path / "a.webp")
+        assert_same(found, TURNS[6](noise(*SHAPE, 3)), None)
+        write_picture(found, tmp_path / "a.webp")
+
+
+def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    data = bytearray(png_file(noise(*SHAPE, 1, dtype=np.uint16), 0))
+    data[60] ^= 1
+    (tmp_path / "a.png").write_bytes(data)
+    refused(tmp_path / "a.png", "wrong checksum")

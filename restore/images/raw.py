@@ -23,9 +23,7 @@ def is_raw(head: bytes) -> bool:
 
 def is_raw_tiff(file: IO[bytes]) -> bool:
     """Whether a TIFF is the raw file of a camera: its own kind (DNG), or with a sensor's data in a sub-directory."""
-    import tifffile
-
-    with suppress(Exception), tifffile.TiffFile(file) as opened:  # what is damaged is found when it is read
+    with suppress(Exception), tiff.opened(file) as opened:  # what is damaged is found when it is read
         page: Any = opened.pages[0]
         if _DNG_VERSION in page.tags or page.photometric in _SENSOR_COLOURS:
             return True

@@ -29,6 +29,14 @@ _LOSSY = (6, 7, 34712, 34892, 50001, 50002)  # JPEG, JPEG 2000, WebP, JPEG XL
 _SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
 
 
+def opened(file: IO[bytes]) -> Any:
+    """A `tifffile.TiffFile` that prints nothing."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # trouble is raised, once
+    return tifffile.TiffFile(file)
+
+
 def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     """Fills `picture`; returns the orientation still to apply.
 
@@ -36,10 +44,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
         Refusal: The pixels are of a kind that cannot be kept.
         Exception: The file is damaged; tifffile raises whatever it trips over.
     """
-    import tifffile
-
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # trouble is raised, once
-    with tifffile.TiffFile(file) as tiff:
+    with opened(file) as tiff:
         count = len(tiff.pages)
         page: Any = tiff.pages[0]
         for number in range(min(count, 8)):  # the picture may come after its thumbnails

@@ -175,7 +175,7 @@ def _write_bmp_with_alpha(file: IO[bytes], picture: Picture) -> None:
     file.write(b"BM" + struct.pack("<IHHI", 14 + len(head) + size, 0, 0, 14 + len(head)) + head)
     order = [2, 1, 0, 3] if channels == 3 else [0, 0, 0, 1]
     for rows in reversed(list(bands(height, 4 * width))):
-        file.write(np.ascontiguousarray(to_8_bits(interleaved(picture, rows))[::-1, :, order]))
+        file.write(to_8_bits(interleaved(picture, rows))[::-1, :, order].tobytes())
 
 
 class _Verbatim(Image.Exif):
