@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
 import io
 import os
 import stat
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
-from restore import images
 from restore.errors import PictureError
-from restore.images import Picture, check_output, read_picture, write_picture
+from restore.images import FORMATS, Picture, check_output, png, read_picture, tiff, write_picture, writing
+from restore.images import picture as shared
 
 SHAPE = (13, 17)
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><a tiff:Orientation=\"6\" note='\xc3\xa9'/></x:xmpmeta>"
@@ -88,7 +88,7 @@ def parsed(exif: bytes | None) -> tuple[Any, ...]:
     return tags.get(271), tags.get(306), tags.get(274, 1), tags.get_ifd(0x8769), tags.get_ifd(0x8825)
 
 
-def png(array: np.ndarray, colour: int, depth: int = 16, *, before: bytes = b"", after: bytes = b"") -> bytes:
+def png_file(array: np.ndarray, colour: int, depth: int = 16, *, before: bytes = b"", after: bytes = b"") -> bytes:
     """A PNG made by hand: `before` and `after` are chunks around the pixels; `array` (H, bytes of a row)."""
     height = len(array)
     width = array.shape[1] if depth == 16 else array.shape[1] * 8 // depth
@@ -103,7 +103,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def tiff(
+def tiff_file(
     array: np.ndarray,
     *,
     order: bytes = b"II",
@@ -144,10 +144,6 @@ def assert_same(found: Picture, pixels: np.ndarray, alpha: np.ndarray | None) ->
         np.testing.assert_array_equal(found.alpha, alpha)
 
 
-def test_doctests_hold() -> None:
-    assert doctest.testmod(images).failed == 0
-
-
 # -------------------------------------------------------------------------------------------------------- round trips
 
 KINDS = [(dtype, channels, alpha) for dtype in (np.uint8, np.uint16) for channels in (1, 3) for alpha in (False, True)]
@@ -158,7 +154,7 @@ KINDS = [(dtype, channels, alpha) for dtype in (np.uint8, np.uint16) for channel
 def test_png_and_tiff_hold_every_kind_bit_for_bit(
     tmp_path: Path, extension: str, dtype: Any, channels: int, has_alpha: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "_BAND_BYTES", 400)  # several bands, the last one thinner
+    monkeypatch.setattr(shared, "_BAND_BYTES", 400)  # several bands, the last one thinner
     pixels = noise(*SHAPE, channels, dtype=dtype)
     alpha = noise(*SHAPE, dtype=dtype, seed=1) if has_alpha else None
     path = tmp_path / f"a{extension}"
@@ -247,7 +243,7 @@ def test_16_bits_round_to_the_nearest_of_8_with_a_note(tmp_path: Path, name: str
     picture = Picture(np.repeat(pixels, 3, axis=2))
     path = tmp_path / f"a.{name.lower()}"
     write_picture(picture, path)
-    assert picture.notes == [f"{name} holds 8 bits; the 16-bit picture is rounded to them"]
+    assert picture.notes == [f"{shared.NAMES.get(name, name)} holds 8 bits; the 16-bit picture is rounded to them"]
     found = read_picture(path).pixels.astype(float)
     exact = np.rint(picture.pixels / 257)
     assert np.abs(found - exact).max() <= (3 if name == "JPEG" else 0)
@@ -292,7 +288,7 @@ def test_transparent_grey_of_a_png_becomes_alpha_at_any_depth(tmp_path: Path, de
     packed = np.zeros((8, 16 * depth // 8), np.uint8)
     for x in range(16):
         packed[:, x * depth // 8] |= levels[:, x] << (8 - depth - x * depth % 8)
-    (tmp_path / "a.png").write_bytes(png(packed, 0, depth, before=chunk(b"tRNS", struct.pack(">H", key))))
+    (tmp_path / "a.png").write_bytes(png_file(packed, 0, depth, before=chunk(b"tRNS", struct.pack(">H", key))))
     scaled = (levels.astype(int) * 255 // (2**depth - 1)).astype(np.uint8)
     assert_same(read_picture(tmp_path / "a.png"), scaled[..., None], np.where(levels == key, 0, 255).astype(np.uint8))
 
@@ -309,7 +305,7 @@ def test_transparent_colour_of_a_png_becomes_alpha(tmp_path: Path) -> None:
 def test_transparent_16_bit_colour_of_a_png_becomes_alpha(tmp_path: Path, channels: int) -> None:
     pixels = noise(*SHAPE, channels, dtype=np.uint16)
     key = chunk(b"tRNS", pixels[2, 3].astype(">u2").tobytes())
-    (tmp_path / "a.png").write_bytes(png(pixels, {1: 0, 3: 2}[channels], before=key))
+    (tmp_path / "a.png").write_bytes(png_file(pixels, {1: 0, 3: 2}[channels], before=key))
     alpha = np.where((pixels == pixels[2, 3]).all(-1), 0, 65535).astype(np.uint16)
     assert_same(read_picture(tmp_path / "a.png"), pixels, alpha)
 
@@ -317,7 +313,7 @@ def test_transparent_16_bit_colour_of_a_png_becomes_alpha(tmp_path: Path, channe
 @pytest.mark.parametrize(("channels", "colour"), [(1, 0), (2, 4), (3, 2), (4, 6)])
 def test_16_bit_png_of_others_is_read_exactly(tmp_path: Path, channels: int, colour: int) -> None:
     values = noise(*SHAPE, channels, dtype=np.uint16)
-    (tmp_path / "a.png").write_bytes(png(values, colour))
+    (tmp_path / "a.png").write_bytes(png_file(values, colour))
     colours = 1 if channels < 3 else 3
     assert_same(read_picture(tmp_path / "a.png"), values[..., :colours], None if channels % 2 else values[..., -1])
 
@@ -331,23 +327,24 @@ def test_tiff_of_others_is_read_exactly(
 ) -> None:
     values = noise(*SHAPE, channels, dtype=dtype)
     extra = None if channels % 2 else 2
-    (tmp_path / "a.tif").write_bytes(tiff(values, order=order, compressed=compressed, extra=extra))
+    (tmp_path / "a.tif").write_bytes(tiff_file(values, order=order, compressed=compressed, extra=extra))
     colours = 1 if channels < 3 else 3
     assert_same(read_picture(tmp_path / "a.tif"), values[..., :colours], None if channels % 2 else values[..., -1])
 
 
-def test_planar_tiff_is_read_exactly_or_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    path.write_bytes(tiff(noise(*SHAPE, 3), planar=True))
-    assert_same(read_picture(path), noise(*SHAPE, 3), None)
-    path.write_bytes(tiff(noise(*SHAPE, 3, dtype=np.uint16), planar=True))
-    refused(path, "separate planes")
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_planar_tiff_is_read_exactly(tmp_path: Path, dtype: Any, channels: int) -> None:
+    values = noise(*SHAPE, channels, dtype=dtype)
+    (tmp_path / "a.tif").write_bytes(tiff_file(values, planar=True, extra=None if channels == 3 else 2))
+    expected = values[..., : 1 if channels == 2 else 3], None if channels == 3 else values[..., -1]
+    assert_same(read_picture(tmp_path / "a.tif"), *expected)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_grey_tiff_with_white_at_zero_is_not_a_negative(tmp_path: Path, dtype: Any) -> None:
     values = noise(*SHAPE, 1, dtype=dtype)
-    (tmp_path / "a.tif").write_bytes(tiff(values, photometric=0))
+    (tmp_path / "a.tif").write_bytes(tiff_file(values, photometric=0))
     assert_same(read_picture(tmp_path / "a.tif"), np.iinfo(dtype).max - values, None)
 
 
@@ -357,7 +354,7 @@ def test_premultiplied_16_bit_tiff_is_divided_by_alpha(tmp_path: Path, channels:
     alpha = straight[..., -1:].astype(np.int64)
     values = straight.copy()
     values[..., :-1] = (straight[..., :-1] * alpha + 32767) // 65535
-    (tmp_path / "a.tif").write_bytes(tiff(values, extra=1))
+    (tmp_path / "a.tif").write_bytes(tiff_file(values, extra=1))
     found = read_picture(tmp_path / "a.tif")
     np.testing.assert_array_equal(found.alpha, straight[..., -1])
     off = np.abs(found.pixels.astype(np.int64) - straight[..., :-1])
@@ -441,7 +438,7 @@ def test_bmp_keeps_dpi_and_says_what_it_drops(tmp_path: Path) -> None:
     picture = full_picture()
     write_picture(picture, tmp_path / "a.bmp")
     assert read_picture(tmp_path / "a.bmp").dpi == pytest.approx((300, 150), abs=0.02)
-    assert picture.notes == ["BMP holds no colour profile, EXIF or XMP; they are dropped"]
+    assert picture.notes == ["BMP has no place for colour profile, EXIF and XMP; dropped"]
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif", "bmp"])
@@ -457,7 +454,7 @@ def test_metadata_after_the_pixels_of_a_png_is_found(tmp_path: Path, dtype: Any)
     values = noise(*SHAPE, 3, dtype=dtype)
     after = chunk(b"eXIf", exif_block(3)) + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
     depth = values.itemsize * 8
-    data = png(values, 2, after=after) if depth == 16 else png(values.reshape(13, -1), 2, 24, after=after)
+    data = png_file(values, 2, after=after) if depth == 16 else png_file(values.reshape(13, -1), 2, 24, after=after)
     if depth == 8:  # three bytes a pixel: the width above counts 24 bits, the file says 8 a sample
         head = struct.pack(">IIBBBBB", SHAPE[1], SHAPE[0], 8, 2, 0, 0, 0)
         data = data[:8] + chunk(b"IHDR", head) + data[33:]
@@ -511,7 +508,7 @@ def test_orientation_of_a_tiff_is_applied_exactly_once(
 ) -> None:
     values, path = noise(*SHAPE, channels, dtype=dtype), tmp_path / "a.tif"
     extra = 2 if channels == 2 else None
-    path.write_bytes(tiff(values, orientation=orientation, compressed=compressed, extra=extra))
+    path.write_bytes(tiff_file(values, orientation=orientation, compressed=compressed, extra=extra))
     expected = TURNS[orientation](values)
     for _ in range(2):
         found = read_picture(path)
@@ -526,7 +523,7 @@ def test_orientation_of_a_tiff_is_applied_exactly_once(
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_16_bit_png_is_turned_upright_too(tmp_path: Path, orientation: int) -> None:
     values = noise(*SHAPE, 3, dtype=np.uint16)
-    (tmp_path / "a.png").write_bytes(png(values, 2, before=chunk(b"eXIf", exif_block(orientation))))
+    (tmp_path / "a.png").write_bytes(png_file(values, 2, before=chunk(b"eXIf", exif_block(orientation))))
     found = read_picture(tmp_path / "a.png")
     assert_same(found, TURNS[orientation](values), None)
     assert found.exif == exif_block(1)
@@ -543,7 +540,9 @@ def test_damaged_exif_is_dropped_with_a_note_and_the_picture_kept(tmp_path: Path
 def test_metadata_too_long_for_jpeg_is_dropped_with_a_note(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[270] = "x" * 70_000
-    picture = Picture(smooth(3), exif=exif.tobytes()[6:], xmp=b"x" * 70_000, icc_profile=noise(200_000).tobytes())
+    picture = Picture(
+        smooth(3), exif=exif.tobytes()[6:], xmp=b"x" * 70_000, icc_profile=srgb_profile() + noise(200_000).tobytes()
+    )
     write_picture(picture, tmp_path / "a.jpg")
     assert len(picture.notes) == 2
     assert read_picture(tmp_path / "a.jpg").icc_profile == picture.icc_profile
@@ -587,10 +586,9 @@ def test_picture_that_was_no_jpeg_becomes_a_fine_one(tmp_path: Path) -> None:
         assert np.abs(found.pixels.astype(int) - smooth(channels)).mean() < 2
 
 
-@pytest.mark.parametrize("extension", ["jpg", "bmp"])
-def test_transparency_is_never_silently_lost(tmp_path: Path, extension: str) -> None:
+def test_transparency_is_never_silently_lost(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="transparency") as caught:
-        write_picture(Picture(smooth(3), smooth(1)[..., 0]), tmp_path / f"a.{extension}")
+        write_picture(Picture(smooth(3), smooth(1)[..., 0]), tmp_path / "a.jpg")
     assert ".png" in str(caught.value.hint)
     assert not list(tmp_path.iterdir())
 
@@ -613,15 +611,15 @@ def test_unreadable_inputs_are_clear_errors(tmp_path: Path) -> None:
     refused(tmp_path / "empty.png", "is empty")
     (tmp_path / "text.png").write_text("This is no picture.\n")
     error = refused(tmp_path / "text.png", "not a picture")
-    assert "PNG, JPEG, WebP, TIFF and BMP" in str(error.hint)
+    assert "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC and camera RAW" in str(error.hint)
 
 
 def encoded(name: str) -> bytes:
     pixels = noise(60, 70, 3)
     if name == "png16":
-        return png(noise(60, 70, 3, dtype=np.uint16), 2)
+        return png_file(noise(60, 70, 3, dtype=np.uint16), 2)
     if name == "tiff16":
-        return tiff(noise(60, 70, 3, dtype=np.uint16))
+        return tiff_file(noise(60, 70, 3, dtype=np.uint16))
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, name)
     return file.getvalue()
@@ -672,14 +670,13 @@ def test_a_large_photo_passes_although_pillow_alone_would_refuse_it(
     pixels = noise(30, 40, 1)
     for extension in ("png", "tif", "bmp", "jpg"):
         Image.fromarray(pixels[..., 0]).save(tmp_path / f"a.{extension}")
-    monkeypatch.setattr(images, "_BAND_BYTES", 200)
+    monkeypatch.setattr(shared, "_BAND_BYTES", 200)
     for extension in ("png", "tif", "bmp", "jpg"):
         assert read_picture(tmp_path / f"a.{extension}").pixels.shape == (30, 40, 1)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_pixels_that_cannot_be_kept_are_refused(tmp_path: Path, dtype: Any) -> None:
-    Image.fromarray(np.zeros(SHAPE, dtype)).save(tmp_path / "a.tif")
+def test_pixels_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros(SHAPE, np.int32)).save(tmp_path / "a.tif")
     refused(tmp_path / "a.tif", "its pixels are")
 
 
@@ -690,7 +687,7 @@ def test_impossible_outputs_are_clear_errors(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     for name, match in (
-        ("a.heic", r"the extension \.heic is not known"),
+        ("a.gif", r"the extension \.gif is not known"),
         ("a", "no extension"),
         ("folder.png", "is a folder"),
         ("none/a.png", "there is no folder"),
@@ -720,9 +717,8 @@ def test_sizes_beyond_a_format_are_refused_before_work() -> None:
             check_output(Path(name), wide)
     assert check_output(Path("a.png"), wide) == "PNG"
     huge = Picture(np.broadcast_to(np.uint8(0), (40_000, 40_000, 3)))
-    for name in ("a.tif", "a.bmp"):
-        with pytest.raises(PictureError, match="4 GB"):
-            check_output(Path(name), huge)
+    with pytest.raises(PictureError, match="4 GB"):
+        check_output(Path("a.bmp"), huge)
 
 
 def test_wrong_arrays_are_the_callers_mistake(tmp_path: Path) -> None:
@@ -754,7 +750,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
         seen.extend(p.name for p in tmp_path.iterdir() if p != path)
         raise error("stop")
 
-    monkeypatch.setattr(images, "_interleaved", fail)
+    monkeypatch.setattr({"png": png, "tif": tiff, "jpg": writing}[extension], "interleaved", fail)
     with pytest.raises(PictureError if error is OSError else error, match="stop"):
         write_picture(Picture(smooth(3)), path)
     assert len(seen) == 1
@@ -797,3 +793,112 @@ def test_the_same_picture_gives_the_same_bytes(tmp_path: Path) -> None:
         for name in "ab":
             write_picture(full_picture(), tmp_path / f"{name}.{extension}")
         assert (tmp_path / f"a.{extension}").read_bytes() == (tmp_path / f"b.{extension}").read_bytes()
+
+
+# ----------------------------------------------------------------------------------------- streams, floats, and extras
+
+
+class Pipe(io.RawIOBase):
+    """A stream that cannot seek."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.data.read(size)
+
+    def write(self, data: Any) -> int:
+        return self.data.write(data)
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS.values())))
+def test_pictures_go_through_pipes(tmp_path: Path, name: str) -> None:
+    write_picture(Picture(smooth(3)), tmp_path / "a", format=name)
+    out = Pipe()
+    write_picture(read_picture(Pipe((tmp_path / "a").read_bytes())), out, format=name)  # type: ignore[arg-type]
+    first, again = read_picture(tmp_path / "a"), read_picture(io.BytesIO(out.data.getvalue()))
+    assert again.source_format == first.source_format == name
+    assert np.abs(again.pixels.astype(int) - first.pixels).max() <= 8
+
+
+def test_a_stream_needs_a_format_and_gets_nothing_of_a_picture_that_does_not_fit() -> None:
+    out = io.BytesIO()
+    with pytest.raises(ValueError, match="needs a format"):
+        write_picture(Picture(smooth(3)), out)
+    with pytest.raises(ValueError, match="must be one of"):
+        write_picture(Picture(smooth(3)), out, format="GIF")
+    with pytest.raises(PictureError, match="cannot write to the stream: JPEG cannot hold"):
+        write_picture(Picture(smooth(3), smooth(1)[..., 0]), out, format="JPEG")
+    assert not out.getvalue()
+    with pytest.raises(PictureError, match="cannot read standard input: the file is empty"):
+        read_picture(io.BytesIO())
+
+
+def test_float_tiff_keeps_what_lies_beyond_white(tmp_path: Path) -> None:
+    pixels = np.linspace(-0.5, 7, 60 * 40 * 3, dtype=np.float32).reshape(60, 40, 3)
+    write_picture(Picture(pixels), tmp_path / "a.tif")
+    found = read_picture(tmp_path / "a.tif")
+    assert_same(found, pixels, None)
+    assert found.peak == 7
+    assert Picture(pixels / 70).peak == 1
+    write_picture(found, tmp_path / "a.png")
+    assert "clamped" in found.notes[0]
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / "a.png").pixels, np.rint(pixels.clip(0, 1) * 65535).astype(np.uint16)
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_floats_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    pixels = np.zeros(SHAPE, np.float32)
+    pixels[3, 4] = value
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    refused(tmp_path / "a.tif", "NaN or infinity")
+
+
+def test_a_tiff_beyond_4_gb_is_a_big_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "_LARGEST", 100)
+    picture = full_picture()
+    write_picture(picture, tmp_path / "a.tif")
+    assert (tmp_path / "a.tif").read_bytes()[:4] == b"II+\0"
+    found = read_picture(tmp_path / "a.tif")
+    assert_same(found, picture.pixels, None)
+    assert parsed(found.exif) == parsed(picture.exif)
+    with Image.open(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(np.asarray(image), picture.pixels)
+
+
+@pytest.mark.parametrize(("module", "name", "what"), [("pillow_heif", "heif", "HEIC"), ("rawpy", "raw", "camera RAW")])
+def test_a_missing_extra_is_named(
+    tmp_path: Path, module: str, name: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    path = tmp_path / {"heif": "holiday.heic", "raw": "holiday.raf"}[name]
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" if name == "heif" else b"FUJIFILMCCD-RAW ")
+    error = refused(path, f"no decoder for {what} is installed")
+    assert error.hint == f"pip install 'restore[{name}]'"
+    if name == "heif":
+        with pytest.raises(PictureError, match="no encoder for HEIC is installed"):
+            check_output(tmp_path / "a.heic")
+
+
+def test_a_profile_of_other_colours_than_the_pixels_is_dropped_with_a_note(tmp_path: Path) -> None:
+    Image.fromarray(smooth(1)[..., 0]).save(tmp_path / "a.jpg", icc_profile=srgb_profile())
+    picture = read_picture(tmp_path / "a.jpg")
+    assert picture.icc_profile is None
+    assert picture.notes == ["the colour profile does not fit the pixels (RGB); it is dropped"]
+
+
+def test_orientation_in_xmp_alone_is_applied_once(tmp_path: Path) -> None:
+    Image.fromarray(noise(*SHAPE, 3)).save(tmp_path / "a.webp", xmp=XMP, lossless=True)
+    for _ in range(2):
+        found = read_picture(tmp_path / "a.webp")
+        assert_same(found, TURNS[6](noise(*SHAPE, 3)), None)
+        write_picture(found, tmp_path / "a.webp")
+
+
+def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    data = bytearray(png_file(noise(*SHAPE, 1, dtype=np.uint16), 0))
+    data[60] ^= 1
+    (tmp_path / "a.png").write_bytes(data)
+    refused(tmp_path / "a.png", "wrong checksum")

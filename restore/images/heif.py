@@ -1,0 +1,146 @@
+"""AVIF and HEIC: AVIF's pixels of 10 and 12 bits, and HEIC both ways (pillow-heif)."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import IO, Any
+
+import numpy as np
+
+from restore.images import metadata
+from restore.images.picture import (
+    DEFAULT_QUALITY,
+    Picture,
+    Refusal,
+    bands,
+    check_size,
+    interleaved,
+    mapped,
+    to_16_bits,
+    widen,
+)
+
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC"}
+_NEUTRAL = (1, 13)  # BT.709 primaries with the sRGB curve: nothing that need be said
+
+
+def kind_of(head: bytes) -> str | None:
+    """AVIF, HEIC or RAW (Canon's CR3), by the brands in the file's first box.
+
+    >>> kind_of(b"\\0\\0\\0\\x1cftypmif1\\0\\0\\0\\0mif1avif")
+    'AVIF'
+    """
+    if head[4:8] != b"ftyp":
+        return None
+    (length,) = struct.unpack(">I", head[:4])
+    brands = [head[8:12]] + [head[k : k + 4] for k in range(16, min(length, len(head)), 4)]
+    if b"crx " in brands:
+        return "RAW"
+    known = (_BRANDS[brand] for brand in brands if brand in _BRANDS)
+    return next(known, "HEIC" if {b"mif1", b"msf1", b"heim", b"heis"} & set(brands) else None)
+
+
+def deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Pixels and alpha of an AVIF of more than 8 bits, not yet upright; None of one of 8, which Pillow reads."""
+    encoded = mapped(file)
+    # AV1 codec configuration: 4 bytes, of which the third says high_bitdepth and twelve_bit.
+    found = re.search(rb"av1C\x81.(.)", encoded, re.DOTALL)
+    if found is None or not found[1][0] & 0x40:
+        return None
+    import imagecodecs
+
+    values = imagecodecs.avif_decode(encoded)
+    values = values[0] if values.ndim == 4 else values
+    values = values.reshape(*values.shape[:2], -1)
+    widen(values, 12 if found[1][0] & 0x20 else 10)
+    has_alpha = values.shape[2] in (2, 4)
+    return values[..., : 3 if values.shape[2] >= 3 else 1], values[..., -1] if has_alpha else None
+
+
+def take_cicp(file: IO[bytes], picture: Picture) -> None:
+    """Gives `picture` what an AVIF without a profile says of its colours, as PNG's chunk cICP."""
+    file.seek(0)
+    found = re.search(rb"colrnclx(.{7})", file.read(1 << 16), re.DOTALL)
+    if found and not picture.icc_profile:
+        primaries, transfer, _, _ = struct.unpack(">HHHB", found[1])
+        _set_cicp(primaries, transfer, picture)
+
+
+def _set_cicp(primaries: int, transfer: int, picture: Picture) -> None:
+    is_said = primaries not in (0, 2) and transfer not in (0, 2) and max(primaries, transfer) < 256
+    if is_said and not (primaries == 1 and transfer in (1, 6, 13)):
+        picture.colour[b"cICP"] = bytes((primaries, transfer, 0, 1))
+
+
+def _library() -> Any:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise Refusal("no decoder for HEIC is installed", "pip install 'restore[heif]'") from None
+    return pillow_heif
+
+
+def check_encoder() -> None:
+    """Raises Refusal if HEIC cannot be written here."""
+    try:
+        _library()
+    except Refusal as refusal:
+        raise Refusal("no encoder for HEIC is installed", refusal.hint) from None
+
+
+def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
+    """Fills `picture` from a HEIC, upright already."""
+    library = _library()
+    images = library.HeifFile(file, convert_hdr_to_8bit=False, hdr_to_16bit=True)
+    image = images[images.primary_index]
+    check_size(image.size, max_pixels)
+    if len(images) > 1:
+        picture.note(f"only the first of {len(images)} pictures in the file is used")
+    values = np.asarray(image)
+    values = values.reshape(*values.shape[:2], -1)
+    width = image.size[0]  # rows may be padded
+    values = values[:, :width]
+    if values.dtype == np.uint16:  # the bits stand at the top
+        values = values >> (16 - image.info["bit_depth"])
+        widen(values, image.info["bit_depth"])
+    has_alpha = values.shape[2] in (2, 4)
+    picture.pixels = values[..., : 3 if values.shape[2] >= 3 else 1]
+    picture.alpha = values[..., -1] if has_alpha else None
+    if image.mode.split(";")[0].endswith("a"):
+        raise Refusal("its colours are multiplied by their transparency", "save it as PNG first")
+    picture.source_is_lossless = False
+    metadata.take_profile(image.info.get("icc_profile"), picture)
+    metadata.take_xmp(image.info.get("xmp"), picture)
+    metadata.take_exif(image.info.get("exif") or b"", picture)
+    nclx = image.info.get("nclx_profile")
+    if nclx and not picture.icc_profile:
+        _set_cicp(nclx["color_primaries"], nclx["transfer_characteristics"], picture)
+
+
+def write(file: IO[bytes], picture: Picture, quality: int | None) -> None:
+    """HEIC with 8 bits, or with 12 for a picture of 16 bits or floats; full chroma."""
+    library = _library()
+    height, width, channels = picture.pixels.shape
+    mode = ("L" if channels == 1 else "RGB") + ("" if picture.alpha is None else "A")
+    is_deep = picture.pixels.dtype != np.uint8
+    values = np.ascontiguousarray(to_16_bits(interleaved(picture, slice(None))))
+    if is_deep:
+        picture.note("HEIC holds 12 bits; the picture is rounded to them")
+        for rows in bands(height, 8 * width):
+            twelve = (values[rows].astype(np.uint32) * 4095 + 32767) // 65535
+            values[rows] = twelve << 4
+        library.options.SAVE_HDR_TO_12_BIT = True
+        mode += ";16"
+    options: dict[str, Any] = {"quality": quality or DEFAULT_QUALITY, "chroma": 444}
+    if picture.icc_profile:
+        options["icc_profile"] = picture.icc_profile
+    elif cicp := picture.colour.get(b"cICP"):
+        options |= {"color_primaries": cicp[0], "transfer_characteristics": cicp[1]}
+    elif profile := metadata.profile_for(picture):
+        options["icc_profile"] = profile
+    if picture.exif:
+        options["exif"] = b"Exif\0\0" + picture.exif
+    if picture.xmp:
+        options["xmp"] = metadata.upright_xmp(picture.xmp)  # or pillow-heif would have it turned
+    library.encode(mode, (width, height), values.data.cast("B"), file, **options)

@@ -1,0 +1,218 @@
+"""JPEG 2000: what its headers say, its pixels of more than 8 bits, and writing."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+
+from restore.images import metadata
+from restore.images.picture import Picture, Refusal, check_size, interleaved, mapped, to_16_bits, widen
+
+SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+STREAM = b"\xff\x4f\xff\x51"
+_SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
+_EXIF = b"JpgTiffExif->JP2"  # the name of a uuid box, also of the next
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+@dataclass
+class Header:
+    """What the main header of the stream says.
+
+    Attributes:
+        start: Where the stream starts in the file.
+        width, height: Pixels.
+        bits: Bits a sample, of the deepest component.
+        components: How many there are.
+        is_plain: All components are unsigned, of one depth and not subsampled.
+        is_reversible: The wavelet is the one of lossless files.
+        palette: (N, C) uint8 colours that the samples count.
+    """
+
+    start: int
+    width: int
+    height: int
+    bits: int
+    components: int
+    is_plain: bool
+    is_reversible: bool
+    palette: np.ndarray | None = None
+
+
+def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each box, and where its data starts and ends."""
+    while start + 8 <= end:
+        file.seek(start)
+        length, name = struct.unpack(">I4s", file.read(8))
+        head = 8
+        if length == 1:
+            (length,), head = struct.unpack(">Q", file.read(8)), 16
+        stop = end if length == 0 else start + length
+        if not start + head <= stop <= end:
+            raise OSError(f"the box {name!r} is longer than the file")
+        yield name, start + head, stop
+        start = stop
+
+
+def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
+    """Reads what comes before the pixels; gives `picture` what it says, with any orientation.
+
+    Raises:
+        Refusal: It is too large.
+        OSError, struct.error: The file is damaged.
+    """
+    end = file.seek(0, 2)
+    file.seek(0)
+    stream = 0 if file.read(4) == STREAM else None
+    palette = None
+    if stream is None:
+        for name, start, stop in _boxes(file, 0, end):
+            file.seek(start)
+            if name == b"jp2c" and stream is None:
+                stream = start
+            elif name == b"jp2h":
+                palette = _read_jp2h(file, start, stop, picture)
+            elif name == b"uuid" and stop - start > 16:
+                kind, data = file.read(16), file.read(stop - start - 16)
+                if kind == _XMP:
+                    picture.xmp = data
+                elif kind == _EXIF:
+                    picture.exif = data.removeprefix(b"Exif\0\0")
+    if stream is None:
+        raise OSError("it holds no stream of pixels")
+    header = _read_stream(file, stream)
+    header.palette = palette
+    check_size((header.width, header.height), max_pixels)
+    return header
+
+
+def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> np.ndarray | None:
+    """Gives `picture` profile and resolution; returns the palette."""
+    palette = None
+    for name, data, stop in _boxes(file, start, end):
+        file.seek(data)
+        if name == b"colr" and stop - data > 3:
+            method = file.read(3)[0]
+            if method in (2, 3):
+                picture.icc_profile = file.read(stop - data - 3)
+        elif name == b"pclr":
+            entries, columns = struct.unpack(">HB", file.read(3))
+            if any(depth != 7 for depth in file.read(columns)):
+                raise Refusal("its palette is not one of 8 bits", _SAVE_OTHERWISE)
+            palette = np.frombuffer(file.read(entries * columns), np.uint8).reshape(entries, columns)
+        elif name == b"res ":
+            for kind, place, _ in _boxes(file, data, stop):
+                if kind == b"resc":
+                    file.seek(place)
+                    down, d, across, a, down_power, across_power = struct.unpack(">HHHHbb", file.read(10))
+                    if d and a:
+                        resolution = across / a * 10.0**across_power, down / d * 10.0**down_power
+                        metadata.take_dpi([0.0254 * v for v in resolution], picture)
+    return palette
+
+
+def _read_stream(file: IO[bytes], start: int) -> Header:
+    file.seek(start + 2)
+    _, _, _, right, bottom, left, top, *_, count = struct.unpack(">HHHIIIIIIIIH", file.read(40))
+    parts = [struct.unpack("BBB", file.read(3)) for _ in range(min(count, 16))]
+    depths = {depth for depth, _, _ in parts}
+    is_plain = len(depths) == 1 and all(depth < 128 and (dx, dy) == (1, 1) for depth, dx, dy in parts)
+    is_reversible = False
+    marker = b""
+    while marker != b"\xff\x90":  # the first tile
+        marker, length = struct.unpack(">2sH", file.read(4))
+        data = file.read(length - 2)
+        if marker == b"\xff\x52":  # coding style
+            is_reversible = data[9] == 1
+    bits = max((depth & 127) + 1 for depth in depths)
+    return Header(start, right - left, bottom - top, bits, count, is_plain, is_reversible)
+
+
+def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of a file of 9 to 16 bits or with a palette.
+
+    Raises:
+        Refusal: The samples are signed, subsampled, of more than 16 bits or of unequal depth.
+    """
+    import imagecodecs
+
+    if not header.is_plain or header.bits > 16 or header.components > 4:
+        raise Refusal(
+            f"its pixels are {header.components} samples of {header.bits} bits that are signed, subsampled or too many",
+            _SAVE_OTHERWISE,
+        )
+    # The bare stream: of the whole file imagecodecs would apply the colour profile.
+    values = imagecodecs.jpeg2k_decode(mapped(file)[header.start :])
+    values = values.reshape(header.height, header.width, -1)
+    if header.palette is not None:
+        values = header.palette[values[..., 0]]  # every column is a channel, in order
+    elif values.dtype != np.uint16:
+        raise OSError("its pixels are not of the depth that it states")
+    else:
+        widen(values, header.bits)
+    has_alpha = values.shape[2] in (2, 4)
+    return values[..., : 3 if values.shape[2] >= 3 else 1], values[..., -1] if has_alpha else None
+
+
+def write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
+    """JP2 or, as J2K, its bare stream; without loss if the source was and no `quality` is asked for."""
+    import imagecodecs
+
+    values = to_16_bits(interleaved(picture, slice(None)))
+    values = values[..., 0] if values.shape[2] == 1 else np.ascontiguousarray(values)
+    if quality is None and picture.source_is_lossless:
+        stream = imagecodecs.jpeg2k_encode(values, codecformat="j2k", reversible=True, level=0)
+    else:
+        stream = imagecodecs.jpeg2k_encode(values, codecformat="j2k", reversible=False, level=_decibels(quality))
+    del values
+    if name == "JP2":
+        file.write(SIGNATURE + _box(b"ftyp", b"jp2 \0\0\0\0jp2 ") + _box(b"jp2h", _header_boxes(picture)))
+        if picture.exif:
+            file.write(_box(b"uuid", _EXIF + picture.exif))
+        if picture.xmp:
+            file.write(_box(b"uuid", _XMP + picture.xmp))
+        file.write(struct.pack(">I4s", 0, b"jp2c"))  # 0: to the end of the file
+    file.write(stream)
+
+
+def _decibels(quality: int | None) -> int:
+    """The PSNR to aim at: 50 dB at quality 100, as JPEG has about; 30 dB at 1."""
+    return 30 + (quality or 95) // 5
+
+
+def _box(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(data), name) + data
+
+
+def _header_boxes(picture: Picture) -> bytes:
+    height, width, channels = picture.pixels.shape
+    samples, bits = channels + (picture.alpha is not None), 8 * min(picture.pixels.itemsize, 2)
+    boxes = _box(b"ihdr", struct.pack(">IIHBBBB", height, width, samples, bits - 1, 7, 0, 0))
+    if profile := metadata.profile_for(picture):
+        boxes += _box(b"colr", b"\2\0\0" + profile)
+    else:
+        boxes += _box(b"colr", struct.pack(">BBBI", 1, 0, 0, 16 if channels == 3 else 17))  # sRGB, or grey like it
+    if picture.alpha is not None:  # channel k is colour k + 1; the last is the opacity of all
+        kinds = [(k, 0, k + 1) for k in range(channels)] + [(channels, 1, 0)]
+        boxes += _box(b"cdef", struct.pack(">H", samples) + b"".join(struct.pack(">HHH", *kind) for kind in kinds))
+    if picture.dpi:
+        numbers = [_decimal(d / 0.0254) for d in reversed(picture.dpi)]
+        (down, down_power), (across, across_power) = numbers
+        resolution = struct.pack(">HHHHbb", down, 1, across, 1, down_power, across_power)
+        boxes += _box(b"res ", _box(b"resc", resolution))
+    return boxes
+
+
+def _decimal(value: float) -> tuple[int, int]:
+    """Digits, of at most 16 bits, and power of ten.
+
+    >>> _decimal(11811.02), _decimal(2834645.7)
+    ((11811, 0), (28346, 2))
+    """
+    power = max(0, math.ceil(math.log10(value / 65535)))
+    return round(value / 10**power), power

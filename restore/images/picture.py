@@ -1,0 +1,185 @@
+"""`Picture`, the formats by name, and what all readers and writers share."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+MAX_PIXELS = 500_000_000
+"""Largest picture read by default: beyond the largest cameras, below what fills the memory of a computer."""
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jfif": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+    ".jp2": "JP2",
+    ".j2k": "J2K",
+    ".avif": "AVIF",
+    ".heic": "HEIC",
+    ".heif": "HEIC",
+    ".hif": "HEIC",
+}
+"""File extension (lower case) -> format that is written. JP2 is JPEG 2000, J2K its bare stream without metadata."""
+
+# fmt: off
+RAW_SUFFIXES = frozenset({
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw",
+    ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+})
+# fmt: on
+"""Extensions of the cameras' own formats, which are read only."""
+
+READABLE = frozenset(FORMATS) | RAW_SUFFIXES
+"""Extensions of the files that count as pictures in a folder."""
+
+NAMES = {"JP2": "JPEG 2000", "J2K": "a JPEG 2000 stream", "WEBP": "WebP"}
+"""What messages call a format, where that is not its name in `FORMATS`."""
+
+DEFAULT_QUALITY = 95
+"""Quality of lossy formats at the least, unless another is asked for: restored pictures need no new artefacts."""
+
+_BAND_BYTES = 4 << 20  # pictures are converted and compressed in bands of whole rows of about this size
+
+
+class Refusal(Exception):
+    """Why a file or a picture cannot be had, without its name; `read_picture` and `check_output` put that before it."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.reason, self.hint = reason, hint
+
+
+@dataclass
+class Picture:
+    """Pixels as a viewer shows them, and everything else the file held.
+
+    Attributes:
+        pixels: (H, W, 1 | 3) uint8, uint16 or float32, grey or RGB in the file's own encoding, orientation applied.
+            Float pixels are finite and of any range; 1 is white.
+        alpha: (H, W) of the same dtype, not premultiplied; None where the picture is opaque.
+        icc_profile: Colour profile that describes `pixels`.
+        exif: EXIF as a TIFF structure (no "Exif" prefix), its orientation reset to 1.
+        xmp: XMP packet, UTF-8.
+        dpi: Horizontal and vertical resolution, dots per inch.
+        comment: Comment of a JPEG.
+        text: Text chunks of a PNG (name, data), as they were.
+        colour: Chunks of a PNG that say what its colours mean (gAMA, cHRM, sRGB, cICP) by name, as they were; also
+            cICP of an AVIF or HEIC.
+        source_format: One of the values of `FORMATS`, or "RAW".
+        source_is_lossless: The file held exactly these pixels.
+        jpeg_quality: Lowest quality setting (1..100) at which no frequency is quantised more coarsely than in the file
+            that was read; None where that was no JPEG.
+        jpeg_subsampling: Chroma of that file as Pillow counts it: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
+        notes: What changed on the way that the user should know, one sentence each; reading and writing add to it.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    comment: bytes | None = None
+    text: list[tuple[bytes, bytes]] = field(default_factory=list)
+    colour: dict[bytes, bytes] = field(default_factory=dict)
+    source_format: str = "PNG"
+    source_is_lossless: bool = True
+    jpeg_quality: int | None = None
+    jpeg_subsampling: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def peak(self) -> float:
+        """The value of white: 255, 65535, or for float pixels 1 or, where that is more, their largest value."""
+        return max(1.0, float(self.pixels.max())) if self.pixels.dtype.kind == "f" else limit(self.pixels.dtype)
+
+    def note(self, sentence: str) -> None:
+        """Adds a sentence to `notes`, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+
+def default_suffix(source: Path) -> str:
+    """The extension of an output whose format nobody asked for: the source's own, or ".tif" for what is read only.
+
+    >>> default_suffix(Path("a.JPG")), default_suffix(Path("b.nef"))
+    ('.JPG', '.tif')
+    """
+    return source.suffix if source.suffix.lower() in FORMATS else ".tif"
+
+
+def limit(dtype: np.dtype[Any]) -> float:
+    """The value of white and of full opacity: 255, 65535, or 1 for floats."""
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+
+
+def bands(height: int, row_bytes: int) -> Iterator[slice]:
+    """Slices of rows, top to bottom, of about `_BAND_BYTES` each.
+
+    >>> list(bands(5, row_bytes=2 << 20))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, _BAND_BYTES // max(1, row_bytes))
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+
+def interleaved(picture: Picture, rows: slice) -> np.ndarray:
+    """A band with its alpha as the last channel."""
+    pixels = picture.pixels[rows]
+    return pixels if picture.alpha is None else np.concatenate([pixels, picture.alpha[rows, :, None]], axis=2)
+
+
+def to_8_bits(values: np.ndarray) -> np.ndarray:
+    """The nearest of 8 bits; floats are clamped.
+
+    >>> to_8_bits(np.array([0, 128, 129, 65535], np.uint16)), to_8_bits(np.array([-1, 0.5, 7], np.float32))
+    (array([  0,   0,   1, 255], dtype=uint8), array([  0, 128, 255], dtype=uint8))
+    """
+    if values.dtype == np.uint16:
+        values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257
+    if values.dtype.kind == "f":
+        values = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return values
+
+
+def to_16_bits(values: np.ndarray) -> np.ndarray:
+    """8 and 16 bits stay as they are; floats are clamped to the nearest of 16 bits."""
+    if values.dtype.kind == "f":
+        values = np.rint(np.clip(values, 0, 1) * 65535).astype(np.uint16)
+    return values
+
+
+def widen(values: np.ndarray, bits: int) -> None:
+    """Stretches uint16 `values` (H, ...) of `bits` bits to all 16, in place and reversibly: white stays white."""
+    if bits < 16:
+        for rows in bands(len(values), 8 * values[0].size):
+            values[rows] = (values[rows].astype(np.uint32) * 65535 + (1 << bits) // 2) // ((1 << bits) - 1)
+
+
+def mapped(file: IO[bytes]) -> bytes | mmap.mmap:
+    """All of an open file; mapped, it takes no memory of its own."""
+    return file.getvalue() if isinstance(file, io.BytesIO) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def check_size(size: tuple[int, int], max_pixels: int) -> None:
+    """Raises Refusal if there are no pixels or more than `max_pixels`."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise Refusal("it has no pixels", "copy or download it again")
+    if width * height > max_pixels:
+        raise Refusal(
+            f"{width} x {height} pixels are more than the limit of {max_pixels:,}",
+            "scale it down or split it; a small file that claims to be so large may be an attack",
+        )

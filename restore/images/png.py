@@ -1,0 +1,138 @@
+"""PNG: its chunks, its 16-bit colours, and writing at 8 and 16 bits in bands."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+
+from restore.images.picture import Picture, bands, interleaved, mapped, to_16_bits
+
+_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
+_XMP = b"XML:com.adobe.xmp\0"
+
+
+def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Name and length of every chunk, with `file` at its data."""
+    position, name = 8, b""
+    while name != b"IEND":
+        file.seek(position)
+        length, name = struct.unpack(">I4s", file.read(8))
+        yield name, length
+        position += 12 + length
+
+
+def take_chunks(file: IO[bytes], picture: Picture) -> None:
+    """Gives `picture` the text and what the file says of its colours; checks all sums, for Pillow skips the pixels'.
+
+    Raises:
+        OSError: A checksum is wrong.
+        struct.error: The file is not whole.
+    """
+    for name, length in chunks(file):
+        is_wanted = name in _TEXT or name in _COLOUR
+        data, checksum = b"", zlib.crc32(name)
+        for start in range(0, length, 1 << 20):
+            piece = file.read(min(1 << 20, length - start))
+            checksum = zlib.crc32(piece, checksum)
+            data += piece if is_wanted else b""
+            if not piece:
+                break
+        if file.read(4) != struct.pack(">I", checksum):
+            raise OSError(f"wrong checksum in chunk {name!r}")
+        if name in _COLOUR:
+            picture.colour[name] = data
+        elif is_wanted and not data.startswith((_XMP, b"Raw profile type exif\0")):  # which have fields of their own
+            picture.text.append((name, data))
+
+
+def read_late_metadata(image: Any, file: IO[bytes]) -> None:
+    """Gives Pillow's `image`, which has not been loaded, the EXIF and XMP that follow the pixels."""
+    for name, length in chunks(file):
+        if name in (b"eXIf", b"iTXt"):
+            image.png.call(name, file.tell(), length)
+
+
+def decode_16_bit_colour(
+    file: IO[bytes], mode: str, raw_mode: str, has_key: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of a 16-bit PNG in RGB(A) or grey+alpha."""
+    import cv2  # 0.1 s that other pictures need not pay
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # trouble is raised below, once
+    decoded = cv2.imdecode(np.frombuffer(mapped(file), np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
+        raise OSError("its 16-bit pixels cannot be decoded")
+    height, width, channels = decoded.shape
+    is_grey = raw_mode.startswith("LA")
+    pixels = decoded if channels == 3 else np.empty((height, width, 1 if is_grey else 3), np.uint16)
+    for rows in bands(height, 8 * width):  # OpenCV's order is BGR(A); NumPy buffers where source and target overlap
+        pixels[rows] = decoded[rows, :, :1] if is_grey else decoded[rows, :, 2::-1]
+    has_alpha = channels == 4 and (mode == "RGBA" or has_key)
+    return pixels, decoded[..., 3].copy() if has_alpha else None
+
+
+def compressor() -> Any:
+    """Deflate for differences of pixels; higher levels take up to five times as long and gain nothing on photos."""
+    return zlib.compressobj(4, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_FILTERED)
+
+
+def write(file: IO[bytes], picture: Picture) -> None:
+    """PNG 1.2 with iCCP, pHYs, eXIf and iTXt, and cICP of PNG 3; a band at a time, so that no copy is needed.
+
+    Every row uses the filter "average": photos become a little smaller, and sooner, than with a choice per row.
+    """
+
+    def chunk(name: bytes, data: bytes) -> None:
+        file.write(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)))
+
+    height, width, channels = picture.pixels.shape
+    size = min(picture.pixels.itemsize, 2)
+    colour = {1: 0, 3: 2}[channels] + (0 if picture.alpha is None else 4)
+    file.write(b"\x89PNG\r\n\x1a\n")
+    chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, colour, 0, 0, 0))
+    for name in _COLOUR:
+        if name in picture.colour and not (name == b"sRGB" and picture.icc_profile):  # not both, says the standard
+            chunk(name, picture.colour[name])
+    if picture.icc_profile:
+        chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc_profile))
+    if picture.dpi:
+        chunk(b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in picture.dpi), 1))
+    if picture.exif:
+        chunk(b"eXIf", picture.exif)
+    if picture.xmp:
+        chunk(b"iTXt", _XMP + b"\0\0\0\0" + picture.xmp)
+    if picture.comment:
+        chunk(*_comment(picture.comment))
+    for name, data in picture.text:
+        chunk(name, data)
+
+    bytes_per_pixel = (channels + (picture.alpha is not None)) * size
+    above = np.zeros((1, width * bytes_per_pixel), np.uint8)
+    deflate = compressor()
+    for rows in bands(height, width * bytes_per_pixel):
+        values = np.ascontiguousarray(to_16_bits(interleaved(picture, rows)).astype(f">u{size}", copy=False))
+        values = values.view(np.uint8).reshape(len(values), -1)
+        prediction = np.concatenate([above, values[:-1]]).astype(np.uint16)  # the bytes above, ...
+        prediction[:, bytes_per_pixel:] += values[:, :-bytes_per_pixel]  # ... and those of the pixel to the left
+        filtered = np.empty((len(values), 1 + values.shape[1]), np.uint8)
+        filtered[:, 0] = 3  # "average"
+        np.subtract(values, prediction >> 1, out=filtered[:, 1:], casting="unsafe")
+        above = values[-1:].copy()
+        if data := deflate.compress(filtered.data):
+            chunk(b"IDAT", data)
+    chunk(b"IDAT", deflate.flush())
+    chunk(b"IEND", b"")
+
+
+def _comment(comment: bytes) -> tuple[bytes, bytes]:
+    """The chunk of a JPEG's comment: UTF-8, or else Latin-1."""
+    try:
+        comment.decode("utf-8")
+    except UnicodeDecodeError:
+        return b"tEXt", b"Comment\0" + comment.replace(b"\0", b"")
+    return b"iTXt", b"Comment\0\0\0\0\0" + comment.replace(b"\0", b"")

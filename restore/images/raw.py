@@ -1,0 +1,66 @@
+"""Camera RAW, developed by libraw (rawpy)."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from typing import IO, Any, BinaryIO, cast
+
+from PIL import Image
+
+from restore.images import metadata, tiff
+from restore.images.picture import Picture, Refusal, check_size
+
+_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+_SENSOR_COLOURS = (32803, 34892)  # TIFF's PhotometricInterpretation: the mosaic, or linear raw
+_DNG_VERSION = 50706
+
+
+def is_raw(head: bytes) -> bool:
+    """Whether a file starts like one of a camera's own formats that are no plain TIFF."""
+    return head.startswith(_SIGNATURES) or head[6:14] == b"HEAPCCDR" or head[8:10] == b"CR"
+
+
+def is_raw_tiff(file: IO[bytes]) -> bool:
+    """Whether a TIFF is the raw file of a camera: its own kind (DNG), or with a sensor's data in a sub-directory."""
+    with suppress(Exception), tiff.opened(file) as opened:  # what is damaged is found when it is read
+        page: Any = opened.pages[0]
+        if _DNG_VERSION in page.tags or page.photometric in _SENSOR_COLOURS:
+            return True
+        return any(p.photometric in _SENSOR_COLOURS for p in (page.pages or ())[:8])
+    return False
+
+
+def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
+    """Fills `picture`, upright: the camera's white balance, no brightening, sRGB, 16 bits.
+
+    Raises:
+        Refusal: rawpy is not installed, or libraw does not know the file.
+        Exception: The file is damaged.
+    """
+    try:
+        import rawpy
+    except ImportError:
+        raise Refusal("no decoder for camera RAW is installed", "pip install 'restore[raw]'") from None
+    try:
+        opened = rawpy.imread(cast(BinaryIO, file))
+    except rawpy.LibRawFileUnsupportedError:
+        raise Refusal("libraw does not know this kind of camera RAW", "convert it to DNG or TIFF first") from None
+    with opened as raw:
+        check_size((raw.sizes.iwidth, raw.sizes.iheight), max_pixels)
+        picture.pixels = raw.postprocess(
+            use_camera_wb=True,
+            no_auto_bright=True,
+            output_bps=16,
+            output_color=rawpy.ColorSpace.sRGB,
+            gamma=(2.4, 12.92),
+        )
+        picture.icc_profile = metadata.srgb_profile()
+        picture.note("camera RAW is developed with the camera's white balance into 16-bit sRGB")
+        file.seek(0)
+        if file.read(4) in (b"II*\0", b"MM\0*"):
+            picture.exif = tiff.read_exif(file, None, picture)
+        else:
+            with suppress(Exception):  # no thumbnail, or one without EXIF
+                thumb = Image.open(io.BytesIO(bytes(raw.extract_thumb().data)))
+                metadata.take_exif(thumb.info.get("exif", b""), picture)

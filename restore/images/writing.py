@@ -1,0 +1,230 @@
+"""Writing a picture: what fits into a format, the choice of writer, and what Pillow encodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import struct
+import tempfile
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from restore.errors import PictureError
+from restore.files import whole_file
+from restore.images import heif, jpeg2000, metadata, png, tiff
+from restore.images.picture import DEFAULT_QUALITY, FORMATS, NAMES, Picture, Refusal, bands, interleaved, to_8_bits
+
+_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535, "HEIC": 8_192 * 2}  # pixels; limits of the formats
+_LONGEST_MARKER = 65_533  # bytes; a JPEG segment counts its length in 16 bits
+_EIGHT_BITS = ("JPEG", "WEBP", "BMP", "AVIF")
+_NOT_HELD = {  # what a format has no place for, in words
+    "JPEG": {"text": "PNG text"},
+    "WEBP": {"dpi": "resolution", "comment": "comment", "text": "PNG text"},
+    "TIFF": {"comment": "comment", "text": "PNG text"},
+    "BMP": {"icc_profile": "colour profile", "exif": "EXIF", "xmp": "XMP", "comment": "comment", "text": "PNG text"},
+    "JP2": {"comment": "comment", "text": "PNG text"},
+    "AVIF": {"dpi": "resolution", "comment": "comment", "text": "PNG text"},
+}
+_NOT_HELD["HEIC"] = _NOT_HELD["AVIF"]
+_NOT_HELD["J2K"] = _NOT_HELD["BMP"] | {"dpi": "resolution"}
+
+
+def check_output(path: Path, picture: Picture | None = None, *, format: str | None = None) -> str:
+    """Checks, before the work starts, all about an output that can be known; returns its format ("PNG", ...).
+
+    The format is `format` or, if that is None, what the extension says.
+
+    Raises:
+        PictureError: The extension names no format that is written, `path` is a folder or lies in none, or the format
+            cannot hold `picture` or be written here.
+    """
+    name = format or FORMATS.get(path.suffix.lower())
+    if name is None:
+        shown = f"the extension {path.suffix} is not known" if path.suffix else "its name has no extension"
+        raise PictureError(f"cannot write {path}: {shown}", hint=f"use one of {', '.join(FORMATS)}")
+    if path.is_dir():
+        raise PictureError(f"cannot write {path}: it is a folder", hint="name a file in it")
+    if not path.parent.is_dir():
+        raise PictureError(f"cannot write {path}: there is no folder {path.parent}", hint=f"mkdir -p '{path.parent}'")
+    try:
+        _check_fits(name, picture)
+    except Refusal as refusal:
+        raise PictureError(f"cannot write {path}: {refusal.reason}", hint=refusal.hint) from None
+    return name
+
+
+def _check_fits(name: str, picture: Picture | None) -> None:
+    """Raises Refusal if the format cannot be written here or cannot hold the picture."""
+    if name == "HEIC":
+        heif.check_encoder()
+    if picture is None:
+        return
+    height, width = picture.pixels.shape[:2]
+    if picture.alpha is not None and name == "JPEG":
+        raise Refusal("JPEG cannot hold the picture's transparency", "use .png, .webp or .tif")
+    if max(height, width) > _LONGEST_SIDE.get(name, 1 << 31):
+        raise Refusal(
+            f"{NAMES.get(name, name)} holds at most {_LONGEST_SIDE[name]} pixels a side, not {width} x {height}",
+            "use .png or .tif",
+        )
+    if name == "BMP" and 4 * height * width > 4.1e9:
+        raise Refusal("BMP files end at 4 GB", "use .png")
+
+
+def write_picture(
+    picture: Picture, target: Path | BinaryIO, *, format: str | None = None, quality: int | None = None
+) -> None:
+    """Writes a whole file or none (`files.whole_file`); to a stream nothing until the whole is there.
+
+    docs/formats.md says what each format keeps. What is lost (16 bits in an 8-bit format, metadata that does not fit)
+    is added to `picture.notes`.
+
+    Args:
+        format: One of the values of `FORMATS`; None: the extension of `target` decides. A stream needs one.
+        quality: 1..100, for formats with loss. None: `DEFAULT_QUALITY`, or the source JPEG's if that was finer; WebP
+            and JPEG 2000 are lossless if the source was. Formats without loss ignore it.
+
+    Raises:
+        PictureError: As `check_output`, or the file cannot be written.
+        ValueError: `quality` is out of range, a stream is given no format, or the arrays of `picture` are not what it
+            promises.
+    """
+    _check_arrays(picture)
+    if quality is not None and not 1 <= quality <= 100:
+        raise ValueError(f"quality must lie in 1..100, not {quality}")
+    if format is not None and format not in FORMATS.values():
+        raise ValueError(f"the format must be one of {', '.join(sorted(set(FORMATS.values())))}, not {format}")
+    shown = target if isinstance(target, Path) else "to the stream"
+    try:
+        if isinstance(target, Path):
+            name = check_output(target, picture, format=format)
+            with whole_file(target) as temporary, temporary.open("xb") as file:
+                _write(file, picture, name, quality)
+        elif format is None:
+            raise ValueError("a stream needs a format")
+        else:
+            _check_fits(format, picture)
+            with tempfile.TemporaryFile() as file:
+                _write(file, picture, format, quality)
+                file.seek(0)
+                shutil.copyfileobj(file, target)
+    except Refusal as refusal:
+        raise PictureError(f"cannot write {shown}: {refusal.reason}", hint=refusal.hint) from None
+    except OSError as error:
+        raise PictureError(
+            f"cannot write {shown}: {error.strerror or error}", hint="check the folder's permissions and free space"
+        ) from error
+
+
+def _check_arrays(picture: Picture) -> None:
+    pixels, alpha = picture.pixels, picture.alpha
+    is_known = pixels.dtype in (np.uint8, np.uint16, np.float32)
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not is_known or not pixels.size:
+        raise ValueError(f"pixels must be (H, W, 1 or 3) uint8, uint16 or float32, not {pixels.shape} {pixels.dtype}")
+    if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype != pixels.dtype):
+        raise ValueError(f"alpha must be {pixels.shape[:2]} {pixels.dtype}, not {alpha.shape} {alpha.dtype}")
+
+
+def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
+    held = dataclasses.replace(picture, icc_profile=metadata.profile_for(picture))
+    if dropped := [word for field, word in _NOT_HELD.get(name, {}).items() if getattr(held, field)]:
+        picture.note(f"{NAMES.get(name, name)} has no place for {_listed(dropped)}; dropped")
+    if picture.pixels.dtype.kind == "f" and name != "TIFF":
+        bits = 8 if name in _EIGHT_BITS else 16
+        picture.note(f"{NAMES.get(name, name)} holds no floating-point numbers; 0..1 is kept, clamped, in {bits} bits")
+    elif picture.pixels.dtype == np.uint16 and name in _EIGHT_BITS:
+        picture.note(f"{NAMES.get(name, name)} holds 8 bits; the 16-bit picture is rounded to them")
+    if picture.pixels.shape[2] == 1 and (name == "WEBP" or (name in ("AVIF", "HEIC") and picture.alpha is not None)):
+        if picture.icc_profile:
+            picture.note(f"{NAMES.get(name, name)} stores this grey as RGB, not as its profile says; that is dropped")
+        rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
+        picture = dataclasses.replace(picture, pixels=rgb, icc_profile=None)
+    if name == "PNG":
+        png.write(file, picture)
+    elif name == "TIFF":
+        tiff.write(file, picture)
+    elif name in ("JP2", "J2K"):
+        jpeg2000.write(file, picture, name, quality)
+    elif name == "BMP" and picture.alpha is not None:
+        _write_bmp_with_alpha(file, picture)
+    elif name == "HEIC":
+        heif.write(file, picture, quality)
+    else:
+        _write_with_pillow(file, picture, name, quality)
+
+
+def _listed(words: list[str]) -> str:
+    """Words in a row.
+
+    >>> _listed(["EXIF"]), _listed(["EXIF", "XMP", "text"])
+    ('EXIF', 'EXIF, XMP and text')
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def _write_bmp_with_alpha(file: IO[bytes], picture: Picture) -> None:
+    """A BMP with the header of version 4, the first that knows transparency; Pillow writes none."""
+    height, width, channels = picture.pixels.shape
+    across, down = (round(d / 0.0254) for d in picture.dpi or (0, 0))
+    size = 4 * width * height
+    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, size, across, down, 0, 0)  # 3: by the masks
+    head += struct.pack("<IIII4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs").ljust(68, b"\0")
+    file.write(b"BM" + struct.pack("<IHHI", 14 + len(head) + size, 0, 0, 14 + len(head)) + head)
+    order = [2, 1, 0, 3] if channels == 3 else [0, 0, 0, 1]
+    for rows in reversed(list(bands(height, 4 * width))):
+        file.write(to_8_bits(interleaved(picture, rows))[::-1, :, order].tobytes())
+
+
+class _Verbatim(Image.Exif):
+    """EXIF that Pillow writes as it is; of an AVIF's it would take out the orientation and pack the rest anew."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._verbatim = data
+
+    def __bool__(self) -> bool:
+        return True
+
+    def tobytes(self, offset: int = 8) -> bytes:
+        return self._verbatim
+
+
+def _write_with_pillow(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
+    """JPEG, WebP, AVIF and BMP. An RGB picture is copied once, into Pillow's four bytes a pixel."""
+    exif, xmp = picture.exif, picture.xmp
+    profile = None if name == "BMP" else metadata.profile_for(picture)
+    comment = picture.comment
+    if name == "JPEG":
+        if exif and len(exif) + 6 > _LONGEST_MARKER:
+            picture.note("the EXIF is too long for JPEG; it is dropped")
+            exif = None
+        if xmp and len(xmp) + 29 > _LONGEST_MARKER:
+            picture.note("the XMP is too long for JPEG; it is dropped")
+            xmp = None
+        if comment and len(comment) > _LONGEST_MARKER:
+            picture.note("the comment is too long for JPEG; it is dropped")
+            comment = None
+
+    height, width, channels = picture.pixels.shape
+    mode = ("L" if channels == 1 else "RGB") + ("" if picture.alpha is None else "A")
+    image = Image.new(mode, (width, height))
+    for rows in bands(height, 4 * width):
+        values = to_8_bits(interleaved(picture, rows))
+        image.paste(Image.fromarray(values[..., 0] if mode == "L" else values), (0, rows.start))
+
+    options: dict[str, Any] = {"icc_profile": profile, "xmp": xmp or b"", "dpi": picture.dpi or (0, 0)}
+    if exif:
+        options["exif"] = _Verbatim(exif) if name == "AVIF" else b"Exif\0\0" + exif
+    if comment and name == "JPEG":
+        options["comment"] = comment
+    default = max(DEFAULT_QUALITY, picture.jpeg_quality or 0)
+    if name == "WEBP" and quality is None and picture.source_is_lossless:
+        options |= {"lossless": True, "exact": True}  # exact: colours under full transparency stay
+    elif name == "AVIF":
+        options |= {"quality": quality or default, "subsampling": "4:0:0" if mode == "L" else "4:4:4"}
+    else:
+        options |= {"quality": quality or default, "subsampling": picture.jpeg_subsampling}
+    image.save(file, name, **options)
