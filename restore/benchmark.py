@@ -123,18 +123,18 @@ def measure(subject: Subject) -> Cost:
 def measure_need(name: str, *, device: str = "auto", threads: int | None = None) -> tuple[Need, dict[int, Cost]]:
     """What a network takes beside its weights, and the costs by side of tile from which that is known.
 
-    The sides are a quarter, three eighths and half of its largest automatic tile: memory grows with the pixels.
+    The sides are up to its own largest automatic tile, else half of the device's: memory grows with the pixels.
 
     Raises:
         DeviceError: The memory is not enough, or the system does not tell how much was used.
         RestoreError: The network is not there.
     """
     network = build(name)
-    largest = network.largest_auto_tile or AUTO_TILES[pick_device(device).type][0]
+    largest = network.largest_auto_tile or AUTO_TILES[pick_device(device).type][0] // 2
     costs: dict[int, Cost] = {}
     needs: dict[int, float] = {}
-    for eighths in (2, 3, 4):
-        side = round_up(max(eighths * largest // 8, network.min_size), network.size_multiple)
+    for quarters in (2, 3, 4):
+        side = round_up(max(quarters * largest // 4, network.min_size), network.size_multiple)
         costs[side] = cost = measure(Subject(name, side, side, device=device, threads=threads, repeats=0))
         if cost.peak_bytes is None:
             raise DeviceError(

@@ -117,14 +117,16 @@ class TopKSparseAttention(TwoForms):  # TKSA
             rows = norm(x[:, :, read])
             values.append((_convolve(_convolve(rows, weight[2 * channels :]), mix[2 * channels :]), keep, write))
             rows = _convolve(_convolve(rows, weight[: 2 * channels]), mix[: 2 * channels])
-            rows = dense(rows)[:, :, keep].flatten(2)
-            q, k = rows.view(len(x), 2, self.heads, -1, rows.shape[-1]).unbind(1)  # (B, heads, c, pixels)
-            gram = gram + q @ k.transpose(-2, -1)
-            square_q, square_k = square_q + q.square().sum(-1), square_k + k.square().sum(-1)
+            rows = dense(rows)[:, :, keep]
+            q, k = rows.reshape(len(x), 2, self.heads, -1, *rows.shape[2:]).unbind(1)  # (B, heads, c, rows, W)
+            # A product for each row: a single long sum would be shared by the threads, and depend on how many there are.
+            gram = gram + (q.transpose(2, 3) @ k.permute(0, 1, 3, 4, 2)).sum(2)
+            square_q, square_k = square_q + q.square().sum((-2, -1)), square_k + k.square().sum((-2, -1))
         lengths = square_q.sqrt().clamp_min(1e-12)[..., None] * square_k.sqrt().clamp_min(1e-12)[..., None, :]
         attention = self.sparse(gram / lengths * self.temperature)
         out = self.project_out.weight.view(channels, self.heads, -1).transpose(0, 1)  # (heads, C, c)
-        to_out = (out @ attention).transpose(1, 2).flatten(2)  # (B, C, V's channels)
+        # In double precision: products of so small matrices differ in their last bit with the number of threads.
+        to_out = (out.double() @ attention.double()).to(x.dtype).transpose(1, 2).flatten(2)  # (B, C, V's channels)
         return torch.cat(
             [x[:, :, write] + dense(_convolve_each(v, to_out))[:, :, keep] for v, keep, write in values], 2
         )
