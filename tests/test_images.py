@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -819,6 +820,19 @@ def test_pictures_go_through_pipes(tmp_path: Path, name: str) -> None:
     first, again = read_picture(tmp_path / "a"), read_picture(io.BytesIO(out.data.getvalue()))
     assert again.source_format == first.source_format == name
     assert np.abs(again.pixels.astype(int) - first.pixels).max() <= 8
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["PNG", "TIFF", "JP2", "HEIC"])
+def test_a_named_pipe_is_read_like_a_stream(tmp_path: Path, name: str) -> None:
+    write_picture(Picture(smooth(3)), tmp_path / "a", format=name)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=((tmp_path / "a").read_bytes(),))
+    writer.start()
+    found = read_picture(pipe)
+    writer.join()
+    np.testing.assert_array_equal(found.pixels, read_picture(tmp_path / "a").pixels)
 
 
 def test_a_stream_needs_a_format_and_gets_nothing_of_a_picture_that_does_not_fit() -> None:

@@ -35,7 +35,7 @@ def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pi
     """Reads a picture; the content decides what it is, not the extension.
 
     Palette pictures become RGB, 1-bit ones grey, CMYK becomes sRGB (through its own profile if it has one). Of several
-    pages or frames the first is read. A stream need not be seekable; it is read to its end. Peak memory is about
+    pages or frames the first is read. A stream or pipe need not be seekable; it is read to its end. Peak memory is about
     2.3 times the decoded 8-bit picture.
 
     Raises:
@@ -54,7 +54,8 @@ def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pi
         reason = getattr(error, "strerror", None) or error
         raise PictureError(f"cannot read {source}: {reason}", hint="check the file's permissions") from error
     with file:
-        return _read_file(file, source, max_pixels)
+        # A named pipe or the shell's <(...) is a file only by its name.
+        return _read_file(file if file.seekable() else io.BytesIO(file.read()), source, max_pixels)
 
 
 def _read_file(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
