@@ -225,6 +225,9 @@ def _write_with_pillow(file: IO[bytes], picture: Picture, name: str, quality: in
         options |= {"lossless": True, "exact": True}  # exact: colours under full transparency stay
     elif name == "AVIF":
         options |= {"quality": quality or default, "subsampling": "4:0:0" if mode == "L" else "4:4:4"}
+        # 4 megapixels of photos at quality 95, by speed: 6 (Pillow's own) takes 7.7 s for 46.4 dB in 1.77 MB, 8 takes
+        # 2.8 s and 9 takes 0.8 s, both for 46.2 dB in 1.79 MB; 10 gains nothing more, nor do threads.
+        options["speed"] = 9
     else:
         options |= {"quality": quality or default, "subsampling": picture.jpeg_subsampling}
     image.save(file, name, **options)
