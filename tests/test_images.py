@@ -213,6 +213,25 @@ def test_webp_is_lossless_when_the_source_was(tmp_path: Path, channels: int, has
     assert_same(read_picture(tmp_path / "b.webp"), first.pixels, alpha)
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((9, 4500, 3), np.uint8), ((2400, 70, 3), np.uint16), ((9, 4100, 3), np.uint16), ((2310, 2310, 1), np.uint8)],
+)
+def test_jpeg_2000_of_several_tiles_is_read_exactly_here_and_by_others(
+    tmp_path: Path, shape: tuple[int, int, int], dtype: Any
+) -> None:
+    white = np.iinfo(dtype).max
+    pixels = np.resize(smooth(shape[2]).astype(dtype) * (white // 255), shape)
+    write_picture(Picture(pixels), tmp_path / "a.jp2")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.jp2").pixels, pixels)
+    seen = cv2.imread(str(tmp_path / "a.jp2"), cv2.IMREAD_UNCHANGED)
+    assert seen is not None
+    np.testing.assert_array_equal(seen.reshape(shape)[..., ::-1], pixels)
+    write_picture(Picture(pixels), tmp_path / "a.j2k", quality=100)  # 50 dB are aimed at: an error of 0.3 percent
+    error = read_picture(tmp_path / "a.j2k").pixels / white - pixels / white
+    assert np.sqrt((error**2).mean()) < 0.006
+
+
 def test_webp_is_lossy_when_the_source_was_or_a_quality_is_named(tmp_path: Path) -> None:
     pixels, alpha = smooth(3), smooth(1)[..., 0]
     for name, picture, quality in (

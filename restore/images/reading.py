@@ -35,8 +35,8 @@ def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pi
     """Reads a picture; the content decides what it is, not the extension.
 
     Palette pictures become RGB, 1-bit ones grey, CMYK becomes sRGB (through its own profile if it has one). Of several
-    pages or frames the first is read. A stream or pipe need not be seekable; it is read to its end. Peak memory is about
-    2.3 times the decoded 8-bit picture.
+    pages or frames the first is read. A stream or named pipe is read to its end. Peak memory is about 2.3 times the
+    decoded 8-bit picture.
 
     Raises:
         PictureError: The file is missing, a folder, empty, no picture, damaged, of a kind that cannot be kept (32-bit
