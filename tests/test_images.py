@@ -263,7 +263,7 @@ def test_16_bits_round_to_the_nearest_of_8_with_a_note(tmp_path: Path, name: str
     picture = Picture(np.repeat(pixels, 3, axis=2))
     path = tmp_path / f"a.{name.lower()}"
     write_picture(picture, path)
-    assert picture.notes == [f"{shared.NAMES.get(name, name)} holds 8 bits; the 16-bit picture is rounded to them"]
+    assert picture.notes == [f"{shared.NAMES.get(name, name)} holds 8 bits; the deeper picture is rounded to them"]
     found = read_picture(path).pixels.astype(float)
     exact = np.rint(picture.pixels / 257)
     assert np.abs(found - exact).max() <= (3 if name == "JPEG" else 0)
@@ -736,9 +736,27 @@ def test_sizes_beyond_a_format_are_refused_before_work() -> None:
         with pytest.raises(PictureError, match="pixels a side"):
             check_output(Path(name), wide)
     assert check_output(Path("a.png"), wide) == "PNG"
+    for name in ("a.avif", "a.heic"):
+        with pytest.raises(PictureError, match="pixels a side"):
+            check_output(Path(name), Picture(wide.pixels[:, :32_769]))
+    with pytest.raises(PictureError, match="thinner than 32 pixels"):
+        check_output(Path("a.heic"), Picture(wide.pixels[:, :4_217]))
+    huge = Picture(np.broadcast_to(np.uint8(0), (20_000, 20_000, 3)))
+    with pytest.raises(PictureError, match="268,435,456 pixels"):
+        check_output(Path("a.avif"), huge)
     huge = Picture(np.broadcast_to(np.uint8(0), (40_000, 40_000, 3)))
     with pytest.raises(PictureError, match="4 GB"):
         check_output(Path("a.bmp"), huge)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("avif", (1, 32_768, 1)), ("heic", (31, 4_216, 1)), ("heic", (32, 4_224, 1))]
+)
+def test_the_longest_thin_pictures_are_read_again(tmp_path: Path, name: str, shape: tuple[int, int, int]) -> None:
+    write_picture(Picture(np.full(shape, 90, np.uint8)), tmp_path / f"a.{name}")
+    found = read_picture(tmp_path / f"a.{name}").pixels
+    assert found.shape == shape
+    assert np.abs(found.astype(int) - 90).max() <= 2
 
 
 def test_wrong_arrays_are_the_callers_mistake(tmp_path: Path) -> None:

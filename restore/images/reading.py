@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from contextlib import suppress
@@ -134,7 +135,12 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
         "BMP": BmpImagePlugin.BmpImageFile,
         "AVIF": AvifImagePlugin.AvifImageFile,
     }
-    image = opened[picture.source_format](file)
+    try:
+        image = opened[picture.source_format](file)
+    except SyntaxError as error:  # Pillow's word for what it cannot open
+        if deep := re.search(r"(\d+)-bit layers", str(error)):
+            raise Refusal(f"JPEG of {deep[1]} bits is not read", "save it as 16-bit PNG or TIFF first") from None
+        raise
     check_size(image.size, max_pixels)
     frames = getattr(image, "n_frames", 1)
     if "mp" in image.info:  # MPO: JPEGs one after the other
