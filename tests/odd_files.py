@@ -111,8 +111,12 @@ def _saved(image: Image.Image, name: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+"""First row and column, and steps down and across, of the passes of an interlaced PNG (its specification, 8.1)."""
+
+
 def png(odd: Odd) -> bytes | None:
-    """Variants: "interlaced" (8 bits)."""
+    """Variants: "interlaced"."""
     if odd.depth not in ("8", "16") or odd.colours == "CMYK" or "comment" in odd:
         return None
     chunks = b""
@@ -128,7 +132,7 @@ def png(odd: Odd) -> bytes | None:
         chunks += chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
     if "text" in odd:
         chunks += chunk(*TEXT)
-    if odd.depth == "8":
+    if odd.depth == "8" and "interlaced" not in odd:
         alpha = opacities().tobytes() if odd.colours == "palette + alpha" else None
         pages = {"save_all": True, "append_images": [Image.new("RGB", (WIDTH, HEIGHT))]} if "pages" in odd else {}
         if pages and odd.colours == "palette + alpha":
@@ -139,8 +143,12 @@ def png(odd: Odd) -> bytes | None:
     else:
         values = samples(odd.colours, odd.depth)
         colour = {1: 0, 2: 4, 3: 2, 4: 6}[values.shape[2]]
-        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-        data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, colour, 0, 0, 0))
+        values = values.astype(f">u{values.itemsize}")
+        passes = _ADAM7 if "interlaced" in odd else ((0, 0, 1, 1),)
+        parts = [values[top::down, left::across] for top, left, down, across in passes]
+        rows = b"".join(b"\0" + row.tobytes() for part in parts for row in part)
+        head = (WIDTH, HEIGHT, int(odd.depth), colour, 0, 0, "interlaced" in odd)
+        data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", *head))
         data += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return data[:33] + chunks + data[33:]
 

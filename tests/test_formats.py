@@ -53,7 +53,7 @@ def tables() -> list[dict[tuple[str, str], str]]:
     return found
 
 
-ROUND_TRIP, CONVERSION = tables()
+ROUND_TRIP, CONVERSION = tables()[:2]
 
 
 def made(name: str, colours: str = "RGB", depth: str = "8", *extras: str) -> bytes | None:

@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -212,6 +213,25 @@ def test_webp_is_lossless_when_the_source_was(tmp_path: Path, channels: int, has
     assert_same(read_picture(tmp_path / "b.webp"), first.pixels, alpha)
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((9, 4500, 3), np.uint8), ((2400, 70, 3), np.uint16), ((9, 4100, 3), np.uint16), ((2310, 2310, 1), np.uint8)],
+)
+def test_jpeg_2000_of_several_tiles_is_read_exactly_here_and_by_others(
+    tmp_path: Path, shape: tuple[int, int, int], dtype: Any
+) -> None:
+    white = np.iinfo(dtype).max
+    pixels = np.resize(smooth(shape[2]).astype(dtype) * (white // 255), shape)
+    write_picture(Picture(pixels), tmp_path / "a.jp2")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.jp2").pixels, pixels)
+    seen = cv2.imread(str(tmp_path / "a.jp2"), cv2.IMREAD_UNCHANGED)
+    assert seen is not None
+    np.testing.assert_array_equal(seen.reshape(shape)[..., ::-1], pixels)
+    write_picture(Picture(pixels), tmp_path / "a.j2k", quality=100)  # 50 dB are aimed at: an error of 0.3 percent
+    error = read_picture(tmp_path / "a.j2k").pixels / white - pixels / white
+    assert np.sqrt((error**2).mean()) < 0.006
+
+
 def test_webp_is_lossy_when_the_source_was_or_a_quality_is_named(tmp_path: Path) -> None:
     pixels, alpha = smooth(3), smooth(1)[..., 0]
     for name, picture, quality in (
@@ -243,7 +263,7 @@ def test_16_bits_round_to_the_nearest_of_8_with_a_note(tmp_path: Path, name: str
     picture = Picture(np.repeat(pixels, 3, axis=2))
     path = tmp_path / f"a.{name.lower()}"
     write_picture(picture, path)
-    assert picture.notes == [f"{shared.NAMES.get(name, name)} holds 8 bits; the 16-bit picture is rounded to them"]
+    assert picture.notes == [f"{shared.NAMES.get(name, name)} holds 8 bits; the deeper picture is rounded to them"]
     found = read_picture(path).pixels.astype(float)
     exact = np.rint(picture.pixels / 257)
     assert np.abs(found - exact).max() <= (3 if name == "JPEG" else 0)
@@ -716,9 +736,27 @@ def test_sizes_beyond_a_format_are_refused_before_work() -> None:
         with pytest.raises(PictureError, match="pixels a side"):
             check_output(Path(name), wide)
     assert check_output(Path("a.png"), wide) == "PNG"
+    for name in ("a.avif", "a.heic"):
+        with pytest.raises(PictureError, match="pixels a side"):
+            check_output(Path(name), Picture(wide.pixels[:, :32_769]))
+    with pytest.raises(PictureError, match="thinner than 32 pixels"):
+        check_output(Path("a.heic"), Picture(wide.pixels[:, :4_217]))
+    huge = Picture(np.broadcast_to(np.uint8(0), (20_000, 20_000, 3)))
+    with pytest.raises(PictureError, match="268,435,456 pixels"):
+        check_output(Path("a.avif"), huge)
     huge = Picture(np.broadcast_to(np.uint8(0), (40_000, 40_000, 3)))
     with pytest.raises(PictureError, match="4 GB"):
         check_output(Path("a.bmp"), huge)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("avif", (1, 32_768, 1)), ("heic", (31, 4_216, 1)), ("heic", (32, 4_224, 1))]
+)
+def test_the_longest_thin_pictures_are_read_again(tmp_path: Path, name: str, shape: tuple[int, int, int]) -> None:
+    write_picture(Picture(np.full(shape, 90, np.uint8)), tmp_path / f"a.{name}")
+    found = read_picture(tmp_path / f"a.{name}").pixels
+    assert found.shape == shape
+    assert np.abs(found.astype(int) - 90).max() <= 2
 
 
 def test_wrong_arrays_are_the_callers_mistake(tmp_path: Path) -> None:
@@ -819,6 +857,19 @@ def test_pictures_go_through_pipes(tmp_path: Path, name: str) -> None:
     first, again = read_picture(tmp_path / "a"), read_picture(io.BytesIO(out.data.getvalue()))
     assert again.source_format == first.source_format == name
     assert np.abs(again.pixels.astype(int) - first.pixels).max() <= 8
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["PNG", "TIFF", "JP2", "HEIC"])
+def test_a_named_pipe_is_read_like_a_stream(tmp_path: Path, name: str) -> None:
+    write_picture(Picture(smooth(3)), tmp_path / "a", format=name)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=((tmp_path / "a").read_bytes(),))
+    writer.start()
+    found = read_picture(pipe)
+    writer.join()
+    np.testing.assert_array_equal(found.pixels, read_picture(tmp_path / "a").pixels)
 
 
 def test_a_stream_needs_a_format_and_gets_nothing_of_a_picture_that_does_not_fit() -> None:

@@ -8,9 +8,12 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
-from odd_files import DEPTHS, MAKERS, Odd
+import tifffile
+from odd_files import DEPTHS, MAKERS, Odd, png, samples, tiff
+from PIL import Image
 
 from restore.errors import PictureError
 from restore.images import Picture, read_picture, write_picture
@@ -18,7 +21,7 @@ from restore.images import Picture, read_picture, write_picture
 COLOURS = ("grey", "RGB", "grey + alpha", "RGBA", "palette", "palette + alpha", "1 bit", "CMYK")
 EXTRAS = ("icc", "exif", "xmp", "dpi", "text", "comment", "gamma", "turned", "pages", "lossy")
 VARIANTS = {
-    "PNG": (),
+    "PNG": ("interlaced",),
     "JPEG": ("progressive",),
     "TIFF": ("big", "tiled", "planar", "big-endian", "deflate", "lzw", "packbits"),
     "JPEG 2000": ("stream",),
@@ -69,6 +72,53 @@ def test_every_odd_file_is_read_and_copied(name: str) -> None:
             if picture.source_is_lossless and name not in ("AVIF", "HEIC"):
                 np.testing.assert_array_equal(copy.pixels, picture.pixels, err_msg=words)
                 assert picture.alpha is None or np.array_equal(copy.alpha, picture.alpha), words  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("depth", ["8", "16"])
+@pytest.mark.parametrize("colours", ["grey", "RGB", "grey + alpha", "RGBA"])
+def test_interlaced_png_is_read_exactly(colours: str, depth: str) -> None:
+    data = png(Odd(colours, depth, frozenset({"interlaced"})))
+    assert data is not None
+    found, values = read_picture(io.BytesIO(data)), samples(colours, depth)
+    whole = found.pixels if found.alpha is None else np.concatenate([found.pixels, found.alpha[..., None]], axis=2)
+    np.testing.assert_array_equal(whole, values)
+
+
+def inks() -> np.ndarray:
+    """(16, 80, 4): paper, cyan, magenta, yellow and black."""
+    values = np.zeros((16, 80, 4), np.uint8)
+    for k in range(4):
+        values[:, 16 * (k + 1) : 16 * (k + 2), k] = 255
+    return values
+
+
+def test_inverted_inks_of_adobes_jpegs_have_their_colours() -> None:
+    plain = io.BytesIO()
+    Image.fromarray(inks(), "CMYK").save(plain, "JPEG", quality=95)
+    stored = imagecodecs.jpeg8_decode(plain.getvalue(), colorspace="CMYK", outcolorspace="CMYK")
+    assert np.abs(stored[8, 8::16].astype(int) - (255 - inks()[8, 8::16])).max() <= 2
+    as_ycck = imagecodecs.jpeg8_encode(255 - inks(), colorspace="CMYK", outcolorspace="YCCK", level=95)
+    for data in (plain.getvalue(), bytes(as_ycck)):
+        assert b"Adobe" in data  # whose 255 is no ink
+        shown = read_picture(io.BytesIO(data)).pixels[8, 8::16].astype(int)
+        white_cyan_magenta_yellow_black = [[255] * 3, [0, 255, 255], [255, 0, 255], [255, 255, 0], [0] * 3]
+        assert np.abs(shown - white_cyan_magenta_yellow_black).max() <= 2
+
+
+@pytest.mark.parametrize(("bits", "is_lossless"), [(12, False), (12, True), (16, True)])
+def test_jpeg_of_more_than_8_bits_is_refused_in_clear_words(bits: int, is_lossless: bool) -> None:
+    data = imagecodecs.jpeg8_encode(samples("RGB", str(bits)), bitspersample=bits, lossless=is_lossless)
+    with pytest.raises(PictureError, match=f"JPEG of {bits} bits is not read") as caught:
+        read_picture(io.BytesIO(data))
+    assert caught.value.hint
+
+
+def test_tiff_whose_decoder_is_not_known_to_be_safe_is_refused() -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, samples("RGB"), compression="jpegxr", photometric="rgb")
+    with pytest.raises(PictureError, match=r"compression \(JPEGXR, 34934\) is not read") as caught:
+        read_picture(io.BytesIO(file.getvalue()))
+    assert caught.value.hint == "save it with deflate or LZW"
 
 
 def outcome(data: bytes, suffix: str, folder: Path) -> Picture | None:
@@ -140,6 +190,27 @@ def check_mutations(count: int, seed: int, folder: Path) -> None:
 
 def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
     check_mutations(120, 0, tmp_path)
+
+
+def test_no_changed_bit_of_deflated_strips_changes_the_picture_in_silence() -> None:
+    """Deflate carries a checksum, as PNG does.
+
+    In BMP, WebP, JPEG 2000 and TIFF with other compressions, and in the tags of every TIFF, a changed byte can give
+    another valid picture: nobody can know.
+    """
+    data = tiff(Odd("RGB", "8", frozenset({"deflate"})))
+    assert data is not None
+    with tifffile.TiffFile(io.BytesIO(data)) as opened:
+        (start,), (length,) = opened.pages[0].dataoffsets, opened.pages[0].databytecounts
+    whole, refused = read_picture(io.BytesIO(data)).pixels, 0
+    for place in range(start, start + length, 7):
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 8
+        try:
+            np.testing.assert_array_equal(read_picture(io.BytesIO(bytes(changed))).pixels, whole)
+        except PictureError:
+            refused += 1
+    assert refused > length // 8
 
 
 @pytest.mark.slow

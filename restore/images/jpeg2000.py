@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -18,6 +18,9 @@ STREAM = b"\xff\x4f\xff\x51"
 _SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
 _EXIF = b"JpgTiffExif->JP2"  # the name of a uuid box, also of the next
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_TILE_PART = b"\xff\x90"  # marker
+_TILE = 2048  # pixels; with 5 halvings and blocks of 64, all parts of a tile start where they would in a picture
+_NARROW = 256  # pixels
 
 
 @dataclass
@@ -124,7 +127,7 @@ def _read_stream(file: IO[bytes], start: int) -> Header:
     is_plain = len(depths) == 1 and all(depth < 128 and (dx, dy) == (1, 1) for depth, dx, dy in parts)
     is_reversible = False
     marker = b""
-    while marker != b"\xff\x90":  # the first tile
+    while marker != _TILE_PART:
         marker, length = struct.unpack(">2sH", file.read(4))
         data = file.read(length - 2)
         if marker == b"\xff\x52":  # coding style
@@ -147,7 +150,7 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
             _SAVE_OTHERWISE,
         )
     # The bare stream: of the whole file imagecodecs would apply the colour profile.
-    values = imagecodecs.jpeg2k_decode(mapped(file)[header.start :])
+    values = imagecodecs.jpeg2k_decode(cast(bytes, memoryview(mapped(file))[header.start :]))  # no copy
     values = values.reshape(header.height, header.width, -1)
     if header.palette is not None:
         values = header.palette[values[..., 0]]  # every column is a channel, in order
@@ -161,15 +164,6 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
 
 def write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
     """JP2 or, as J2K, its bare stream; without loss if the source was and no `quality` is asked for."""
-    import imagecodecs
-
-    values = to_16_bits(interleaved(picture, slice(None)))
-    values = values[..., 0] if values.shape[2] == 1 else np.ascontiguousarray(values)
-    if quality is None and picture.source_is_lossless:
-        stream = imagecodecs.jpeg2k_encode(values, codecformat="j2k", reversible=True, level=0)
-    else:
-        stream = imagecodecs.jpeg2k_encode(values, codecformat="j2k", reversible=False, level=_decibels(quality))
-    del values
     if name == "JP2":
         file.write(SIGNATURE + _box(b"ftyp", b"jp2 \0\0\0\0jp2 ") + _box(b"jp2h", _header_boxes(picture)))
         if picture.exif:
@@ -177,7 +171,50 @@ def write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> 
         if picture.xmp:
             file.write(_box(b"uuid", _XMP + picture.xmp))
         file.write(struct.pack(">I4s", 0, b"jp2c"))  # 0: to the end of the file
-    file.write(stream)
+    if quality is None and picture.source_is_lossless:
+        _write_stream(file, picture, {"reversible": True, "level": 0})
+    else:
+        _write_stream(file, picture, {"reversible": False, "level": _decibels(quality)})
+
+
+def _write_stream(file: IO[bytes], picture: Picture, options: dict[str, Any]) -> None:
+    """Tile by tile, for OpenJPEG takes eight times the memory of what it is given at once.
+
+    imagecodecs writes no tiles: each is encoded as a picture of its own and then given its number and the size of the
+    whole (ISO/IEC 15444-1, annex A).
+    """
+    import imagecodecs
+
+    height, width = picture.pixels.shape[:2]
+    rows, columns = _tile(height), _tile(width)
+    number = 0
+    for top in range(0, height, rows):
+        values = to_16_bits(interleaved(picture, slice(top, top + rows)))
+        values = values[..., 0] if values.shape[2] == 1 else values
+        for left in range(0, width, columns):
+            tile = np.ascontiguousarray(values[:, left : left + columns])
+            stream = imagecodecs.jpeg2k_encode(tile, codecformat="j2k", **options)
+            start = 2  # of the tile, behind the headers that all share
+            while stream[start : start + 2] != _TILE_PART:
+                start += 2 + struct.unpack_from(">H", stream, start + 2)[0]
+            if number == 0:
+                file.write(stream[:8] + struct.pack(">II", width, height) + stream[16:start])
+            file.write(_TILE_PART + struct.pack(">HH", 10, number))
+            file.write(memoryview(stream)[start + 6 : -2])  # all but the marker of the end
+            number += 1
+    file.write(b"\xff\xd9")
+
+
+def _tile(length: int) -> int:
+    """Pixels of a tile along one axis. No narrow tile remains: OpenJPEG misses the quality asked for in small ones.
+
+    >>> _tile(1000), _tile(5000), _tile(4100)
+    (2048, 2048, 6144)
+    """
+    size = _TILE
+    while size < length and 0 < length % size < _NARROW:
+        size += _TILE
+    return size
 
 
 def _decibels(quality: int | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from contextlib import suppress
@@ -35,8 +36,8 @@ def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pi
     """Reads a picture; the content decides what it is, not the extension.
 
     Palette pictures become RGB, 1-bit ones grey, CMYK becomes sRGB (through its own profile if it has one). Of several
-    pages or frames the first is read. A stream need not be seekable; it is read to its end. Peak memory is about
-    2.3 times the decoded 8-bit picture.
+    pages or frames the first is read. A stream or named pipe is read to its end. Peak memory is about 2.3 times the
+    decoded 8-bit picture.
 
     Raises:
         PictureError: The file is missing, a folder, empty, no picture, damaged, of a kind that cannot be kept (32-bit
@@ -54,7 +55,8 @@ def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pi
         reason = getattr(error, "strerror", None) or error
         raise PictureError(f"cannot read {source}: {reason}", hint="check the file's permissions") from error
     with file:
-        return _read_file(file, source, max_pixels)
+        # A named pipe or the shell's <(...) is a file only by its name.
+        return _read_file(file if file.seekable() else io.BytesIO(file.read()), source, max_pixels)
 
 
 def _read_file(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
@@ -133,7 +135,12 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
         "BMP": BmpImagePlugin.BmpImageFile,
         "AVIF": AvifImagePlugin.AvifImageFile,
     }
-    image = opened[picture.source_format](file)
+    try:
+        image = opened[picture.source_format](file)
+    except SyntaxError as error:  # Pillow's word for what it cannot open
+        if deep := re.search(r"(\d+)-bit layers", str(error)):
+            raise Refusal(f"JPEG of {deep[1]} bits is not read", "save it as 16-bit PNG or TIFF first") from None
+        raise
     check_size(image.size, max_pixels)
     frames = getattr(image, "n_frames", 1)
     if "mp" in image.info:  # MPO: JPEGs one after the other

@@ -17,7 +17,10 @@ from restore.files import whole_file
 from restore.images import heif, jpeg2000, metadata, png, tiff
 from restore.images.picture import DEFAULT_QUALITY, FORMATS, NAMES, Picture, Refusal, bands, interleaved, to_8_bits
 
-_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535, "HEIC": 8_192 * 2}  # pixels; limits of the formats
+# Pixels; limits of the formats. Of AVIF: libavif's readers go no further. Of HEIC: HEVC's level 6.2 ends soon after.
+_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768, "HEIC": 16_384}
+_MOST_AVIF_PIXELS = 1 << 28  # again of libavif's readers
+_LONGEST_THIN_HEIC = 4_216  # pixels; x265 refuses longer ones of less than 32 pixels across
 _LONGEST_MARKER = 65_533  # bytes; a JPEG segment counts its length in 16 bits
 _EIGHT_BITS = ("JPEG", "WEBP", "BMP", "AVIF")
 _NOT_HELD = {  # what a format has no place for, in words
@@ -70,6 +73,13 @@ def _check_fits(name: str, picture: Picture | None) -> None:
             f"{NAMES.get(name, name)} holds at most {_LONGEST_SIDE[name]} pixels a side, not {width} x {height}",
             "use .png or .tif",
         )
+    if name == "HEIC" and min(height, width) < 32 and max(height, width) > _LONGEST_THIN_HEIC:
+        raise Refusal(
+            f"HEIC holds at most {_LONGEST_THIN_HEIC} pixels of length in pictures thinner than 32 pixels",
+            "use .png or .tif",
+        )
+    if name == "AVIF" and height * width > _MOST_AVIF_PIXELS:
+        raise Refusal(f"AVIF holds at most {_MOST_AVIF_PIXELS:,} pixels", "use .png or .tif")
     if name == "BMP" and 4 * height * width > 4.1e9:
         raise Refusal("BMP files end at 4 GB", "use .png")
 
@@ -136,7 +146,7 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
         bits = 8 if name in _EIGHT_BITS else 16
         picture.note(f"{NAMES.get(name, name)} holds no floating-point numbers; 0..1 is kept, clamped, in {bits} bits")
     elif picture.pixels.dtype == np.uint16 and name in _EIGHT_BITS:
-        picture.note(f"{NAMES.get(name, name)} holds 8 bits; the 16-bit picture is rounded to them")
+        picture.note(f"{NAMES.get(name, name)} holds 8 bits; the deeper picture is rounded to them")
     if picture.pixels.shape[2] == 1 and (name == "WEBP" or (name in ("AVIF", "HEIC") and picture.alpha is not None)):
         if picture.icc_profile:
             picture.note(f"{NAMES.get(name, name)} stores this grey as RGB, not as its profile says; that is dropped")
@@ -225,6 +235,9 @@ def _write_with_pillow(file: IO[bytes], picture: Picture, name: str, quality: in
         options |= {"lossless": True, "exact": True}  # exact: colours under full transparency stay
     elif name == "AVIF":
         options |= {"quality": quality or default, "subsampling": "4:0:0" if mode == "L" else "4:4:4"}
+        # 4 megapixels of photos at quality 95, by speed: 6 (Pillow's own) takes 7.7 s for 46.4 dB in 1.77 MB, 8 takes
+        # 2.8 s and 9 takes 0.8 s, both for 46.2 dB in 1.79 MB; 10 gains nothing more, nor do threads.
+        options["speed"] = 9
     else:
         options |= {"quality": quality or default, "subsampling": picture.jpeg_subsampling}
     image.save(file, name, **options)
