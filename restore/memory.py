@@ -92,7 +92,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether this is how NumPy, PyTorch, oneDNN or a GPU's driver say that an allocation failed."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    words = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "bad allocation")
+    # The last is what oneDNN says when it cannot have its scratch memory.
+    words = (
+        "out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "bad allocation",
+        "could not create a primitive",
+    )  # fmt: skip
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
 
 

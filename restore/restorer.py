@@ -70,7 +70,7 @@ class Restorer:
         self.device = pick_device(device) if isinstance(device, str) else device
         self.network = network.to(self.device, torch.float32).eval()
         self.entry = entry
-        self._run: Callable[[Tensor], Tensor] = torch.compile(self.network) if compile_network else self.network
+        self._run: Callable[[Tensor], Tensor] = self._compiled() if compile_network else self.network
         self._need = need_of(network)
         self._idle_bytes = held_memory()
 
@@ -110,17 +110,27 @@ class Restorer:
 
     def _forward(self, x: Tensor) -> Tensor:
         """The network's result in float32; finite if it is so in float32."""
-        try:
-            if self.precision != "float32":
-                with torch.autocast(self.device.type, getattr(torch, self.precision)):
-                    restored = self._run(x).float()
-                if restored.isfinite().all():
-                    return restored
-            return self._run(x)
-        except torch._dynamo.exc.TorchDynamoException as error:
-            raise RestoreError(
-                f"the network cannot be compiled here: {str(error).partition(chr(10))[0]}", hint="leave out --compile"
-            ) from error
+        if self.precision != "float32":
+            with torch.autocast(self.device.type, getattr(torch, self.precision)):
+                restored = self._run(x).float()
+            if restored.isfinite().all():
+                return restored
+        return self._run(x)
+
+    def _compiled(self) -> Callable[[Tensor], Tensor]:
+        compiled = torch.compile(self.network)
+
+        def run(x: Tensor) -> Tensor:
+            try:
+                result: Tensor = compiled(x)
+            except torch._dynamo.exc.TorchDynamoException as error:  # naming it imports much, so not elsewhere
+                raise RestoreError(
+                    f"the network cannot be compiled here: {str(error).partition(chr(10))[0]}",
+                    hint="leave out --compile",
+                ) from error
+            return result
+
+        return run
 
     def restore_picture(
         self,

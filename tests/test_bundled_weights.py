@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,10 @@ import torch
 from restore import catalogue, checkpoints
 from restore.data import degraded, list_pictures, paired, read_rgb, with_gaussian_noise
 from restore.evaluation import evaluate
-from restore.images import read_picture
+from restore.images import Picture, read_picture
 from restore.metrics import psnr
 from restore.restorer import Restorer
+from restore.tiling import plan_axis
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 BENCH = Path(__file__).parents[2] / "shared" / "data" / "bench"
@@ -69,8 +70,37 @@ def test_tiles_are_close_to_the_whole(restorer: Restorer) -> None:
     assert psnr(tiled, whole) > 45
 
 
-def test_two_runs_give_the_same_bytes(restorer: Restorer) -> None:
+def test_no_step_lies_along_the_grid_of_tiles(restorer: Restorer) -> None:
+    # A smooth picture with some noise: what is left of the noise is small beside a seam that anyone would see.
+    rows, columns = np.mgrid[:300, :300].astype(np.float32)
+    smooth = np.stack([60 + 0.3 * rows, 90 + 0.2 * columns, 150 - 0.15 * (rows + columns)], axis=2)
+    noisy = smooth + np.random.default_rng(0).normal(0, 10, smooth.shape)
+    picture = Picture(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+    restored = restorer.restore_picture(picture, tile=128)
+    assert restored.tiles == 16
+    assert restored.seam is not None
+    assert 0 < restored.seam.mean < 1
+    levels = restored.picture.pixels.astype(np.float64) - smooth
+    cuts = plan_axis(300, tile=128, overlap=32, multiple=restorer.network.size_multiple)
+    middles = [(start + before + cuts.side) // 2 for before, start in pairwise(cuts.starts)]
+    for axis in (0, 1):
+        # Steps between the means of eight lines and of the eight after them: mid-overlap, and anywhere.
+        lines = levels.mean((1 - axis, 2))
+        sums = np.convolve(lines, np.ones(8) / 8, "valid")
+        steps = np.abs(sums[8:] - sums[:-8])
+        at_cuts = max(steps[middle - 12 : middle - 4].max() for middle in middles)
+        assert at_cuts < 1.2 * np.quantile(steps, 0.95)
+
+
+def test_two_runs_give_the_same_bytes_whatever_the_number_of_threads(restorer: Restorer) -> None:
     picture = read_picture(SAMPLES / "tower-at-night.jpg")
     picture.pixels = picture.pixels[:256, :320]
-    once, again = (restorer.restore_picture(picture, tile=256).picture.pixels for _ in range(2))
-    assert np.array_equal(once, again)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            results.append(restorer.restore_picture(picture, tile=256).picture.pixels)
+    finally:
+        torch.set_num_threads(before)
+    assert all(np.array_equal(results[0], result) for result in results[1:])

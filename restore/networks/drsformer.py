@@ -119,7 +119,7 @@ class TopKSparseAttention(TwoForms):  # TKSA
             rows = _convolve(_convolve(rows, weight[: 2 * channels]), mix[: 2 * channels])
             rows = dense(rows)[:, :, keep]
             q, k = rows.reshape(len(x), 2, self.heads, -1, *rows.shape[2:]).unbind(1)  # (B, heads, c, rows, W)
-            # A product for each row: a single long sum would be shared by the threads, and depend on how many there are.
+            # A product for each row: a long sum would be shared by the threads, and depend on their number.
             gram = gram + (q.transpose(2, 3) @ k.permute(0, 1, 3, 4, 2)).sum(2)
             square_q, square_k = square_q + q.square().sum((-2, -1)), square_k + k.square().sum((-2, -1))
         lengths = square_q.sqrt().clamp_min(1e-12)[..., None] * square_k.sqrt().clamp_min(1e-12)[..., None, :]
