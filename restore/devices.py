@@ -21,6 +21,7 @@ AUTO_TILES = {"cpu": (1024, *_SMALLER), "cuda": (2048, 1536, 1024, *_SMALLER), "
 # From glibc's <malloc.h>.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -66,8 +67,8 @@ def keep_memory() -> bool:
     A network frees and allocates such blocks in every layer, and the system hands each out anew as pages to be zeroed
     at first touch: that can take longer than the arithmetic. Afterwards only blocks of 256 MiB and more (whole large
     pictures) go straight back, and up to 1 GiB of free heap is kept. What is kept serves the next tile, so the peak
-    stays near what one tile takes. It covers the main thread, so run networks there: other threads have heaps of at
-    most 64 MiB.
+    stays near what one tile takes. All threads share it: with heaps of their own, those that decode and encode would
+    keep as much again as they once needed.
 
     Returns:
         Whether it could be done; False where the C library is not glibc.
@@ -80,4 +81,4 @@ def keep_memory() -> bool:
         return False
     # Older glibc refuses a threshold over 32 MiB; then at least it stays there and is not adapted downwards.
     mapped = mallopt(_M_MMAP_THRESHOLD, 256 << 20) or mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-    return bool(mapped and mallopt(_M_TRIM_THRESHOLD, 1 << 30))
+    return bool(mapped and mallopt(_M_TRIM_THRESHOLD, 1 << 30) and mallopt(_M_ARENA_MAX, 1))
