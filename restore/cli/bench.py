@@ -96,7 +96,14 @@ def _bench_memory(subjects: list[str], table: Table, device: str, threads: int) 
         need, costs = measure_need(name, device=device, threads=threads)
         network = build(name)
         key = next(key for key, kind in NETWORKS.items() if kind is type(network))
-        rows.append({"network": key, "config": network.config, **"fixed_bytes": round(need.fixed_bytes), "bytes_per_pixel": round(need.bytes_per_pixel, 2)})
+        rows.append(
+            {
+                "network": key,
+                "config": network.config,
+                "fixed_bytes": round(need.fixed_bytes),
+                "bytes_per_pixel": round(need.bytes_per_pixel, 2),
+            }
+        )
         for side, cost in costs.items():
             fit = (f"{need.fixed_bytes / 1e6:.0f}", f"{need.bytes_per_pixel / 1e3:.2f}") if side == max(costs) else ()
             table.add_row(name, str(side), f"{(cost.peak_bytes or 0) / 1e9:.2f}", *fit)
