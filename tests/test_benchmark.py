@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
-from restore.benchmark import Subject, build, count_gmacs, measure
+from restore import benchmark, memory
+from restore.benchmark import Cost, Subject, build, count_gmacs, measure
+from restore.memory import Need, need_of
 
 
 @pytest.mark.parametrize(("name", "gmacs"), [("drsformer", 242.98), ("drsformer:paper-lite", 175.4)])
@@ -52,3 +54,41 @@ def test_what_cannot_be_measured_is_one_error(arguments: list[str], code: int, m
     ran = run("bench", *arguments)
     assert ran.code == code
     assert message in ran.err and "Traceback" not in ran.err
+
+
+def test_memory_is_measured_up_to_the_tiles_that_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = []
+
+    def measured(subject: Subject) -> Cost:
+        assert subject.height == subject.width
+        sides.append(subject.height)
+        return Cost(1.0, 1.0, 50_000_000 + 700 * subject.height**2, 20_000_000, 1.0, 1.0, False)
+
+    monkeypatch.setattr(benchmark, "measure", measured)
+    need, costs = benchmark.measure_need("drsformer:s", device="cpu")
+    assert (need.fixed_bytes, need.bytes_per_pixel) == (30_000_000, 700)
+    assert list(costs) == sides == [256, 384, 512]
+    sides.clear()
+    benchmark.measure_need("panet:s", device="cpu")
+    assert sides == [64, 96, 128]  # its own largest tile
+
+
+def test_what_bench_writes_is_what_automatic_tiles_are_chosen_by(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        benchmark, "measure_need", lambda name, **_: (Need(5e6, 123.4), {64: Cost(1, 1, 9, 0, 1, 1, False)})
+    )
+    assert run("bench", "drsformer:s", "--memory", "--json", str(tmp_path / "memory.json")).code == 0
+    monkeypatch.setattr(memory, "TABLE", tmp_path / "memory.json")
+    memory._table.cache_clear()
+    try:
+        assert need_of(benchmark.build("drsformer:s")) == Need(5_000_000, 123.4)
+    finally:
+        memory._table.cache_clear()
+
+
+def test_memory_takes_no_sizes_of_yours(run: Run) -> None:
+    code, _, err = run("bench", "drsformer:s", "--memory", "--size", "64x64")
+    assert code == 2
+    assert "--memory measures sizes of its own" in err
