@@ -49,17 +49,15 @@ class Need:
 
 
 def need_of(network: Network) -> Need:
-    """What is measured for this network; for one of another size, and one that is not known, the most of its kind.
+    """What is measured for this network; for one of another size the most of its kind, for an unknown kind nothing.
 
     Measured on a CPU in float32. On a GPU it stands for want of a measurement.
     """
     name = next((name for name, kind in NETWORKS.items() if type(network) is kind), None)
     rows = _table()
-    of_kind = [need for kind, _, need in rows if kind == name] or [need for *_, need in rows]
-    return next(
-        (need for kind, config, need in rows if kind == name and config == network.config),
-        max(of_kind, key=lambda need: need.bytes_per_pixel),
-    )
+    of_kind = [(config, need) for kind, config, need in rows if kind == name]
+    worst = max((need for _, need in of_kind), key=lambda need: need.bytes_per_pixel, default=Need(0, 0))
+    return next((need for config, need in of_kind if config == network.config), worst)
 
 
 @cache

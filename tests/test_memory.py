@@ -94,17 +94,16 @@ def test_a_fit_lies_above_all_that_was_measured() -> None:
 
 
 def test_every_named_config_is_measured_or_larger_ones_stand_for_it(tiny: type[Network]) -> None:
-    for network in NETWORKS.values():
+    for network in set(NETWORKS.values()) - {tiny}:
         for config in network.CONFIGS.values():
             with torch.device("meta"):
                 need = need_of(network(**config))
             assert need.of(128 * 128) > 10_000_000
-    worst = max(need.bytes_per_pixel for *_, need in memory._table())
-    assert need_of(tiny()).bytes_per_pixel == worst
+    assert need_of(tiny()) == Need(0, 0)
     with torch.device("meta"):
         own = NETWORKS["cs-kit"](**{**NETWORKS["cs-kit"].CONFIGS["s"], "dim": 40})
     of_kind = [need.bytes_per_pixel for kind, _, need in memory._table() if kind == "cs-kit"]
-    assert need_of(own).bytes_per_pixel == max(of_kind) < worst
+    assert need_of(own).bytes_per_pixel == max(of_kind)
 
 
 def test_a_larger_config_needs_more(tiny: type[Network]) -> None:
