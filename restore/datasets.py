@@ -584,7 +584,6 @@ DATASETS: dict[str, Dataset] = {
                     29, (Layout("authors", "refimgs/*", within=_places("databaserelease2")), *_clean_set("LIVE1"))
                 )
             },
-            protocol="y",
             degradation="jpeg-luma",
         ),
         Dataset(
@@ -596,7 +595,6 @@ DATASETS: dict[str, Dataset] = {
             _UNKNOWN,
             ("PANet table 3",),
             {"test": Split(5, _clean_set("Classic5", "classic5"))},
-            protocol="y",
             degradation="jpeg-luma",
             colour="grey",
         ),

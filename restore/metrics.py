@@ -205,6 +205,12 @@ PROTOCOLS: dict[str, Protocol] = {
             luma,
         ),
         Protocol(
+            "luma",
+            "grey pictures as they are: the plane of luma that was compressed",
+            "PANet section 4.5, as in RNAN and DnCNN",
+            lambda picture: picture[..., :1],
+        ),
+        Protocol(
             "y-float",
             "luma of MATLAB's rgb2ycbcr of 8-bit RGB, not rounded",
             "statistic.m of RCDNet; DRSformer for DID-Data and DDN-Data",

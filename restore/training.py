@@ -132,7 +132,7 @@ def train(
         if info.network != recipe.network or weights.config != network.config:
             raise UsageError(f"{start_from} does not hold a {recipe.network} of config {recipe.config}")
         network.load_state_dict(weights.state_dict())
-    draw = DEGRADATIONS[recipe.degradation]
+    draw = DEGRADATIONS[recipe.degradation](None)
     cv2.setNumThreads(1)
     crops = PhotoCrops(paths[: len(paths) - recipe.held_out], draw, crop=recipe.crop, seed=recipe.seed)
     held_out = list(degraded(paths[len(paths) - recipe.held_out :], draw, seed=recipe.seed))

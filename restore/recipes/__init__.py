@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from restore.catalogue import did_you_mean
-from restore.data import Draw
-from restore.degradations import blind_noise
+from restore.degradations import DEGRADATIONS as DEGRADATIONS
 from restore.errors import DataError, UsageError
 from restore.tasks import TASKS
 
-DEGRADATIONS: dict[str, Draw] = {"blind-noise": blind_noise}
 PRECISIONS = ("auto", "float32", "bfloat16")
 _FOLDER = Path(__file__).parent
 _KINDS: dict[str, tuple[type[Any], str]] = {
