@@ -1,4 +1,4 @@
-"""The files of a dataset: which picture belongs to which, and whether all are whole."""
+"""The pictures of a dataset: which belongs to which, whether all are whole, and how clean ones are degraded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.data import Pair, read_rgb
+from restore.data import Pair, read_rgb, with_gaussian_noise
 from restore.datasets import DATASETS, Blocks, Dataset, Layout
-from restore.degradations import Image
+from restore.degradations import DEGRADATIONS, Degradation, Draw, Image, jpeg
 from restore.errors import DataError, RestoreError, first_few
 from restore.images import FORMATS, read_picture
 
@@ -39,15 +39,27 @@ class Found:
     items: tuple[Item, ...]
     faults: tuple[str, ...] = ()
 
-    def pairs(self) -> Iterator[Pair]:
-        """The pairs, decoded one by one; of a set without degraded pictures the clean one stands for both.
+    @property
+    def is_paired(self) -> bool:
+        """Whether there are degraded pictures and clean ones."""
+        return bool(self.items) and self.items[0].clean is not None and self.items[0].degraded is not None
+
+    def pairs(self, draw: Draw | None = None) -> Iterator[Pair]:
+        """The pairs, decoded one by one.
+
+        Args:
+            draw: What degrades clean pictures, number i by `numpy.random.default_rng(i)`. None: the pair on disk; where
+                one side is missing, the other stands for both.
 
         Raises:
-            DataError: Pictures have no partner, or the sizes of two differ.
+            DataError: The sizes of two differ.
         """
-        if self.faults:
-            raise DataError(f"{self.folder}: {first_few(list(self.faults))}", hint="see `restore data check`")
-        for item in self.items:
+        for index, item in enumerate(self.items):
+            if draw is not None:
+                assert item.clean is not None
+                generator = np.random.default_rng(index)
+                yield Pair(item.name, *draw(generator).apply(_read(item.clean), generator))
+                continue
             sides = [_read(source) for source in (item.clean, item.degraded) if source is not None]
             if sides[0].shape != sides[-1].shape:
                 raise DataError(f"{item.name!r} is {_sizes(*sides)}", hint="pairs must have the same size")
@@ -63,6 +75,10 @@ def _sizes(clean: NDArray[Any], degraded: NDArray[Any]) -> str:
     return " and ".join(sizes)
 
 
+class Absent(DataError):
+    """Nothing of a split is there in a layout that is known."""
+
+
 def find(name: str, root: Path, split: str | None = None) -> Found:
     """The pictures of a named set.
 
@@ -72,7 +88,8 @@ def find(name: str, root: Path, split: str | None = None) -> Found:
         split: Key of its `splits`; `scored_split` where it is None.
 
     Raises:
-        DataError: There is no such folder or split, nothing in it lies as expected, or a MATLAB file cannot be read.
+        Absent: Nothing in the folder lies as expected.
+        DataError: There is no such folder or split, or a MATLAB file cannot be read.
     """
     dataset = DATASETS[name]
     split = split or dataset.scored_split
@@ -90,7 +107,7 @@ def find(name: str, root: Path, split: str | None = None) -> Found:
             half = half or found
     if half is not None:
         return half
-    raise DataError(
+    raise Absent(
         f"{root} holds no {split} pictures of {name} in a known layout",
         hint=f"expected {'; or '.join(map(str, layouts))}",
     )
@@ -249,6 +266,26 @@ def _boxes(blocks: Blocks, folder: Path) -> Found | None:
     except (OSError, KeyError, IndexError, ValueError) as error:
         raise DataError(f"cannot read {info}: {error}", hint="download it again") from error
     return Found(blocks, folder, tuple(items))
+
+
+def degrading(name: str, level: float | None = None, *, as_file: bool = False) -> Draw:
+    """The degradation that a set of clean pictures is scored with, the same on every run.
+
+    Args:
+        name: Key of `DEGRADATIONS`; "jpeg" is 4:2:0, and noise is drawn in double precision, as stored scores were.
+        level: Its strength, where it has one.
+        as_file: Clip noise and round it to 8 bits.
+
+    Raises:
+        UsageError: The level is missing, or out of its range.
+    """
+    draw = DEGRADATIONS[name](None if level is None else (level, level))
+    if level is not None and name == "gaussian-noise":
+        return with_gaussian_noise(level, as_file=as_file)
+    if level is not None and name == "jpeg":
+        quality = round(level)
+        return lambda _: Degradation(lambda x, _: (x, jpeg(x, quality)))
+    return draw
 
 
 def faults(found: Found, dataset: Dataset | None = None, split: str | None = None) -> Iterator[str | None]:
