@@ -40,9 +40,14 @@ class Found:
     faults: tuple[str, ...] = ()
 
     @property
-    def is_paired(self) -> bool:
-        """Whether there are degraded pictures and clean ones."""
-        return bool(self.items) and self.items[0].clean is not None and self.items[0].degraded is not None
+    def has_clean(self) -> bool:
+        """Whether the clean pictures are there."""
+        return bool(self.items) and self.items[0].clean is not None
+
+    @property
+    def has_degraded(self) -> bool:
+        """Whether degraded pictures are there."""
+        return bool(self.items) and self.items[0].degraded is not None
 
     def pairs(self, draw: Draw | None = None) -> Iterator[Pair]:
         """The pairs, decoded one by one.

@@ -113,8 +113,9 @@ def check(
                     faults.append(fault)
                     progress.result(f"{label}: {fault}")
         count += len(faults)
-        print(f"{label}: {len(found.items):,} {'pairs' if found.is_paired else 'pictures'}, {found.layout}"
-              f", {f'{len(faults)} faults' if faults else 'all whole'}")  # fmt: skip
+        kind = "pairs" if found.has_clean and found.has_degraded else "pictures"
+        verdict = f"{len(faults)} faults" if faults else "all whole"
+        print(f"{label}: {len(found.items):,} {kind}, {verdict}; {found.layout}")
     if count:
         raise DataError(f"{count} faults in {root or clean}", hint="replace or remove what is named above")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,13 +18,14 @@ from restore import catalogue, checkpoints
 from restore.catalogue import did_you_mean
 from restore.cli import options
 from restore.cli.console import Progress, say, table
-from restore.errors import DataError, RestoreError, UsageError
+from restore.errors import DataError, RestoreError, UsageError, WeightsError
 from restore.files import whole_file
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
     from restore.data import Pair
     from restore.dataset_files import Found
+    from restore.datasets import Dataset, Published
     from restore.degradations import Image
     from restore.evaluation import Answer, Scores
 
@@ -123,9 +125,7 @@ def evaluate(
     if task is not None and task not in TASKS:
         raise UsageError(f"there is no task called {task!r}", hint=f"choose one of {', '.join(TASKS)}")
     if task is not None and given and task != given[0]:
-        level = TASKS[given[0]].level
-        assert level is not None
-        raise UsageError(f"--{level.name} is for --task {given[0]}, not {task}")
+        raise UsageError(f"{_level_option(given[0])} is for --task {given[0]}, not {task}")
     if degraded is not None and clean is None:
         raise UsageError("--degraded needs --clean")
     if rounded and sigma is None:
@@ -143,75 +143,41 @@ def evaluate(
         if word is not None and word not in choices:
             hint = did_you_mean(word, choices) or f"choose one of {', '.join(choices)}"
             raise UsageError(f"there is no {what} called {word!r}", hint=hint)
-    record = None
-    if clean is not None and dataset is None and root is None and split is None:
-        name, found = clean.name, dataset_files.find_folders(clean, degraded)
-    elif clean is None and dataset is not None and root is not None:
-        if dataset not in datasets.DATASETS:
-            raise UsageError(
-                f"there is no set called {dataset!r}",
-                hint=did_you_mean(dataset, datasets.DATASETS) or "`restore data list` names them",
-            )
-        record = datasets.DATASETS[dataset]
-        split = split or record.scored_split
-        name, found = dataset, dataset_files.find(dataset, root, split)
-        if split != record.scored_split:
-            name += f" {split}"
-        expected = found.layout.pictures or record.splits[split].pictures
-        if expected is not None and len(found.items) != expected:
-            counts = f"{root} holds {len(found.items)} pictures, {name} has {expected}"
-            say(f"note:  {counts}: these are not the scores of the set")
-    else:
-        raise UsageError("name what to score", hint="--dataset NAME --root DIR, or --clean DIR [--degraded DIR]")
-    if found.faults:
-        where = f"--dataset {dataset} --root {root}" if record else f"{clean}"
-        raise DataError(
-            f"{len(found.faults)} pictures cannot be paired, first: {found.faults[0]}",
-            hint=f"`restore data check` lists all that is wrong with {where}",
-        )
-
+    name, record, found = _pictures(dataset, root, split, clean, degraded)
     task = task or next(iter(given), None) or (record.task if record else "denoise")
     strength = levels.get(task)
-    has_clean = found.items[0].clean is not None
-    if not has_clean and submission is None:
+    usual = (record.degradation if record and task == record.task else None) or _SYNTHETIC.get(task)
+    if submission is not None and (found.has_clean or dataset not in ("SIDD", "DND")):
+        raise UsageError("--submission is for --dataset SIDD --split benchmark, and for --dataset DND")
+    if not found.has_clean and submission is None:
         raise UsageError(
             f"the clean pictures of {name} are kept by its authors: there is nothing to compare with",
-            hint="--submission FILE writes what they score" + (", or choose --split validation" * (name != "DND")),
+            hint="--submission PATH writes what they score",
         )
-    if submission is not None and (has_clean or dataset is None):
-        raise UsageError("--submission is for --dataset SIDD --split benchmark, and for DND")
-    if found.is_paired or not has_clean:
+    if found.has_degraded:
         if given or degradation is not None:
-            level_option = f"--{_level(task)}" if given else "--degradation"
-            raise UsageError(f"{level_option} degrades clean pictures, and these are degraded already")
-        degradation = None
+            option = _level_option(task) if given else "--degradation"
+            raise UsageError(f"{option} degrades clean pictures, and these are degraded already")
     elif restored is None or given or degradation is not None:
-        degradation = degradation or (record.degradation if record and task == record.task else None)
-        degradation = degradation or _SYNTHETIC.get(task)
-        if degradation is None:
-            raise UsageError(
-                f"{name} has no degraded pictures to {task}", hint="give --degraded DIR, or --degradation NAME"
-            )
-        if degradation == "gaussian-noise" and not strength:
-            degradation = None
-        elif strength is None and degradation in _NEED_LEVEL:
-            raise UsageError(f"{name} is clean: how is it to be degraded?", hint=f"give --{_level(task)}")
-    untouched = degradation is None and not found.is_paired
-    if untouched and weights == "none":
+        degradation = _degradation(name, task, degradation or usual, strength)
+    is_untouched = degradation is None and not found.has_degraded
+    if is_untouched and weights == "none":
         raise UsageError("clean pictures with --weights none: there is nothing to score", hint="give --sigma")
     draw = None
     if degradation is not None:
         draw = dataset_files.degrading(degradation, strength, as_file=rounded)
-        if degradation == "gaussian-noise":
-            name += f" sigma {strength:g}" + " rounded" * rounded
-        else:
-            name += f" {degradation}" + ("" if strength is None else f" {strength:g}")
-    if protocol is None:
-        protocol = record.protocol if record and task == record.task else None
-        protocol = protocol or ("luma" if degradation == "jpeg-luma" else _PROTOCOLS.get(task, "rgb"))
+        kind = "sigma" if degradation == "gaussian-noise" else degradation
+        name += f" {kind}" + ("" if strength is None else f" {strength:g}") + " rounded" * rounded
+    usual_protocol = (record.protocol if record and task == record.task else None) or (
+        "luma" if degradation == "jpeg-luma" else _PROTOCOLS.get(task, "rgb")
+    )
+    protocol = protocol or usual_protocol
+    published = []
+    if dataset is not None and protocol == usual_protocol and degradation in (None, usual) and not rounded:
+        published = datasets.published_for(dataset, task, strength)
     resolved = None
     if restored is None and weights != "none":
-        resolved = checkpoints.resolve(weights or catalogue.default_for(task, strength).name)
+        resolved = checkpoints.resolve(weights or _default_weights(task, strength))
     others = None if restored is None else _by_name(found, restored)
 
     from restore import evaluation, submissions
@@ -224,11 +190,14 @@ def evaluate(
     report: dict[str, Any] = {
         "set": name,
         "task": task,
+        "degradation": degradation,
+        "level": strength,
         "protocol": protocol,
         "tile": tile,
+        "overlap": None if size is None else _OVERLAP,
         "weights": None,
         "device": None,
-        "restored": None if restored is None else str(restored),
+        "restored_by_another_tool": None if restored is None else str(restored),
         "versions": {"restore": restore.__version__, **{package: metadata.version(package) for package in _PACKAGES}},
     }
     method = None
@@ -257,16 +226,18 @@ def evaluate(
                 yield pair
 
         if submission is not None:
-            assert answer is not None and dataset is not None
+            if answer is None:
+                raise UsageError("--submission with --weights none: there is nothing to send in")
+            assert dataset is not None
             work = answer
             submissions.SUBMISSIONS[dataset](submission, ((pair.name, work(pair)) for pair in begun(found.pairs())))
             print(submission)
             return
         scores = evaluation.evaluate(answer, begun(found.pairs(draw)), protocol=protocol)
     # Where one of the two comparisons says nothing, it is left out.
-    fields = [f for f in _FIELDS if not (untouched if f.startswith("input") else answer is None)]
+    fields = [f for f in _FIELDS if not (is_untouched if f.startswith("input") else answer is None)]
     _print_table(scores, fields)
-    _print_published(dataset, task, strength, method)
+    _print_published(published, method)
     means = {field: scores.mean(field) for field in fields}
     shown = "; ".join(
         f"{label} {means[f'{kind}psnr']:.2f} dB, SSIM {means[f'{kind}ssim']:.4f}"
@@ -277,8 +248,7 @@ def evaluate(
     print(f"{name}, {protocol}{tiled}, mean of {len(scores.pictures)}: {shown}")
     report["mean"] = {field: _number(value) for field, value in means.items()}
     report["published"] = [
-        {"method": row.method, "psnr": row.psnr, "ssim": row.ssim, "source": row.source}
-        for row in (datasets.published_for(dataset, task, strength) if dataset else ())
+        {"method": row.method, "psnr": row.psnr, "ssim": row.ssim, "source": row.source} for row in published
     ]
     report["pictures"] = [{"name": p.name} | {f: _number(getattr(p, f)) for f in fields} for p in scores.pictures]
     if json_file is not None:
@@ -287,9 +257,64 @@ def evaluate(
         _write_csv(csv_file, scores, fields)
 
 
-def _level(task: str) -> str:
+def _pictures(
+    dataset: str | None, root: Path | None, split: str | None, clean: Path | None, degraded: Path | None
+) -> tuple[str, Dataset | None, Found]:
+    """What the set is called, its record if it has one, and what is on disk."""
+    from restore import dataset_files, datasets
+
+    record = None
+    if clean is not None and dataset is None and root is None and split is None:
+        name, found = clean.name, dataset_files.find_folders(clean, degraded)
+    elif clean is None and dataset is not None and root is not None:
+        if dataset not in datasets.DATASETS:
+            raise UsageError(
+                f"there is no set called {dataset!r}",
+                hint=did_you_mean(dataset, datasets.DATASETS) or "`restore data list` names them",
+            )
+        record = datasets.DATASETS[dataset]
+        split = split or record.scored_split
+        found = dataset_files.find(dataset, root, split)
+        name = dataset if split == record.scored_split else f"{dataset} {split}"
+    else:
+        raise UsageError("name what to score", hint="--dataset NAME --root DIR, or --clean DIR [--degraded DIR]")
+    if found.faults:
+        which = f"--clean {clean} --degraded {degraded}" if record is None else f"{dataset} --root {root}"
+        raise DataError(
+            f"{len(found.faults)} pictures cannot be paired, first: {found.faults[0]}",
+            hint=f"`restore data check {which}` lists them",
+        )
+    expected = None if record is None or split is None else found.layout.pictures or record.splits[split].pictures
+    if expected is not None and len(found.items) != expected:
+        counts = f"{root} holds {len(found.items)} pictures, {name} has {expected}"
+        say(f"note:  {counts}: these are not the scores of the set")
+    return name, record, found
+
+
+def _degradation(name: str, task: str, wanted: str | None, strength: float | None) -> str | None:
+    """What is done to clean pictures; None for nothing."""
+    if wanted is None:
+        raise UsageError(
+            f"{name} has no degraded pictures to {task}", hint="give --degraded DIR, or --degradation NAME"
+        )
+    if wanted == "gaussian-noise" and not strength:
+        return None
+    if strength is None and wanted in _NEED_LEVEL:
+        raise UsageError(f"{name} is clean: how is it to be degraded?", hint=f"give {_level_option(task)}")
+    return wanted
+
+
+def _default_weights(task: str, strength: float | None) -> str:
+    """Those made for the strength, else those for any."""
+    try:
+        return catalogue.default_for(task, strength).name
+    except WeightsError:
+        return catalogue.default_for(task).name
+
+
+def _level_option(task: str) -> str:
     level = TASKS[task].level
-    return "degradation" if level is None else level.name
+    return "a level" if level is None else f"--{level.name}"
 
 
 def _tile(text: str) -> int | Literal["auto"] | None:
@@ -356,21 +381,19 @@ def _cell(field: str, value: float) -> str:
     return f"{value:.2f}" if field.endswith("psnr") else f"{value:.4f}"
 
 
-def _print_published(dataset: str | None, task: str, strength: float | None, method: str | None) -> None:
+def _print_published(rows: Sequence[Published], method: str | None) -> None:
     """What the papers state for the same set, task and level, to stderr; * marks the network of the weights."""
-    from restore import datasets
-
-    rows = [
+    lines = [
         (
             row.method + "*" * (row.method == method),
             _cell("psnr", row.psnr),
             "" if row.ssim is None else f"{row.ssim:g}",
             row.source,
         )
-        for row in (datasets.published_for(dataset, task, strength) if dataset else ())
+        for row in rows
     ]
-    if rows:
-        say("\n" + table(("published", "dB", "SSIM", "by"), rows))
+    if lines:
+        say("\n" + table(("published", "dB", "SSIM", "by"), lines))
 
 
 def _number(value: float) -> Any:
@@ -387,8 +410,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_csv(path: Path, scores: Scores, fields: list[str]) -> None:
-    import io
-
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("picture", *fields))
