@@ -248,7 +248,13 @@ def evaluate(
     print(f"{name}, {protocol}{tiled}, mean of {len(scores.pictures)}: {shown}")
     report["mean"] = {field: _number(value) for field, value in means.items()}
     report["published"] = [
-        {"method": row.method, "psnr": row.psnr, "ssim": row.ssim, "source": row.source} for row in published
+        {
+            "method": row.method,
+            "psnr": float(row.psnr),
+            "ssim": None if row.ssim is None else float(row.ssim),
+            "source": row.source,
+        }
+        for row in published
     ]
     report["pictures"] = [{"name": p.name} | {f: _number(getattr(p, f)) for f in fields} for p in scores.pictures]
     if json_file is not None:
@@ -384,13 +390,7 @@ def _cell(field: str, value: float) -> str:
 def _print_published(rows: Sequence[Published], method: str | None) -> None:
     """What the papers state for the same set, task and level, to stderr; * marks the network of the weights."""
     lines = [
-        (
-            row.method + "*" * (row.method == method),
-            _cell("psnr", row.psnr),
-            "" if row.ssim is None else f"{row.ssim:g}",
-            row.source,
-        )
-        for row in rows
+        (row.method + "*" * (row.method == method), str(row.psnr), str(row.ssim or ""), row.source) for row in rows
     ]
     if lines:
         say("\n" + table(("published", "dB", "SSIM", "by"), lines))
