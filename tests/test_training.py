@@ -24,10 +24,12 @@ from restore.degradations import Degradation, Image, blind_noise
 from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
 from restore.images import Picture, write_picture
+from restore.losses import charbonnier_and_edges
 from restore.networks import NETWORKS
 from restore.recipes import DEGRADATIONS, Recipe
 from restore.restorer import Restorer
-from restore.training import Progress, learning_rate, loss_function, train
+from restore.schedules import learning_rate
+from restore.training import Progress, train
 
 RECIPE = Recipe(
     task="denoise",
@@ -111,7 +113,7 @@ def test_the_loss_is_equation_12_as_it_is_written() -> None:
         return torch.sqrt((x - y) ** 2 + 1e-3**2).mean()
 
     expected = charbonnier(restored, clean) + 0.05 * charbonnier(laplacian(restored), laplacian(clean))
-    torch.testing.assert_close(loss_function(restored, clean, 0.05), expected)
+    torch.testing.assert_close(charbonnier_and_edges(restored, clean, 0.05), expected)
 
 
 def test_the_learning_rate_warms_up_linearly_and_falls_by_a_half_cosine() -> None:
