@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from restore.degradations import Degradation, Image, to_8_bits
+from restore.degradations import Draw as Draw
 from restore.errors import DataError
 from restore.images import FORMATS, read_picture
-
-Draw = Callable[[Generator], Degradation]  # decides on a degradation before the picture is known
 
 
 @dataclass(frozen=True)
@@ -161,18 +161,29 @@ class PhotoCrops:
         self.shares = areas / areas[-1]
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Crop `index` (any number from 0 on): `(reference, degraded)`, `(3, crop, crop)` float32 each."""
+        """Crop `index` (any number from 0 on): `(reference, degraded)`, float32.
+
+        `degraded` is `(3, crop, crop)`; so is `reference`, or it is larger by the degradation's `reduction`.
+        """
         generator = np.random.default_rng((self.seed, index))
         degradation = self.draw(generator)
-        source = self._place(generator, int(np.ceil(self.crop / degradation.scale / 2)) * 2)
+        around = 2 * degradation.margin + degradation.grid - 1
+        side = (self.crop + around) * degradation.reduction
+        source = self._place(generator, int(np.ceil(side / degradation.scale / 2)) * 2)
+        if degradation.is_oriented:
+            source = _turning(generator)(source)
         pair = degradation.apply(source.astype(np.float32) / np.float32(255), generator)
-        turn, mirror = int(generator.integers(4)), generator.integers(2)
-
-        def finish(x: Image) -> NDArray[np.float32]:
-            x = np.rot90(x[: self.crop, : self.crop], turn)
-            return np.ascontiguousarray((x[:, ::-1] if mirror else x).transpose(2, 0, 1))
-
-        return finish(pair[0]), finish(pair[1])
+        top = left = degradation.margin
+        if degradation.grid > 1:
+            top, left = (degradation.margin + int(shift) for shift in generator.integers(degradation.grid, size=2))
+        reference, degraded = (
+            _crop(x, top * factor, left * factor, self.crop * factor)
+            for x, factor in zip(pair, (degradation.reduction, 1), strict=True)
+        )
+        if not degradation.is_oriented:
+            turned = _turning(generator)
+            reference, degraded = turned(reference), turned(degraded)
+        return _planes(reference), _planes(degraded)
 
     def source(self, index: int) -> str:
         """Name of the picture that crop `index` is of."""
@@ -198,3 +209,23 @@ class PhotoCrops:
 def _detail(pixels: NDArray[np.uint8]) -> float:
     green = pixels[::2, ::2, 1].astype(np.int16)
     return float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
+
+
+def _crop(x: Image, top: int, left: int, side: int) -> Image:
+    return x[top : top + side, left : left + side]
+
+
+def _turning(generator: Generator) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """One of the eight turns and mirrorings of a square."""
+    turn, mirror = int(generator.integers(4)), generator.integers(2)
+
+    def turned(x: NDArray[Any]) -> NDArray[Any]:
+        x = np.rot90(x, turn)
+        return x[:, ::-1] if mirror else x
+
+    return turned
+
+
+def _planes(x: Image) -> Image:
+    """`(H, W, C)` as networks take it, `(C, H, W)`."""
+    return np.ascontiguousarray(x.transpose(2, 0, 1))

@@ -225,7 +225,7 @@ def test_loss_goes_down_on_an_easy_problem(photos: Path, tmp_path: Path, monkeyp
     def brighter(clean: Image, _: Generator) -> tuple[Image, Image]:
         return clean, clean + np.float32(0.1)
 
-    monkeypatch.setitem(DEGRADATIONS, "brighter", lambda _: Degradation(brighter))
+    monkeypatch.setitem(DEGRADATIONS, "brighter", lambda _: lambda _: Degradation(brighter))
     told: list[Progress] = []
     recipe = dataclasses.replace(
         RECIPE, degradation="brighter", steps=30, learning_rate=5e-3, ema=0.5, validate_every=29

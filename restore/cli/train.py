@@ -203,10 +203,10 @@ def _stopping(rank: Rank) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def parse_time(text: str, option: str) -> float:
+def parse_time(text: str, option: str = "--max-time") -> float:
     """Seconds of an option such as `--max-time`.
 
-    >>> parse_time("1.5h", "--max-time")
+    >>> parse_time("1.5h")
     5400.0
 
     Raises:

@@ -6,19 +6,17 @@ import dataclasses
 import json
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from restore.catalogue import did_you_mean
-from restore.data import Draw
-from restore.degradations import blind_noise
+from restore.degradations import DEGRADATIONS as DEGRADATIONS
 from restore.errors import DataError, UsageError
 from restore.tasks import TASKS
 
-DEGRADATIONS: dict[str, Callable[[tuple[float, float] | None], Draw]] = {"blind-noise": lambda _: blind_noise}
 PAIRS = "pairs"  # the degradation of recipes that are for pairs of pictures
 CHOICES = {
     "loss": ("l1", "l2", "charbonnier", "charbonnier-edge"),
@@ -160,14 +158,15 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
             hint="the steps ascend and are below those in all",
         )
     recipe = Recipe(**values)
-    if (recipe.level_low is None) != (recipe.level_high is None) or (recipe.levels and _descends(recipe.levels)):
+    if (recipe.level_low is None) != (recipe.level_high is None):
         raise UsageError(
-            f"level_low and level_high are a range, not {recipe.level_low} to {recipe.level_high}",
-            hint="give both; they may be the same",
+            "level_low and level_high are the two ends of a range, and only one is given", hint="they may be the same"
         )
     choices = {"task": tuple(TASKS), "degradation": (*DEGRADATIONS, PAIRS), **CHOICES}
     for key, names in choices.items():
         _check_choice(key, getattr(recipe, key), names)
+    if recipe.degradation != PAIRS:
+        DEGRADATIONS[recipe.degradation](recipe.levels)  # refuses levels that it cannot have
     from restore.networks import NETWORKS  # needs torch, so last
 
     _check_choice("network", recipe.network, NETWORKS)
@@ -232,10 +231,6 @@ def _are_stages(value: list[Any], steps: Any) -> bool:
         return False
     ends = [0, *(stage[0] for stage in value), steps]
     return all(a < b for a, b in pairwise(ends))
-
-
-def _descends(levels: tuple[float, float]) -> bool:
-    return levels[0] > levels[1]
 
 
 def check_run_folder(run: Path, *, resume: bool) -> None:
