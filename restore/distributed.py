@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -43,10 +44,9 @@ class Team:
         if self.is_alone:
             return network
         devices = [self.device] if self.device.type == "cuda" else None
-        # The buffers are fixed; nothing is gained by sending them around at each step.
-        return DistributedDataParallel(
-            network, device_ids=devices, broadcast_buffers=False, find_unused_parameters=has_unused
-        )
+        # Gradients of 1x1 and depth-wise kernels have strides that differ and mean the same.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=has_unused)
 
     def adding(self, network: nn.Module) -> AbstractContextManager[None]:
         """Gradients are only added up within, to be averaged with those of a later pass."""

@@ -77,7 +77,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.folder)
             self._write("recipe.json", json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
-            sessions = _lines(self.folder / "sessions.jsonl") if step else []
+            sessions = _lines(self.folder / "sessions.jsonl")
             self._write("sessions.jsonl", "".join(json.dumps(s) + "\n" for s in (*sessions, session)))
             kept = [entry for entry in _lines(self.folder / "log.jsonl") if entry["step"] <= step]
             self._write("log.jsonl", "".join(json.dumps(entry) + "\n" for entry in kept))

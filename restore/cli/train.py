@@ -160,8 +160,6 @@ def train(
                     should_stop=should_stop,
                     on_progress=display.show if display else None,
                 )
-                if should_stop():
-                    raise KeyboardInterrupt
         except KeyboardInterrupt as stop:
             if display and (out / "state.pt").is_file():
                 display.say(f"interrupted; the state is saved, {go_on}")
@@ -170,7 +168,7 @@ def train(
             raise Interrupted(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT) from None
     if display:
         if display.step is not None and display.step < plan.steps:
-            say(f"--max-time is over, {go_on}")
+            say(f"{'--max-time is over' if max_time else 'another process was stopped'}, {go_on}")
         print(checkpoint)
 
 
@@ -191,6 +189,8 @@ def _stopping(rank: Rank) -> Iterator[Callable[[], bool]]:
     if not rank.is_alone:
         with Signals(lambda: None, lambda _: None, echo_seconds=2.0) as signals:
             yield lambda: signals.received is not None
+        if signals.received is not None:
+            raise Terminated if signals.received == signal.SIGTERM else KeyboardInterrupt
         return
     before = signal.getsignal(signal.SIGTERM)
     if before is not signal.SIG_DFL:

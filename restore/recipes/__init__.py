@@ -182,10 +182,10 @@ def shipped() -> dict[str, dict[str, Any]]:
 def recipe_for(task: str, network: str | None = None, config: str | None = None) -> str:
     """Name of the shipped recipe for a task, and of that network and size if there is one.
 
-    The task's own comes first, then the only compact one.
+    The task's own comes first, then the only compact one, then the one that is called as the network.
 
     Raises:
-        UsageError: There is no such task, it has no recipe, or none of several comes first.
+        UsageError: There is no such task, or none of several recipes comes first.
     """
     _check_choice("task", task, TASKS)
     fitting = {name: values for name, values in shipped().items() if values["task"] == task}
@@ -195,11 +195,10 @@ def recipe_for(task: str, network: str | None = None, config: str | None = None)
     own = TASKS[task].recipe
     if own in fitting:
         return own
-    if len(compact) == 1 or len(fitting) == 1:
-        return (compact or list(fitting))[0]
-    if not fitting:
-        raise UsageError(f"{task} has no recipe of its own", hint="name one: restore train RECIPE --task " + task)
-    raise UsageError(f"several recipes are for this: {', '.join(fitting)}", hint="name one: restore train RECIPE")
+    names = compact or ([network] if network in fitting else list(fitting))
+    if len(names) == 1:
+        return names[0]
+    raise UsageError(f"several recipes are for {task}: {', '.join(names)}", hint="name one: restore train RECIPE ...")
 
 
 def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
