@@ -98,40 +98,6 @@ def with_gaussian_noise(sigma: float, *, as_file: bool) -> Draw:
     return lambda _: Degradation(apply)
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A benchmark set: `clean` and, where it is paired, `degraded` name its folders under the root."""
-
-    name: str
-    summary: str
-    pictures: int
-    clean: str = "."
-    degraded: str | None = None
-
-
-DATASETS: dict[str, Dataset] = {
-    d.name: d
-    for d in (
-        Dataset("PolyU", "real noise of five cameras, 512x512 (Xu et al., 2018)", 45, "clean", "noisy"),
-        Dataset("CBSD68", "68 clean colour photographs of the Berkeley segmentation set", 68),
-        Dataset("Kodak24", "24 clean colour photographs, 500x500 crops", 24),
-        Dataset("McMaster", "18 clean colour photographs (Zhang et al., 2011)", 18),
-    )
-}
-
-
-def count_note(dataset: Dataset, root: Path) -> str | None:
-    """What is wrong with the number of pictures under `root`, in words, or None; it does not stop a scoring.
-
-    Raises:
-        DataError: There are none.
-    """
-    found = len(list_pictures(root / dataset.clean))
-    if found == dataset.pictures:
-        return None
-    return f"{root} holds {found} pictures, {dataset.name} has {dataset.pictures}: these are not the scores of the set"
-
-
 class PhotoCrops:
     """Random training crops of clean photographs, which are decoded once and held as bytes.
 
