@@ -33,6 +33,7 @@ from restore import checkpoints
 from restore.data import Pair
 from restore.devices import processor_name
 from restore.errors import DataError
+from restore.evaluation import restoring
 from restore.files import remove_leftovers, whole_file
 from restore.images import Picture, read_picture, write_picture
 from restore.model_card import model_card
@@ -159,12 +160,9 @@ class Run:
 def strip_row(restorer: Restorer, pair: Pair) -> NDArray[np.uint8]:
     """The middle of a pair, degraded, restored and clean beside each other: `(h, 3 * w, 3)` bytes."""
     pair = middle(pair, _STRIP)
-    restored = restorer.restore_tensor(torch.from_numpy(pair.degraded.transpose(2, 0, 1)[None].copy()))
-    shown = [pair.degraded, restored[0].permute(1, 2, 0).cpu().numpy(), pair.clean]
     scale = pair.clean.shape[0] // pair.degraded.shape[0]
-    shown[0] = shown[0].repeat(scale, 0).repeat(scale, 1)
-    shown = [np.broadcast_to(x, (*x.shape[:2], 3)) for x in shown]
-    row: NDArray[np.uint8] = np.round(np.clip(np.concatenate(shown, 1), 0, 1) * 255).astype(np.uint8)
+    shown = np.concatenate([pair.degraded.repeat(scale, 0).repeat(scale, 1), restoring(restorer)(pair), pair.clean], 1)
+    row: NDArray[np.uint8] = np.round(np.clip(shown, 0, 1) * 255).astype(np.uint8)
     return row
 
 

@@ -177,7 +177,7 @@ def train(
         network.train()
         with folder.log(board=board) as log, ThreadPoolExecutor(threads) as pool:
             try:
-                batches = _batches(crops, recipe, step, team, pool)
+                batches = _batches(crops, network.channels, recipe, step, team, pool)
                 while step < recipe.steps:
                     asked = time.perf_counter()
                     references, inputs = next(batches)
@@ -194,7 +194,7 @@ def train(
                     for group in optimizer.param_groups:
                         group["lr"] = rate
                     numbers = crops_of(recipe, step).numbers
-                    references, inputs = references.to(device, non_blocking=True), inputs.to(device, non_blocking=True)
+                    references, inputs = (x.to(device, non_blocking=True) for x in (references, inputs))
                     optimizer.zero_grad(set_to_none=True)
                     loss = torch.zeros((), device=device)
                     for part in (parts := _parts(len(inputs), recipe.accumulate)):
@@ -285,7 +285,8 @@ def _load(recipe: Recipe, data: Path, degraded_data: Path | None) -> tuple[Photo
 def _sources(crops: PhotoCrops, numbers: range) -> str:
     """Which crops of which pictures these are."""
     names = list(dict.fromkeys(crops.source(number) for number in numbers))
-    return f"crops {numbers[0]} to {numbers[-1]} are of {first_few(names)}"
+    which = f"crop {numbers[0]} is" if len(numbers) == 1 else f"crops {numbers[0]} to {numbers[-1]} are"
+    return f"{which} of {first_few(names)}"
 
 
 def _validate(restorer: Restorer, held_out: list[Pair], team: Team) -> tuple[float, float]:
@@ -315,8 +316,8 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _batches(
-    crops: PhotoCrops, recipe: Recipe, step: int, team: Team, pool: ThreadPoolExecutor
-) -> Iterator[tuple[Tensor, Tensor]]:
+    crops: PhotoCrops, channels: int, recipe: Recipe, step: int, team: Team, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Tensor, ...]]:
     """This process's share of the batches of the steps from `step` on, made ahead in the pool's threads."""
     sized = {recipe.largest_crop: crops}
 
@@ -332,7 +333,7 @@ def _batches(
         references, inputs = zip(*ahead.pop(0), strict=True)
         if at + 2 < recipe.steps:
             ahead.append(ask(at + 2))
-        yield torch.from_numpy(np.stack(references)), torch.from_numpy(np.stack(inputs))
+        yield tuple(torch.from_numpy(np.stack(x)[:, :channels]) for x in (references, inputs))
 
 
 def _parts(length: int, count: int) -> list[slice]:
@@ -361,7 +362,7 @@ def _check_same(asked: Recipe, begun: Recipe) -> Recipe:
 
 def _faster_precision(network: Network, crops: PhotoCrops, recipe: Recipe, device: torch.device) -> str:
     """Which precision runs a forward and backward pass faster here: after one to warm up."""
-    x = torch.from_numpy(crops[0][1])[None].to(device)
+    x = torch.from_numpy(crops[0][1])[None, : network.channels].to(device)
     best = {}
     for precision in ("float32", "bfloat16"):
         for _ in range(2):
