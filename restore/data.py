@@ -115,8 +115,9 @@ class PhotoCrops:
     """
 
     def __init__(self, paths: Sequence[Path], draw: Draw, *, crop: int, seed: int) -> None:
-        decoded = (read_picture(path).pixels for path in paths)
-        self.photos = [p for p in decoded if p.dtype == np.uint8 and p.shape[2] == 3 and min(p.shape[:2]) >= crop]
+        decoded = ((path, read_picture(path).pixels) for path in paths)
+        usable = [(n, p) for n, p in decoded if p.dtype == np.uint8 and p.shape[2] == 3 and min(p.shape[:2]) >= crop]
+        self.paths, self.photos = [n for n, _ in usable], [p for _, p in usable]
         if not self.photos:
             raise DataError(
                 f"no 8-bit RGB photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop"
@@ -150,8 +151,17 @@ class PhotoCrops:
             reference, degraded = turned(reference), turned(degraded)
         return _planes(reference), _planes(degraded)
 
+    def source(self, index: int) -> str:
+        """Name of the picture that crop `index` is of."""
+        generator = np.random.default_rng((self.seed, index))
+        self.draw(generator)
+        return self.paths[self._pick(generator)].name
+
+    def _pick(self, generator: Generator) -> int:
+        return int(np.searchsorted(self.shares, generator.random(), side="right"))
+
     def _place(self, generator: Generator, side: int) -> NDArray[np.uint8]:
-        photo = self.photos[int(np.searchsorted(self.shares, generator.random(), side="right"))]
+        photo = self.photos[self._pick(generator)]
         if min(photo.shape[:2]) < side:
             missing = [(0, max(0, side - length)) for length in photo.shape[:2]]
             photo = np.pad(photo, [*missing, (0, 0)], mode="symmetric")

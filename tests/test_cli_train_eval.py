@@ -43,7 +43,9 @@ def photos(run: Run) -> None:
         "config": "tiny", "steps": 2, "batch": 1, "crop": 64, "held_out": 1, "validate_every": 1,
         "precision": "float32",
     }  # fmt: skip
-    Path("small.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in small.items()))
+    Path("small.toml").write_text(
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in small.items() if value is not None)
+    )
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from restore.degradations.base import Degradation, Draw, Image, to_8_bits
+from restore.degradations.blur import blur, defocus, motion_blur
 from restore.degradations.compression import colour_jpegs, jpeg, jpeg_luma, luma_jpegs
 from restore.degradations.noise import blind_noise, gaussian_noise, white_noise
+from restore.degradations.rain import rain
 from restore.degradations.sampling import bicubic, imresize, mosaics, reductions
 from restore.errors import UsageError
 from restore.tasks import TASKS
@@ -58,6 +60,10 @@ def _plain(name: str, draw: Draw) -> Callable[[Range | None], Draw]:
 DEGRADATIONS: dict[str, Callable[[Range | None], Draw]] = {
     "blind-noise": lambda _: blind_noise,
     "gaussian-noise": _levelled("gaussian-noise", "denoise", white_noise, (0, 75)),
+    "rain": _plain("rain", rain),
+    "motion-blur": _plain("motion-blur", motion_blur),
+    "defocus": _plain("defocus", defocus),
+    "blur": _plain("blur", blur),
     "jpeg": _levelled("jpeg", "dejpeg", colour_jpegs, (10, 95)),
     "jpeg-luma": _levelled("jpeg-luma", "dejpeg", luma_jpegs, (10, 95)),
     "mosaic": _plain("mosaic", mosaics),
