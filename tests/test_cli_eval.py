@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +105,6 @@ def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted: None, ti
         (("--clean", "clean", "--sigma", "5", "--task", "upscale"), 2, "error: --sigma is for --task denoise, not up"),
         (("--clean", "clean", "--task", "denose"), 2, "error: there is no task called 'denose'"),
         (("--clean", "clean", "--task", "dejpeg"), 2, "hint:  give --jpeg-quality"),
-        (("--clean", "clean", "--task", "derain"), 2, "hint:  give --degraded DIR, or --degradation NAME"),
         (("--clean", "clean", "--degradation", "mosiac"), 2, "hint:  did you mean 'mosaic'?"),
         (("--clean", "clean", "--tile", "x"), 2, "error: --tile is auto or a number of pixels, not 'x'"),
         (("--clean", "clean", "--restored", "noisy", "--weights", "none"), 2, "error: --restored scores what is there"),
@@ -163,6 +164,9 @@ def test_a_restored_picture_that_is_missing_or_of_another_size_is_named(run: Run
         (("--jpeg-quality", "10"), "clean jpeg 10, rgb, mean of 2: input "),
         (("--jpeg-quality", "10", "--degradation", "jpeg-luma"), "clean jpeg-luma 10, luma, mean of 2: input "),
         (("--task", "demosaic"), "clean mosaic, rgb, mean of 2: input "),
+        (("--task", "derain"), "clean rain, y, mean of 2: input "),
+        (("--task", "deblur"), "clean motion-blur, rgb, mean of 2: input "),
+        (("--task", "deblur", "--degradation", "defocus"), "clean defocus, rgb, mean of 2: input "),
         (("--scale", "3"), "clean bicubic 3, y-border, mean of 2: input "),
         (("--sigma", "15", "--rounded"), "clean sigma 15 rounded, rgb, mean of 2: input "),
         (("--sigma", "15", "--protocol", "y-float"), "clean sigma 15, y-float, mean of 2: input "),
@@ -314,3 +318,28 @@ def test_every_protocol_can_be_named(run: Run) -> None:
     for name in PROTOCOLS:
         ran = run("eval", "--clean", "clean", "--sigma", "20", "--weights", "none", "--protocol", name)
         assert ran.out.startswith(f"clean sigma 20, {name}, mean of 1: input ")
+
+
+def test_data_list_show_and_check_do_not_import_torch(tmp_path: Path) -> None:
+    code = """
+import sys
+from restore.cli.app import main
+for command in ("data list", "data show SIDD", "data check PolyU --root .", "eval --dataset Set5 --root ."):
+    sys.argv = ["restore", *command.split()]
+    try:
+        main()
+    except SystemExit:
+        pass
+    assert "torch" not in sys.modules, command
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr.count("error:")) == (0, 2)
+
+
+def test_float_pictures_are_scored(run: Run) -> None:
+    levels = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
+    for name, offset in (("clean", 0), ("noisy", 3 / 255)):
+        Path(name).mkdir()
+        write_picture(Picture(np.round(levels * 200 + 20) / np.float32(255) + np.float32(offset)), Path(name, "a.tif"))
+    ran = run("eval", "--clean", "clean", "--degraded", "noisy", "--weights", "none")
+    assert ran.out.startswith("clean, rgb, mean of 1: input 38.59 dB")  # 20 log10(255 / 3)
