@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from restore.degradations import Degradation, Image, to_8_bits
+from restore.degradations import Draw as Draw
 from restore.errors import DataError
 from restore.images import FORMATS, read_picture
-
-Draw = Callable[[Generator], Degradation]  # decides on a degradation before the picture is known
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def read_rgb(path: Path) -> Image:
     """A picture file as `(H, W, 3)` float32 in [0, 1]; grey is repeated over the channels."""
     pixels = read_picture(path).pixels
     rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    return rgb.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    white = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    return rgb.astype(np.float32) / np.float32(white)
 
 
 def paired(clean: Path, degraded: Path) -> Iterator[Pair]:
@@ -98,40 +99,6 @@ def with_gaussian_noise(sigma: float, *, as_file: bool) -> Draw:
     return lambda _: Degradation(apply)
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A benchmark set: `clean` and, where it is paired, `degraded` name its folders under the root."""
-
-    name: str
-    summary: str
-    pictures: int
-    clean: str = "."
-    degraded: str | None = None
-
-
-DATASETS: dict[str, Dataset] = {
-    d.name: d
-    for d in (
-        Dataset("PolyU", "real noise of five cameras, 512x512 (Xu et al., 2018)", 45, "clean", "noisy"),
-        Dataset("CBSD68", "68 clean colour photographs of the Berkeley segmentation set", 68),
-        Dataset("Kodak24", "24 clean colour photographs, 500x500 crops", 24),
-        Dataset("McMaster", "18 clean colour photographs (Zhang et al., 2011)", 18),
-    )
-}
-
-
-def count_note(dataset: Dataset, root: Path) -> str | None:
-    """What is wrong with the number of pictures under `root`, in words, or None; it does not stop a scoring.
-
-    Raises:
-        DataError: There are none.
-    """
-    found = len(list_pictures(root / dataset.clean))
-    if found == dataset.pictures:
-        return None
-    return f"{root} holds {found} pictures, {dataset.name} has {dataset.pictures}: these are not the scores of the set"
-
-
 class PhotoCrops:
     """Random training crops of clean photographs, which are decoded once and held as bytes.
 
@@ -149,8 +116,9 @@ class PhotoCrops:
     """
 
     def __init__(self, paths: Sequence[Path], draw: Draw, *, crop: int, seed: int) -> None:
-        decoded = (read_picture(path).pixels for path in paths)
-        self.photos = [p for p in decoded if p.dtype == np.uint8 and p.shape[2] == 3 and min(p.shape[:2]) >= crop]
+        decoded = ((path, read_picture(path).pixels) for path in paths)
+        usable = [(n, p) for n, p in decoded if p.dtype == np.uint8 and p.shape[2] == 3 and min(p.shape[:2]) >= crop]
+        self.paths, self.photos = [n for n, _ in usable], [p for _, p in usable]
         if not self.photos:
             raise DataError(
                 f"no 8-bit RGB photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop"
@@ -160,21 +128,41 @@ class PhotoCrops:
         self.shares = areas / areas[-1]
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Crop `index` (any number from 0 on): `(reference, degraded)`, `(3, crop, crop)` float32 each."""
+        """Crop `index` (any number from 0 on): `(reference, degraded)`, float32.
+
+        `degraded` is `(3, crop, crop)`; so is `reference`, or it is larger by the degradation's `reduction`.
+        """
         generator = np.random.default_rng((self.seed, index))
         degradation = self.draw(generator)
-        source = self._place(generator, int(np.ceil(self.crop / degradation.scale / 2)) * 2)
+        around = 2 * degradation.margin + degradation.grid - 1
+        side = (self.crop + around) * degradation.reduction
+        source = self._place(generator, int(np.ceil(side / degradation.scale / 2)) * 2)
+        if degradation.is_oriented:
+            source = _turning(generator)(source)
         pair = degradation.apply(source.astype(np.float32) / np.float32(255), generator)
-        turn, mirror = int(generator.integers(4)), generator.integers(2)
+        top = left = degradation.margin
+        if degradation.grid > 1:
+            top, left = (degradation.margin + int(shift) for shift in generator.integers(degradation.grid, size=2))
+        reference, degraded = (
+            _crop(x, top * factor, left * factor, self.crop * factor)
+            for x, factor in zip(pair, (degradation.reduction, 1), strict=True)
+        )
+        if not degradation.is_oriented:
+            turned = _turning(generator)
+            reference, degraded = turned(reference), turned(degraded)
+        return _planes(reference), _planes(degraded)
 
-        def finish(x: Image) -> NDArray[np.float32]:
-            x = np.rot90(x[: self.crop, : self.crop], turn)
-            return np.ascontiguousarray((x[:, ::-1] if mirror else x).transpose(2, 0, 1))
+    def source(self, index: int) -> str:
+        """Name of the picture that crop `index` is of."""
+        generator = np.random.default_rng((self.seed, index))
+        self.draw(generator)
+        return self.paths[self._pick(generator)].name
 
-        return finish(pair[0]), finish(pair[1])
+    def _pick(self, generator: Generator) -> int:
+        return int(np.searchsorted(self.shares, generator.random(), side="right"))
 
     def _place(self, generator: Generator, side: int) -> NDArray[np.uint8]:
-        photo = self.photos[int(np.searchsorted(self.shares, generator.random(), side="right"))]
+        photo = self.photos[self._pick(generator)]
         if min(photo.shape[:2]) < side:
             missing = [(0, max(0, side - length)) for length in photo.shape[:2]]
             photo = np.pad(photo, [*missing, (0, 0)], mode="symmetric")
@@ -188,3 +176,23 @@ class PhotoCrops:
 def _detail(pixels: NDArray[np.uint8]) -> float:
     green = pixels[::2, ::2, 1].astype(np.int16)
     return float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
+
+
+def _crop(x: Image, top: int, left: int, side: int) -> Image:
+    return x[top : top + side, left : left + side]
+
+
+def _turning(generator: Generator) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """One of the eight turns and mirrorings of a square."""
+    turn, mirror = int(generator.integers(4)), generator.integers(2)
+
+    def turned(x: NDArray[Any]) -> NDArray[Any]:
+        x = np.rot90(x, turn)
+        return x[:, ::-1] if mirror else x
+
+    return turned
+
+
+def _planes(x: Image) -> Image:
+    """`(H, W, C)` as networks take it, `(C, H, W)`."""
+    return np.ascontiguousarray(x.transpose(2, 0, 1))

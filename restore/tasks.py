@@ -10,7 +10,7 @@ class Level:
     """How strong a degradation is, for tasks whose weights can be made for one strength.
 
     Attributes:
-        name: What papers and options call it, such as `sigma`.
+        name: What papers call it, and with two dashes the option, such as `sigma`.
         unit: Unit of the numbers.
         low, high: Smallest and largest value that makes sense.
         help: One phrase.
@@ -65,7 +65,7 @@ TASKS: dict[str, Task] = {
         name="dejpeg",
         summary="Remove the artifacts of JPEG compression.",
         help=_NO_DEFAULT,
-        level=Level("quality", "JPEG quality", 1, 100, "quality the picture was saved with"),
+        level=Level("jpeg-quality", "JPEG quality", 1, 100, "quality the picture was saved with"),
     ),
     "demosaic": Task(
         name="demosaic",

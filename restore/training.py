@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -10,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import cv2
@@ -22,22 +24,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore import checkpoints
-from restore.data import PhotoCrops, degraded, list_pictures
-from restore.errors import DataError, UsageError
+from restore.data import Pair, PhotoCrops, degraded, list_pictures
+from restore.distributed import Team, join
+from restore.errors import DataError, UsageError, first_few
 from restore.evaluation import evaluate
-from restore.files import whole_file
+from restore.losses import loss_of
 from restore.networks import NETWORKS, Network
+from restore.ranks import Rank
 from restore.recipes import DEGRADATIONS, check_run_folder
 from restore.recipes import Recipe as Recipe
 from restore.recipes import load_recipe as load_recipe
 from restore.restorer import Restorer
+from restore.runs import Run, middle
+from restore.schedules import crops_of, learning_rate, share_of
+
+_ALONE = Rank()
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands, about every second; `psnr` (dB) is that of the latest training batch.
 
-    `validation` holds (input PSNR, PSNR) of the held-out photos where the step was followed by a validation.
+    Attributes:
+        validation: (input PSNR, PSNR) of the held-out photos where the step was followed by a validation.
+        data_share: How much of the time was spent waiting for crops.
+        note: What went wrong at this step, if anything did.
     """
 
     step: int
@@ -48,217 +59,287 @@ class Progress:
     seconds_left: float
     learning_rate: float
     validation: tuple[float, float] | None = None
-
-
-def charbonnier(difference: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean of sqrt(d^2 + epsilon^2) over all elements (the terms of eq. 12, taken per pixel as MPRNet does)."""
-    return (difference.square() + epsilon**2).sqrt().mean()
-
-
-def loss_function(restored: Tensor, clean: Tensor, edge_weight: float) -> Tensor:
-    """CS-KiT eq. 12 of `(B, C, H, W)`: Charbonnier loss plus `edge_weight` times that of the 4-neighbour Laplacian."""
-    difference = restored - clean
-    # The Laplacian is linear, so that of the difference is the difference of the Laplacians.
-    centre = difference[..., 1:-1, 1:-1]
-    neighbours = (
-        difference[..., :-2, 1:-1] + difference[..., 2:, 1:-1] + difference[..., 1:-1, :-2] + difference[..., 1:-1, 2:]
-    )
-    return charbonnier(difference) + edge_weight * charbonnier(neighbours - 4 * centre)
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of step 0 .. steps - 1: linear warm-up, then a half cosine down to `final_learning_rate`."""
-    if step < recipe.warm_up:
-        return recipe.learning_rate * (step + 1) / recipe.warm_up
-    share = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
-    low, high = recipe.final_learning_rate, recipe.learning_rate
-    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * share))
+    data_share: float = 0.0
+    note: str | None = None
 
 
 def train(
     recipe: Recipe,
-    photos: Path,
+    data: Path,
     run: Path,
     *,
+    degraded_data: Path | None = None,
     resume: bool = False,
     start_from: str | None = None,
     max_seconds: float | None = None,
+    save_seconds: float = 120,
     device: torch.device | None = None,
     threads: int = 1,
+    rank: Rank = _ALONE,
+    board: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train by `recipe` on a folder of clean photographs.
+    """Train by `recipe`, on a folder of clean photographs or on two of pairs.
 
-    Writes into `run`: `recipe.json` (resolved), `log.jsonl`, `last.safetensors` (averaged weights, ready for
-    `--weights`) and `state.pt` (everything a resumed run needs to reach the very weights of an uninterrupted one, on a
-    CPU).
+    `restore.runs` says what is written into `run`. A run that is resumed reaches the very weights of an uninterrupted
+    one, on a CPU.
 
     Args:
         recipe: What to do.
-        photos: The folder.
+        data: The clean pictures.
         run: A new or empty folder; with `resume` the folder of an earlier run.
+        degraded_data: The degraded pictures of the same names, for a recipe whose degradation is `pairs`.
         resume: Go on from `run/state.pt`.
         start_from: Weights to begin from (anything `checkpoints.resolve` takes) instead of random ones; a resumed run
             goes on with its own.
         max_seconds: Stop, in a state that can be resumed, after this time.
+        save_seconds: Time from one save to the next.
         device: Where to train.
         threads: Threads that make crops.
-        on_progress: Called about once a second and after each validation.
+        rank: Which process this is, of all that train together; the first one writes and reports.
+        board: Write what TensorBoard shows into `run/tensorboard`.
+        should_stop: Asked before each step; True stops as `max_seconds` does.
+        on_progress: Called about once a second, after each validation and where a batch was skipped.
 
     Returns:
         The checkpoint.
 
     Raises:
-        DataError: `photos` has too few usable photographs, or `run` is not empty.
+        DataError: The pictures are too few or do not fit together, `run` is not empty or cannot be written, or the
+            gradient is not finite, again and again.
         UsageError: `resume` where nothing can be resumed, or with another recipe; `start_from` is of another network;
             the network does not take crops of this size, or cannot leave its attention out in `local_steps`.
     """
     device = device or torch.device("cpu")
-    state_path = run / "state.pt"
-    check_run_folder(run, resume=resume)
-    paths = list_pictures(photos)
-    if len(paths) <= recipe.held_out:
-        raise DataError(f"{photos} holds {len(paths)} pictures, of which {recipe.held_out} would be held out")
     torch.manual_seed(recipe.seed)
     network_class = NETWORKS[recipe.network]
     network = network_class(**network_class.CONFIGS[recipe.config])
-    if recipe.crop % network.size_multiple or recipe.crop < network.min_size:
-        raise UsageError(
-            f"{recipe.network} does not take crops of {recipe.crop} pixels",
-            hint=f"use a multiple of {network.size_multiple}, at least {network.min_size}",
-        )
+    _check_fits(recipe, network, rank)
     if start_from is not None and not resume:
         weights, info = checkpoints.load(start_from)
         if info.network != recipe.network or weights.config != network.config:
             raise UsageError(f"{start_from} does not hold a {recipe.network} of config {recipe.config}")
         network.load_state_dict(weights.state_dict())
-    draw = DEGRADATIONS[recipe.degradation]
+    folder = Run(run, is_writer=rank.index == 0)
+    if folder.is_writer:
+        check_run_folder(run, resume=resume)
     cv2.setNumThreads(1)
-    crops = PhotoCrops(paths[: len(paths) - recipe.held_out], draw, crop=recipe.crop, seed=recipe.seed)
-    held_out = list(degraded(paths[len(paths) - recipe.held_out :], draw, seed=recipe.seed))
+    crops, held_out, about_data = _load(recipe, data, degraded_data)
 
     network.to(device)
     average = network_class(**network.config).to(device)
     average.load_state_dict(network.state_dict())
-    betas = 0.9, recipe.beta2
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, betas=betas, weight_decay=recipe.weight_decay, fused=True
-    )
-    step = 0
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    optimizer = kind(
+        network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2),
+        weight_decay=recipe.weight_decay, fused=True,
+    )  # fmt: skip
+    loss_function = loss_of(recipe.loss, recipe.edge_weight)
+    step, seconds_before, best = 0, 0.0, -math.inf
     if resume:
-        state = torch.load(state_path, map_location=device, weights_only=True)
+        state = folder.load_state(device)
         recipe = _check_same(recipe, Recipe(**json.loads(state["recipe"])))
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"].cpu())
-        step = state["step"]
-    elif recipe.precision == "auto":
-        precision = _faster_precision(network, crops, recipe, device)
-        recipe = dataclasses.replace(recipe, precision=precision)
-    if step < recipe.local_steps:
-        network.use_attention(False)
-        average.use_attention(False)
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n", encoding="utf-8")
-    except OSError as failure:
-        raise DataError(f"cannot write into {run}: {failure.strerror or failure}") from failure
+        step, seconds_before, best = state["step"], state.get("seconds", 0.0), state.get("best", best)
+    with join(rank, device) as team:
+        if recipe.precision == "auto":
+            precision = _faster_precision(network, crops, recipe, device) if team.is_first else ""
+            recipe = dataclasses.replace(recipe, precision=team.told(precision))
+        is_mixed = recipe.precision != "float32"
+        # Losses of float16 are scaled up against underflow. It begins so low that finding the scale is no long row of
+        # skipped batches.
+        scaler = torch.amp.GradScaler(device.type, init_scale=1024, enabled=recipe.precision == "float16")
+        if resume and scaler.is_enabled():
+            scaler.load_state_dict(state["scaler"])
+        uses_attention = step >= recipe.local_steps
+        if not uses_attention:
+            network.use_attention(False)
+            average.use_attention(False)
+        trained = team.share(network, has_unused=not uses_attention)
+        random = torch.get_rng_state()
+        started = reported = saved = time.monotonic()
 
-    random = torch.get_rng_state()
+        def snapshot() -> dict[str, Any]:
+            return {
+                "recipe": json.dumps(dataclasses.asdict(recipe)), "step": step, "network": network.state_dict(),
+                "average": average.state_dict(), "optimizer": optimizer.state_dict(), "random": random,
+                "scaler": scaler.state_dict(), "best": best, "seconds": seconds_before + time.monotonic() - started,
+            }  # fmt: skip
 
-    def save() -> Path:
-        metadata = {"task": recipe.task, "step": str(step), "recipe": json.dumps(dataclasses.asdict(recipe))}
-        checkpoints.save(run / "last.safetensors", average, recipe.network, metadata)
-        state = {
-            "recipe": json.dumps(dataclasses.asdict(recipe)), "step": step, "network": network.state_dict(),
-            "average": average.state_dict(), "optimizer": optimizer.state_dict(), "random": random,
-        }  # fmt: skip
-        with whole_file(state_path) as temporary:
-            torch.save(state, temporary)
-        return run / "last.safetensors"
+        folder.begin(recipe, step, data=about_data, device=device, processes=team.count)
+        if not resume:  # so that what is killed from here on can be resumed
+            folder.save(average, snapshot())
+        first_step, waited, skipped = step, 0.0, 0
+        network.train()
+        with folder.log(board=board) as log, ThreadPoolExecutor(threads) as pool:
+            try:
+                batches = _batches(crops, network.channels, recipe, step, team, pool)
+                while step < recipe.steps:
+                    asked = time.perf_counter()
+                    references, inputs = next(batches)
+                    waited += time.perf_counter() - asked
+                    is_late = max_seconds is not None and time.monotonic() - started > max_seconds
+                    if team.any(is_late or should_stop()):
+                        break
+                    if 0 < step == recipe.local_steps and not uses_attention:
+                        uses_attention = True
+                        network.use_attention(True)
+                        average.use_attention(True)
+                        trained = team.share(network, has_unused=False)
+                    rate = learning_rate(recipe, step)
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate
+                    numbers = crops_of(recipe, step).numbers
+                    references, inputs = (x.to(device, non_blocking=True) for x in (references, inputs))
+                    optimizer.zero_grad(set_to_none=True)
+                    loss = torch.zeros((), device=device)
+                    for part in (parts := _parts(len(inputs), recipe.accumulate)):
+                        with nullcontext() if part is parts[-1] else team.adding(trained):
+                            with torch.autocast(device.type, getattr(torch, recipe.precision), enabled=is_mixed):
+                                restored = trained(inputs[part])
+                            part_loss = loss_function(restored.float(), references[part])
+                            # The mean over the batch; that over the processes is taken with the gradients.
+                            weight = len(restored) * team.count / len(numbers)
+                            scaler.scale(part_loss * weight).backward()  # type: ignore[no-untyped-call]
+                        loss += part_loss.detach() * (len(restored) / len(inputs))
+                    scaler.unscale_(optimizer)
+                    norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm or math.inf)
+                    is_finite = bool(norm.isfinite())  # for all processes, whose gradients are the same by now
+                    with _uninterrupted():  # so that a step is either whole in the state or not in it
+                        if is_finite:
+                            scaler.step(optimizer)
+                        scaler.update()
+                        step += 1
+                        if is_finite:
+                            _update_average(average, network, min(recipe.ema, (1 + step) / (10 + step)))
+                        random = torch.get_rng_state()
+                    skipped = 0 if is_finite else skipped + 1
+                    note = None if is_finite else f"the gradient is not finite; {_sources(crops, numbers)}"
+                    if skipped > recipe.skip_limit:
+                        raise DataError(
+                            f"step {step}: {note}" + f"; the last {skipped} steps were all so" * (skipped > 1),
+                            hint="look at these pictures; lower learning_rate or clip_norm, or set precision=float32",
+                        )
+                    validation = None
+                    if held_out and (step % recipe.validate_every == 0 or step == recipe.steps):
+                        restorer = Restorer(average, device=device)
+                        validation = _validate(restorer, held_out, team)
+                        folder.write_strip(restorer, held_out)
+                        if validation[1] > best:
+                            best = validation[1]
+                            folder.save_best(average, snapshot())
+                    now = time.monotonic()
+                    if validation or note or step == recipe.steps or now - reported >= 1:
+                        error = F.mse_loss(restored.detach().float().clamp(0, 1), references[part].clamp(0, 1))
+                        per_step = (now - started) / (step - first_step)
+                        progress = Progress(
+                            step, recipe.steps, loss.item(), float(-10 * torch.log10(error)), len(numbers) / per_step,
+                            per_step * (recipe.steps - step), rate, validation, waited / max(now - started, 1e-9), note,
+                        )  # fmt: skip
+                        log(progress)
+                        if on_progress and folder.is_writer:
+                            on_progress(progress)
+                        reported = now
+                    if now - saved > save_seconds:
+                        folder.save(average, snapshot())
+                        saved = time.monotonic()
+            finally:
+                with _uninterrupted():
+                    folder.save(average, snapshot())
+    return folder.last
 
-    started = reported = saved = time.monotonic()
-    first_step = step
-    network.train()
-    with (run / "log.jsonl").open("a", encoding="utf-8") as log, ThreadPoolExecutor(threads) as pool:
-        try:
-            for references, inputs in _batches(crops, recipe, step, pool):
-                if max_seconds is not None and time.monotonic() - started > max_seconds:
-                    break
-                if 0 < step == recipe.local_steps:
-                    network.use_attention(True)
-                    average.use_attention(True)
-                rate = learning_rate(recipe, step)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                references, inputs = references.to(device, non_blocking=True), inputs.to(device, non_blocking=True)
-                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                    restored = network(inputs)
-                loss = loss_function(restored.float(), references, recipe.edge_weight)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
-                with _uninterrupted():  # so that a step is either whole in the state or not in it
-                    optimizer.step()
-                    step += 1
-                    _update_average(average, network, min(recipe.ema, (1 + step) / (10 + step)))
-                    random = torch.get_rng_state()
-                validation = None
-                if held_out and (step % recipe.validate_every == 0 or step == recipe.steps):
-                    scores = evaluate(Restorer(average, device=device), held_out, with_ssim=False)
-                    validation = scores.mean("input_psnr"), scores.mean("psnr")
-                now = time.monotonic()
-                if validation or step == recipe.steps or now - reported >= 1:
-                    error = F.mse_loss(restored.detach().float().clamp(0, 1), references.clamp(0, 1))
-                    per_step = (now - started) / (step - first_step)
-                    progress = Progress(
-                        step, recipe.steps, loss.item(), float(-10 * torch.log10(error)), recipe.batch / per_step,
-                        per_step * (recipe.steps - step), rate, validation,
-                    )  # fmt: skip
-                    log.write(json.dumps(dataclasses.asdict(progress)) + "\n")
-                    log.flush()
-                    if on_progress:
-                        on_progress(progress)
-                    reported = now
-                if now - saved > 120:
-                    save()
-                    saved = time.monotonic()
-        finally:
-            with _uninterrupted():
-                checkpoint = save()
-    return checkpoint
+
+def _check_fits(recipe: Recipe, network: Network, rank: Rank) -> None:
+    """Refuse crops that the network does not take, and batches that are too small to share."""
+    if (batch := min([recipe.batch, *(batch for _, batch, _ in recipe.stages)])) < rank.count:
+        raise UsageError(
+            f"a batch of {batch} cannot be shared by {rank.count} processes", hint=f"--set batch={rank.count} or more"
+        )
+    for side in {recipe.crop, *(side for _, _, side in recipe.stages)}:
+        if side % network.size_multiple or side < network.min_size:
+            raise UsageError(
+                f"{recipe.network} does not take crops of {side} pixels",
+                hint=f"use a multiple of {network.size_multiple}, at least {network.min_size}",
+            )
+
+
+def _load(recipe: Recipe, data: Path, degraded_data: Path | None) -> tuple[PhotoCrops, list[Pair], str]:
+    """What to train on, the held-out pairs, and both in words."""
+    paths = list_pictures(data)
+    if len(paths) <= recipe.held_out:
+        raise DataError(f"{data} holds {len(paths)} pictures, of which {recipe.held_out} would be held out")
+    cut = len(paths) - recipe.held_out
+    draw = DEGRADATIONS[recipe.degradation](recipe.levels)
+    crops = PhotoCrops(paths[:cut], draw, crop=recipe.largest_crop, seed=recipe.seed)
+    held_out = list(degraded(paths[cut:], draw, seed=recipe.seed))
+    if recipe.validate_crop:
+        held_out = [middle(pair, recipe.validate_crop) for pair in held_out]
+    about = f"{len(crops.photos)} pictures of the folder `{data.absolute().name}`, {len(held_out)} more held out."
+    return crops, held_out, about
+
+
+def _sources(crops: PhotoCrops, numbers: range) -> str:
+    """Which crops of which pictures these are."""
+    names = list(dict.fromkeys(crops.source(number) for number in numbers))
+    which = f"crop {numbers[0]} is" if len(numbers) == 1 else f"crops {numbers[0]} to {numbers[-1]} are"
+    return f"{which} of {first_few(names)}"
+
+
+def _validate(restorer: Restorer, held_out: list[Pair], team: Team) -> tuple[float, float]:
+    """Mean PSNR of the held-out pictures, degraded and restored; each process scores its share."""
+    own = share_of(range(len(held_out)), team.index, team.count)
+    pairs = held_out[own.start : own.stop]
+    scores = team.gathered(list(evaluate(restorer, pairs, with_ssim=False).pictures) if pairs else [])
+    return fmean(score.input_psnr for score in scores), fmean(score.psnr for score in scores)
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done."""
-    in_main = threading.current_thread() is threading.main_thread()  # no other thread meets it
-    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
+    """Hold Ctrl-C and SIGTERM back until the block is done."""
     held: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other thread meets them
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):
+                before[number] = signal.signal(number, lambda received, _: held.append(received))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if held:
-        raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for received in held:
+        signal.raise_signal(received)
 
 
-def _batches(crops: PhotoCrops, recipe: Recipe, step: int, pool: ThreadPoolExecutor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of the steps from `step` on, made ahead in the pool's threads."""
+def _batches(
+    crops: PhotoCrops, channels: int, recipe: Recipe, step: int, team: Team, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Tensor, ...]]:
+    """This process's share of the batches of the steps from `step` on, made ahead in the pool's threads."""
+    sized = {recipe.largest_crop: crops}
 
     def ask(at: int) -> Iterator[tuple[Any, Any]]:
-        return pool.map(crops.__getitem__, range(at * recipe.batch, (at + 1) * recipe.batch))
+        wanted = crops_of(recipe, at)
+        if wanted.side not in sized:
+            sized[wanted.side] = copy.copy(crops)
+            sized[wanted.side].crop = wanted.side
+        return pool.map(sized[wanted.side].__getitem__, share_of(wanted.numbers, team.index, team.count))
 
     ahead = [ask(at) for at in range(step, min(step + 2, recipe.steps))]
     for at in range(step, recipe.steps):
         references, inputs = zip(*ahead.pop(0), strict=True)
         if at + 2 < recipe.steps:
             ahead.append(ask(at + 2))
-        yield torch.from_numpy(np.stack(references)), torch.from_numpy(np.stack(inputs))
+        yield tuple(torch.from_numpy(np.stack(x)[:, :channels]) for x in (references, inputs))
+
+
+def _parts(length: int, count: int) -> list[slice]:
+    """A batch in `count` parts, or as many as it has crops."""
+    shares = (share_of(range(length), index, count) for index in range(count))
+    return [slice(share.start, share.stop) for share in shares if share]
 
 
 @torch.no_grad()
@@ -281,7 +362,7 @@ def _check_same(asked: Recipe, begun: Recipe) -> Recipe:
 
 def _faster_precision(network: Network, crops: PhotoCrops, recipe: Recipe, device: torch.device) -> str:
     """Which precision runs a forward and backward pass faster here: after one to warm up."""
-    x = torch.from_numpy(crops[0][1])[None].to(device)
+    x = torch.from_numpy(crops[0][1])[None, : network.channels].to(device)
     best = {}
     for precision in ("float32", "bfloat16"):
         for _ in range(2):

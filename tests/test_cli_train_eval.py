@@ -13,13 +13,11 @@ import pytest
 import torch
 from conftest import Run
 
-from restore import checkpoints, training
+from restore import training
 from restore.cli import train as cli_train
 from restore.cli.train import Display, describe_progress, parse_change, parse_time
-from restore.data import DATASETS
 from restore.errors import UsageError
 from restore.images import Picture, write_picture
-from restore.metrics import PROTOCOLS
 from restore.networks import NETWORKS
 from restore.recipes import load_recipe
 from restore.training import Progress
@@ -45,7 +43,9 @@ def photos(run: Run) -> None:
         "config": "tiny", "steps": 2, "batch": 1, "crop": 64, "held_out": 1, "validate_every": 1,
         "precision": "float32",
     }  # fmt: skip
-    Path("small.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in small.items()))
+    Path("small.toml").write_text(
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in small.items() if value is not None)
+    )
 
 
 @pytest.fixture
@@ -227,107 +227,6 @@ def test_on_a_terminal_the_line_is_rewritten_and_validations_stay(
     assert out == ""
     assert "step 1234: held-out photos 28.10 dB -> 31.50 dB\n" in err.replace("\r", "")
     assert describe_progress(progress(1234)) in err  # not cut
-
-
-# restore eval
-
-
-@pytest.fixture
-def inverted(run: Run) -> None:
-    """`clean/` and `noisy/`: what the tiny network restores up to one grey level."""
-    for name in ("a", "b"):
-        pixels = save(f"clean/{name}.png", seed=ord(name))
-        Path("noisy").mkdir(exist_ok=True)
-        write_picture(Picture(254 - pixels), Path(f"noisy/{name}.png"))
-
-
-def test_eval_prints_the_mean_on_stdout_and_the_table_on_stderr(run: Run, inverted: None) -> None:
-    ran = run("eval", "--clean", "clean", "--degraded", "noisy", "--device", "cpu")
-    assert ran.code == 0
-    start, _, rest = ran.out.partition("restored 48.13 dB, SSIM ")  # 20 log10(255), off by 1 everywhere
-    assert (start, ran.out.count("\n")) == ("clean, rgb, mean of 2: ", 1)
-    assert "; input " in rest
-    lines = [line.split() for line in ran.err.splitlines() if line.strip()]
-    assert lines[0] == ["picture", "input", "dB", "SSIM", "restored", "dB", "SSIM"]
-    assert [line[0] for line in lines[1:]] == ["a", "b", "mean"]
-    assert [line[3] for line in lines[1:]] == ["48.13"] * 3
-
-
-def test_eval_without_weights_scores_the_input(run: Run, inverted: None) -> None:
-    ran = run("eval", "--clean", "clean", "--sigma", "15", "--weights", "none")
-    assert ran.out.startswith("clean sigma 15, rgb, mean of 2: input 24.6")  # 20 log10(255 / 15) = 24.61
-    assert "restored" not in ran.out + ran.err
-
-
-def test_eval_of_clean_pictures_says_whether_they_are_left_alone(run: Run, inverted: None) -> None:
-    ran = run("eval", "--clean", "clean", "--device", "cpu")
-    assert ran.code == 0
-    assert ran.out.startswith("clean, rgb, mean of 2: restored ") and "input" not in ran.out + ran.err
-    ran = run("eval", "--clean", "clean", "--weights", "none")
-    assert ran.code == 2 and "there is nothing to score" in ran.err
-
-
-def test_eval_takes_a_set_by_name_and_notes_a_wrong_count(run: Run, inverted: None) -> None:
-    Path("PolyU").mkdir()
-    for name in ("clean", "noisy"):
-        Path(name).rename(Path("PolyU") / name)
-    ran = run("eval", "--dataset", "PolyU", "--root", "PolyU", "--weights", "none", "--protocol", "y")
-    assert ran.code == 0 and ran.out.startswith("PolyU, y, mean of 2: input ")
-    assert ran.err.startswith("note:  PolyU holds 2 pictures, PolyU has 45")
-
-
-def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted: None, tiny_file: Path) -> None:
-    write_picture(Picture(np.full((64, 64, 3), 255, np.uint8)), Path("clean/a.png"))
-    write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), Path("noisy/a.png"))
-    assert run("eval", "--clean", "clean", "--degraded", "noisy", "--device", "cpu", "--json", "s.json").code == 0
-    found = json.loads(Path("s.json").read_text(), parse_constant=pytest.fail)
-    assert found["weights"] == {"path": str(tiny_file), "sha256": checkpoints.resolve("tiny-denoise").sha256}
-    assert (found["set"], found["protocol"]) == ("clean", "rgb")
-    first, second = found["pictures"]
-    assert (first["name"], first["input_psnr"], first["psnr"]) == ("a", 0, None)
-    assert second["psnr"] == pytest.approx(48.13, abs=0.01)
-    assert found["mean"]["psnr"] is None and found["mean"]["input_psnr"] == second["input_psnr"] / 2
-
-
-@pytest.mark.parametrize(
-    ("args", "code", "message"),
-    [
-        ((), 2, "error: name what to score"),
-        (("--dataset", "PolyU"), 2, "error: name what to score"),
-        (("--clean", "clean", "--root", "clean"), 2, "error: name what to score"),
-        (("--clean", "clean", "--dataset", "PolyU", "--root", "x"), 2, "error: name what to score"),
-        (("--dataset", "Polyu", "--root", "x"), 2, "hint:  did you mean 'PolyU'?"),
-        (("--degraded", "noisy"), 2, "error: --degraded needs --clean"),
-        (("--clean", "clean", "--degraded", "noisy", "--sigma", "5"), 2, "error: --sigma adds noise to clean pictures"),
-        (("--clean", "clean", "--rounded"), 2, "error: --rounded is about the noise of --sigma"),
-        (("--clean", "clean", "--sigma", "300"), 2, "--sigma"),
-        (("--clean", "clean", "--protocol", "Y"), 2, "error: there is no protocol called 'Y'"),
-        (("--clean", "clean", "--device", "gpu"), 2, "error: there is no device called 'gpu'"),
-        (("--clean", "clean", "--json", "gone/s.json"), 2, "error: cannot write gone/s.json"),
-        (("--clean", "gone"), 1, "error: gone is not a folder"),
-        (("--dataset", "PolyU", "--root", "noisy"), 1, "error: noisy/clean is not a folder"),
-        (("--clean", "clean", "--weights", "tiny-denose"), 1, "hint:  did you mean 'tiny-denoise'?"),
-    ],
-)
-def test_scoring_that_cannot_be_is_refused_with_a_reason(
-    run: Run, inverted: None, args: tuple[str, ...], code: int, message: str
-) -> None:
-    ran = run("eval", *args)
-    assert (ran.code, ran.out) == (code, "")
-    assert message in ran.err
-
-
-def test_a_picture_without_its_partner_is_an_error(run: Run, inverted: None) -> None:
-    Path("noisy/b.png").unlink()
-    ran = run("eval", "--clean", "clean", "--degraded", "noisy", "--weights", "none")
-    assert (ran.code, ran.out) == (1, "")
-    assert "error: 1 pictures have no partner in clean and noisy, first 'b'" in ran.err
-
-
-def test_help_names_every_set_and_protocol(run: Run) -> None:
-    words = run("eval", "--help").out.replace(",", " ").replace(".", " ").split()
-    assert set(DATASETS) <= set(words)
-    assert "|".join(PROTOCOLS) in words
 
 
 # In a process of its own

@@ -7,10 +7,7 @@ import pytest
 from numpy.random import Generator
 
 from restore.data import (
-    DATASETS,
-    Dataset,
     PhotoCrops,
-    count_note,
     degraded,
     list_pictures,
     paired,
@@ -110,18 +107,6 @@ def test_sigma_0_leaves_pictures_exactly_as_they_are(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     (pair,) = degraded([tmp_path / "a.png"], with_gaussian_noise(0, as_file=False))
     np.testing.assert_array_equal(pair.degraded, pair.clean)
-
-
-def test_a_set_of_the_wrong_size_is_noted(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png"):
-        save(tmp_path / "clean" / name)
-    assert count_note(Dataset("X", "", 2, "clean"), tmp_path) is None
-    note = count_note(Dataset("X", "", 3, "clean"), tmp_path)
-    assert note is not None and "holds 2 pictures, X has 3" in note
-
-
-def test_sets_are_keyed_by_their_names() -> None:
-    assert all(name == dataset.name for name, dataset in DATASETS.items())
 
 
 def test_a_crop_is_the_same_whenever_it_is_asked_for(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from restore.data import degraded, list_pictures, paired, with_gaussian_noise
-from restore.metrics import PROTOCOLS, luma, psnr, ssim
+from restore.metrics import PROTOCOLS, luma, psnr, ssim, ssim_volume
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 needs_shared = pytest.mark.skipif(
@@ -122,3 +122,79 @@ def test_jpeg_scores_as_stored_in_rgb_and_in_luma() -> None:
         assert close((psnr(spoiled_y, y), ssim(spoiled_y, y)), "LIVE1:j10|y", path.stem)
         grey = as_jpeg(y[..., 0].astype(np.uint8), 10)[..., None]
         assert close((psnr(grey, y), ssim(grey, y)), "LIVE1:y10|y", path.stem)
+
+
+def test_matlabs_ssim_takes_the_channels_for_the_depth_of_a_volume() -> None:
+    # By the definition, position by position: an 11x11x11 window over a volume whose edges are repeated.
+    x, y = noise(11, 12, 3).astype(float), noise(11, 12, 3, seed=1).astype(float)
+    y = 0.5 * x + 0.5 * y
+    offset = np.arange(11) - 5
+    line = np.exp(-(offset**2) / (2 * 1.5**2))
+    line /= line.sum()
+    window = line[:, None, None] * line[:, None] * line
+    a, b = (np.pad(p, 5, mode="edge") for p in (x, y))
+    values = []
+    for top, left, depth in itertools.product(range(11), range(12), range(3)):
+        here = (slice(top, top + 11), slice(left, left + 11), slice(depth, depth + 11))
+        ma, mb = (window * a[here]).sum(), (window * b[here]).sum()
+        va, vb = (window * a[here] ** 2).sum() - ma**2, (window * b[here] ** 2).sum() - mb**2
+        covariance = (window * a[here] * b[here]).sum() - ma * mb
+        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+        values.append((2 * ma * mb + c1) * (2 * covariance + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2)))
+    assert ssim_volume(x, y) == pytest.approx(float(np.mean(values)), abs=1e-9)
+    assert ssim_volume(x, x) == pytest.approx(1, abs=1e-12)
+
+
+def in_unit(picture: np.ndarray) -> np.ndarray:
+    return picture.astype(np.float64) / 255
+
+
+def test_protocols_that_round_compare_what_a_file_would_hold() -> None:
+    clean = noise(16, 16, 3).clip(10, 240)
+    restored = in_unit(clean) + 0.6 / 255  # by a file off by 1, in fact by 0.6
+    for name, off in (("rgb", 1), ("rgb-matlab", 1), ("rgb-float", 0.6)):
+        assert PROTOCOLS[name].compare(restored, in_unit(clean))[0] == pytest.approx(20 * np.log10(255 / off))
+
+
+def test_what_leaves_the_range_is_clipped_by_every_protocol() -> None:
+    clean = np.ones((256, 256, 3))
+    assert all(p.compare(clean + 3, clean, with_ssim=False)[0] == float("inf") for p in PROTOCOLS.values())
+
+
+def test_the_deraining_scripts_differ_in_the_rounding_of_luma_alone() -> None:
+    clean, restored = noise(20, 20, 3), noise(20, 20, 3, seed=1)
+    y, rounded = (16 + (65.481 * p[..., 0] + 128.553 * p[..., 1] + 24.966 * p[..., 2]) / 255 for p in (clean, restored))
+    exact = 10 * np.log10(255**2 / np.mean((y - rounded) ** 2))
+    assert PROTOCOLS["y-float"].compare(in_unit(restored), in_unit(clean))[0] == pytest.approx(exact)
+    whole = 10 * np.log10(255**2 / np.mean((np.round(y) - np.round(rounded)) ** 2))
+    assert PROTOCOLS["y"].compare(in_unit(restored), in_unit(clean))[0] == pytest.approx(whole)
+    assert abs(exact - whole) < 0.1
+
+
+def test_a_border_as_wide_as_the_scale_does_not_count() -> None:
+    clean = noise(20, 20, 3)
+    for scale in (2, 3, 4):
+        restored = clean.copy()
+        restored[:scale] = restored[:, -scale:] = 0
+        inside = PROTOCOLS["y-border"].compare(in_unit(restored), in_unit(clean), scale=scale)
+        assert inside[0] == float("inf") and inside[1] == pytest.approx(1)
+        assert PROTOCOLS["y"].compare(in_unit(restored), in_unit(clean), scale=scale)[0] < 30
+        assert PROTOCOLS["y-border"].compare(in_unit(restored), in_unit(clean), scale=scale - 1)[0] < 30
+
+
+def test_blocks_are_scored_one_by_one_and_averaged() -> None:
+    clean, restored = noise(256, 512, 3), noise(256, 512, 3)
+    restored[:, 256:] = clean[:, 256:] ^ 1  # off by 1 there
+    restored[:, :256] = clean[:, :256] ^ 2  # off by 2 here
+    score, _ = PROTOCOLS["sidd"].compare(in_unit(restored), in_unit(clean), with_ssim=False)
+    assert score == pytest.approx((20 * np.log10(255) + 20 * np.log10(255 / 2)) / 2)
+
+
+def test_a_protocol_names_the_smallest_picture_that_it_takes() -> None:
+    for protocol, scale in itertools.product(PROTOCOLS.values(), (1, 4)):
+        side = protocol.smallest_side(scale)
+        picture = in_unit(noise(side, side, 3))
+        scores = protocol.compare(picture, picture, scale=scale)
+        assert scores[0] == float("inf") and scores[1] == pytest.approx(1)
+        with pytest.raises(ValueError):
+            protocol.compare(picture[1:], picture[1:], scale=scale)

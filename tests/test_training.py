@@ -14,20 +14,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
 
 from restore import checkpoints, training
-from restore.data import degraded
+from restore.data import PhotoCrops, degraded
 from restore.degradations import Degradation, Image, blind_noise
 from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
-from restore.images import Picture, write_picture
-from restore.networks import NETWORKS
+from restore.images import Picture, read_picture, write_picture
+from restore.networks import NETWORKS, Network
 from restore.recipes import DEGRADATIONS, Recipe
 from restore.restorer import Restorer
-from restore.training import Progress, learning_rate, loss_function, train
+from restore.runs import middle
+from restore.training import Progress, train
 
 RECIPE = Recipe(
     task="denoise",
@@ -100,30 +100,6 @@ def log_of(run: Path) -> list[dict[str, Any]]:
 # The parts
 
 
-def test_the_loss_is_equation_12_as_it_is_written() -> None:
-    clean, restored = torch.rand(2, 2, 3, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=torch.float64).expand(3, 1, 3, 3)
-
-    def laplacian(x: Tensor) -> Tensor:
-        return F.conv2d(x, kernel, groups=3)
-
-    def charbonnier(x: Tensor, y: Tensor) -> Tensor:
-        return torch.sqrt((x - y) ** 2 + 1e-3**2).mean()
-
-    expected = charbonnier(restored, clean) + 0.05 * charbonnier(laplacian(restored), laplacian(clean))
-    torch.testing.assert_close(loss_function(restored, clean, 0.05), expected)
-
-
-def test_the_learning_rate_warms_up_linearly_and_falls_by_a_half_cosine() -> None:
-    recipe = dataclasses.replace(RECIPE, steps=14, warm_up=4, learning_rate=1.0, final_learning_rate=0.2)
-    assert [learning_rate(recipe, step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    # Halfway, at step 4 + 10 / 2, the cosine is 0; a quarter before it is sqrt(1/2) of the half height 0.4.
-    assert learning_rate(recipe, 9) == pytest.approx(0.6)
-    long = dataclasses.replace(recipe, steps=12)
-    assert learning_rate(long, 6) == pytest.approx(0.6 + 0.4 * 0.5**0.5)
-    assert learning_rate(recipe, 14) == pytest.approx(0.2)
-
-
 def test_the_average_moves_by_one_minus_decay() -> None:
     config = NETWORKS["cs-kit"].CONFIGS["tiny"]
     average, network = NETWORKS["cs-kit"](**config), NETWORKS["cs-kit"](**config)
@@ -139,7 +115,8 @@ def test_the_average_moves_by_one_minus_decay() -> None:
 def test_a_run_leaves_its_recipe_a_log_and_weights_that_load(photos: Path, tmp_path: Path) -> None:
     path = train(RECIPE, photos, tmp_path / "run")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
-        "last.safetensors", "log.jsonl", "recipe.json", "state.pt",
+        "README.md", "best.safetensors", "last.safetensors", "log.jsonl", "recipe.json", "sessions.jsonl", "state.pt",
+        "validation.png",
     ]  # fmt: skip
     assert path == tmp_path / "run" / "last.safetensors"
     assert Recipe(**json.loads((tmp_path / "run" / "recipe.json").read_text())) == RECIPE
@@ -223,7 +200,7 @@ def test_loss_goes_down_on_an_easy_problem(photos: Path, tmp_path: Path, monkeyp
     def brighter(clean: Image, _: Generator) -> tuple[Image, Image]:
         return clean, clean + np.float32(0.1)
 
-    monkeypatch.setitem(DEGRADATIONS, "brighter", lambda _: Degradation(brighter))
+    monkeypatch.setitem(DEGRADATIONS, "brighter", lambda _: lambda _: Degradation(brighter))
     told: list[Progress] = []
     recipe = dataclasses.replace(
         RECIPE, degradation="brighter", steps=30, learning_rate=5e-3, ema=0.5, validate_every=29
@@ -268,6 +245,158 @@ def test_training_can_begin_from_weights(photos: Path, tmp_path: Path) -> None:
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+def test_a_batch_in_parts_gives_the_weights_of_the_batch_as_one(photos: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, batch=3, steps=1)
+    train(recipe, photos, tmp_path / "one")
+    for parts in (2, 5):  # one has two crops and the other one; five are as many as there are crops, three
+        train(dataclasses.replace(recipe, accumulate=parts), photos, tmp_path / str(parts))
+        one, found = weights_of(tmp_path / "one"), weights_of(tmp_path / str(parts))
+        for key in one:  # in another order of summation; a step of Adam is the learning rate, 1e-3, at most
+            torch.testing.assert_close(found[key], one[key], rtol=0, atol=1e-4)
+
+
+def test_stages_change_the_batch_and_the_crops_and_resume_exactly(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in photos.iterdir():
+        write_picture(Picture(read_picture(path).pixels.repeat(2, 0).repeat(2, 1)), path)
+    seen = []
+    forward = NETWORKS["cs-kit"].forward
+
+    def noted(network: Network, x: Tensor) -> Tensor:
+        seen.append(tuple(x.shape))
+        return forward(network, x)
+
+    monkeypatch.setattr(NETWORKS["cs-kit"], "forward", noted)
+    recipe = dataclasses.replace(RECIPE, crop=128, stages=((1, 3, 64), (3, 2, 64)), validate_every=100, held_out=0)
+    train(recipe, photos, tmp_path / "whole")
+    assert seen == [(3, 3, 64, 64), (2, 3, 64, 64), (2, 3, 64, 64), (1, 3, 128, 128)]
+    train(recipe, photos, tmp_path / "parts", max_seconds=0)
+    for _ in range(2):
+        train(recipe, photos, tmp_path / "parts", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("changes", [{"optimizer": "adam"}, {"loss": "l1"}, {"clip_norm": 0.0}])
+def test_every_choice_of_a_recipe_changes_what_is_learned(
+    photos: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    recipe = dataclasses.replace(RECIPE, steps=1, held_out=0, weight_decay=0.5, clip_norm=1e-9)
+    train(recipe, photos, tmp_path / "a")
+    train(dataclasses.replace(recipe, **changes), photos, tmp_path / "b")
+    ours, theirs = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
+    assert any(not torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_without_averaging_the_saved_weights_are_the_trained_ones(photos: Path, tmp_path: Path) -> None:
+    train(dataclasses.replace(RECIPE, ema=0), photos, tmp_path / "run")
+    weights = weights_of(tmp_path / "run")
+    for key in (key for key in weights if key.startswith("average.")):
+        assert torch.equal(weights[key], weights[key.replace("average.", "network.")])
+
+
+def test_float16_trains_and_resumes_to_identical_weights(photos: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, precision="float16")
+    train(recipe, photos, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, photos, tmp_path / "parts", on_progress=interrupt_at(2))
+    train(recipe, photos, tmp_path / "parts", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+    assert all(entry["note"] is None for entry in log_of(tmp_path / "whole"))
+
+
+def test_the_best_weights_are_those_of_the_best_validation(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter((21.0, 23.0, 22.0, 22.5))
+    monkeypatch.setattr(training, "_validate", lambda *_: (20.0, next(scores)))
+    with pytest.raises(KeyboardInterrupt):
+        train(RECIPE, photos, tmp_path / "run", on_progress=interrupt_at(3))
+    train(RECIPE, photos, tmp_path / "run", resume=True)  # which remembers the best
+    assert checkpoints.load(tmp_path / "run" / "best.safetensors")[1].metadata["step"] == "2"
+    assert checkpoints.load(tmp_path / "run" / "last.safetensors")[1].metadata["step"] == "4"
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "| 2 (best) | 20.00 | 23.00 |\n| 4 | 20.00 | 22.50 |" in card
+
+
+def test_only_the_middle_of_held_out_photos_is_scored_where_the_recipe_says_so(photos: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    recipe = dataclasses.replace(RECIPE, steps=1, validate_crop=32)
+    path = train(recipe, photos, tmp_path / "run", on_progress=told.append)
+    pairs = [middle(pair, 32) for pair in degraded([photos / "2.png"], blind_noise, seed=RECIPE.seed)]
+    assert pairs[0].clean.shape == (32, 32, 3)
+    scores = evaluate(Restorer(checkpoints.load(path)[0], device="cpu"), pairs, with_ssim=False)
+    assert told[-1].validation == (scores.mean("input_psnr"), scores.mean("psnr"))
+
+
+def test_a_network_for_grey_pictures_trains_on_luma(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS["panet"].CONFIGS, "tiny", {"channels": 1, "dim": 8, "blocks": 2})
+    recipe = dataclasses.replace(
+        RECIPE, task="dejpeg", network="panet", degradation="jpeg-luma", level_low=10, level_high=10, crop=32, steps=2
+    )
+    path = train(dataclasses.replace(recipe, precision="auto"), photos, tmp_path / "run")
+    assert checkpoints.load(path)[0].channels == 1
+    before, after = log_of(tmp_path / "run")[-1]["validation"]
+    assert 20 < before < 50 and np.isfinite(after)
+
+
+def test_a_network_that_enlarges_learns_from_smaller_pictures(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS["pa-edsr"].CONFIGS, "tiny", {"scale": 2, "dim": 8, "blocks": 2, "reduction": 2})
+    recipe = dataclasses.replace(
+        RECIPE, task="upscale", network="pa-edsr", degradation="bicubic", level_low=2, level_high=2, crop=16, steps=2
+    )
+    train(recipe, photos, tmp_path / "run")
+    before, after = log_of(tmp_path / "run")[-1]["validation"]
+    assert 20 < before < 50 and np.isfinite(after)
+    # Degraded (its pixels doubled), restored and clean beside each other, whole, for the photo is smaller than a strip.
+    assert read_picture(tmp_path / "run" / "validation.png").pixels.shape == (72, 3 * 80, 3)
+
+
+# A gradient that is not finite
+
+
+@pytest.fixture
+def poison(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A degradation that makes NaN of 1.png, which is white."""
+    write_picture(Picture(np.full((72, 80, 3), 255, np.uint8)), photos / "1.png")
+
+    def poisoned(clean: Image, _: Generator) -> tuple[Image, Image]:
+        return clean, clean * np.float32("nan" if clean.min() == 1 else 0.9)
+
+    monkeypatch.setitem(DEGRADATIONS, "poison", lambda _: lambda _: Degradation(poisoned))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_batch_with_a_gradient_that_is_not_finite_is_skipped_and_named(
+    photos: Path, tmp_path: Path, poison: None, precision: str
+) -> None:
+    told: list[Progress] = []
+    recipe = dataclasses.replace(RECIPE, degradation="poison", steps=8, precision=precision)
+    train(recipe, photos, tmp_path / "run", on_progress=told.append)
+    crops = PhotoCrops([photos / "0.png", photos / "1.png"], DEGRADATIONS["poison"](None), crop=64, seed=RECIPE.seed)
+    spoiled = [bool(np.isnan(crops[number][1]).any()) for number in range(8)]
+    assert 0 < sum(spoiled) < 8
+    expected = [f"the gradient is not finite; crop {n} is of 1.png" if spoiled[n] else None for n in range(8)]
+    assert [progress.note for progress in told] == expected
+    assert all(weight.isfinite().all() for weight in weights_of(tmp_path / "run").values())
+
+
+def test_when_no_gradient_is_finite_the_run_stops_with_the_pictures_named(
+    photos: Path, tmp_path: Path, poison: None
+) -> None:
+    for name in ("0.png", "2.png"):
+        shutil.copy(photos / "1.png", photos / name)
+    recipe = dataclasses.replace(RECIPE, degradation="poison", batch=2, skip_limit=2, held_out=0)
+    with pytest.raises(DataError, match=r"step 3: the gradient is not finite; crops 4 to 5 are of .*\.png") as caught:
+        train(recipe, photos, tmp_path / "run")
+    assert "the last 3 steps were all so" in caught.value.message
+    assert all(weight.isfinite().all() for weight in weights_of(tmp_path / "run").values())
+
+
 # What is refused
 
 
@@ -308,3 +437,12 @@ def test_crops_that_the_network_does_not_take_are_refused(photos: Path, tmp_path
 def test_too_few_photos_are_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds 3 pictures, of which 3 would be held out"):
         train(dataclasses.replace(RECIPE, held_out=3), photos, tmp_path / "run")
+
+
+def test_a_damaged_state_is_refused_with_the_weights_to_begin_from(photos: Path, tmp_path: Path) -> None:
+    train(RECIPE, photos, tmp_path / "run", max_seconds=0)
+    for content in (b"", b"nonsense", (tmp_path / "run" / "state.pt").read_bytes()[:5000]):
+        (tmp_path / "run" / "state.pt").write_bytes(content)
+        with pytest.raises(DataError, match=r"cannot resume from .*state\.pt") as caught:
+            train(RECIPE, photos, tmp_path / "run", resume=True)
+        assert caught.value.hint == f"begin a new run from its weights: --from {tmp_path / 'run' / 'last.safetensors'}"

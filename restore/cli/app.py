@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import restore
-from restore.cli import bench, evaluate, info, restore_cmds, train, weights
+from restore.cli import bench, data, evaluate, info, restore_cmds, train, weights
 from restore.cli.console import Interrupted, close_stdout, describe, say
 from restore.errors import RestoreError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 restore_cmds.add_commands(app)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.add_typer(data.app, name="data")
 app.command("bench")(bench.bench)
 app.add_typer(weights.app, name="weights")
 app.command("info")(info.info)

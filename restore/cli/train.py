@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
@@ -14,11 +19,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from restore import checkpoints
-from restore.catalogue import did_you_mean
 from restore.cli import options
-from restore.cli.console import Interrupted, say
+from restore.cli.console import Interrupted, Signals, say
 from restore.errors import UsageError
-from restore.tasks import TASKS
+from restore.ranks import Rank, rank_from
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -34,18 +38,28 @@ def train(
         str | None,
         typer.Argument(
             metavar="RECIPE",
-            help="A shipped recipe or a .toml file. [default: the task's own; with --resume that of the run]",
+            help="A shipped recipe or a .toml file. [default: that of the task and network; with --resume of the run]",
             show_default=False,
         ),
     ] = None,
     *,
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of clean photographs.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run: new, or with --resume an earlier one.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of clean photographs, degraded on the way.")
+    ] = None,
+    clean: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of clean pictures, with --degraded instead of --data.")
+    ] = None,
+    degraded: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the degraded pictures of the same names.")
+    ] = None,
     task: Annotated[
         str | None, typer.Option(metavar="TASK", help="What to learn. [default: denoise]", show_default=False)
     ] = None,
-    network: Annotated[str | None, typer.Option(metavar="NAME", help="Another network than the recipe's.")] = None,
-    config: Annotated[str | None, typer.Option(metavar="NAME", help="Another size of the network.")] = None,
+    network: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Choose the recipe by its network, or change it.")
+    ] = None,
+    config: Annotated[str | None, typer.Option(metavar="NAME", help="The same for the size of the network.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe; repeatable.")
     ] = None,
@@ -57,34 +71,56 @@ def train(
     max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 30s, 90m or 2h, in a state to --resume from.")
     ] = None,
+    save_every: Annotated[str, typer.Option(metavar="TIME", help="Save the state so often.")] = "2m",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard, too, in RUN.")] = False,
     device: options.Device = "auto",
     threads: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Processor threads. [default: one a core]", show_default=False),
     ] = None,
 ) -> None:
-    """Train a network on a folder of clean photographs, by a recipe.
+    """Train a network by a recipe, on clean photographs or on pairs.
 
     RUN/last.safetensors is what `--weights` takes, also while the run goes on. Ctrl-C stops at any time, and nothing
-    is lost.
+    is lost. Several GPUs: `torchrun --nproc-per-node N -m restore train ...` shares every batch among them.
     """
     # Everything that can be refused is refused before torch is imported, which takes seconds.
-    max_seconds = None if max_time is None else parse_time(max_time)
+    max_seconds = None if max_time is None else parse_time(max_time, "--max-time")
+    save_seconds = parse_time(save_every, "--save-every")
     options.check_device(device)
+    rank = rank_from(os.environ)
+    if tensorboard and find_spec("tensorboard") is None:
+        raise UsageError(
+            "TensorBoard is not installed", hint="pip install 'restore[train]', or leave out --tensorboard"
+        )
     from restore.data import list_pictures
-    from restore.recipes import check_run_folder, load_recipe
+    from restore.recipes import PAIRS, check_run_folder, load_recipe, recipe_for
 
     if resume and start_from is not None:
         raise UsageError("--resume goes on with the weights of the run, so --from cannot be used", hint="leave out one")
-    check_run_folder(out, resume=resume)
+    if (data is None) == (clean is None) or (clean is None) != (degraded is None):
+        raise UsageError("name what to train on", hint="--data DIR, or --clean DIR --degraded DIR")
+    if rank.index == 0:  # whose work the others may find begun
+        check_run_folder(out, resume=resume)
     changes = {key: value for key, value in (("network", network), ("config", config)) if value is not None}
+    if degraded is not None:
+        changes["degradation"] = PAIRS
     changes |= dict(parse_change(text) for text in set_ or ())
-    source = recipe or (str(out / "recipe.json") if resume else recipe_of(task or "denoise"))
-    count = len(list_pictures(data))
+    source = recipe or (str(out / "recipe.json") if resume else recipe_for(task or "denoise", network, config))
+    folder = data or clean
+    assert folder is not None
+    count = len(list_pictures(folder))
     weights = None if start_from is None else str(checkpoints.resolve(start_from).path)
     plan = load_recipe(source, changes)
     if task is not None and task != plan.task:
         raise UsageError(f"{source} is a recipe for {plan.task}, not for {task}", hint="leave out --task")
+    if (plan.degradation == PAIRS) != (degraded is not None):
+        trained_on = f" ({plan.dataset})" if plan.dataset else ""
+        raise UsageError(
+            f"{source} is a recipe for pairs of pictures{trained_on}" if degraded is None
+            else f"with --degraded nothing is degraded by {plan.degradation}",
+            hint="give --clean DIR --degraded DIR, or let --data DIR be degraded by --set degradation=NAME",
+        )  # fmt: skip
 
     from restore.devices import keep_memory, pick_device
 
@@ -95,37 +131,80 @@ def train(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    where = pick_device(device)
-    say(
-        f"{plan.network} {plan.config} by {source}: {plan.steps} steps of {plan.batch} crops of "
-        f"{plan.crop}x{plan.crop} pixels from {count} photos, on {where}"
-    )
-    go_on = "go on with: " + shlex.join(["restore", "train", "--resume", "--data", str(data), "--out", str(out)])
-    with Display(plan) as display:
+    where = pick_device(rank.device(device))
+    is_first = rank.index == 0
+    if is_first:
+        say(
+            f"{plan.network} {plan.config} by {source}: {plan.steps} steps of {plan.batch} crops of "
+            f"{plan.crop}x{plan.crop} pixels from {count} {'photos' if degraded is None else 'pairs'}, on {where}"
+            + ("" if rank.is_alone else f", {rank.count} processes")
+        )
+    folders = ["--data", str(data)] if degraded is None else ["--clean", str(clean), "--degraded", str(degraded)]
+    go_on = "go on with: " + shlex.join(["restore", "train", "--resume", *folders, "--out", str(out)])
+    with Display(plan) if is_first else nullcontext() as display:
         try:
-            checkpoint = training.train(
-                plan,
-                data,
-                out,
-                resume=resume,
-                start_from=weights,
-                max_seconds=max_seconds,
-                device=where,
-                threads=threads or torch.get_num_threads(),
-                on_progress=display.show,
-            )
-        except KeyboardInterrupt:
-            if not (out / "state.pt").is_file():
+            with _stopping(rank) as should_stop:
+                checkpoint = training.train(
+                    plan,
+                    folder,
+                    out,
+                    degraded_data=degraded,
+                    resume=resume,
+                    start_from=weights,
+                    max_seconds=max_seconds,
+                    save_seconds=save_seconds,
+                    device=where,
+                    threads=threads or torch.get_num_threads(),
+                    rank=rank,
+                    board=tensorboard,
+                    should_stop=should_stop,
+                    on_progress=display.show if display else None,
+                )
+        except KeyboardInterrupt as stop:
+            if display and (out / "state.pt").is_file():
+                display.say(f"interrupted; the state is saved, {go_on}")
+            elif display:
                 raise
-            display.say(f"interrupted; the state is saved, {go_on}")
-            raise Interrupted from None
-    if display.step is not None and display.step < plan.steps:
-        say(f"--max-time is over, {go_on}")
-    print(checkpoint)
+            raise Interrupted(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT) from None
+    if display:
+        if display.step is not None and display.step < plan.steps:
+            say(f"{'--max-time is over' if max_time else 'another process was stopped'}, {go_on}")
+        print(checkpoint)
 
 
-def parse_time(text: str) -> float:
-    """Seconds of `--max-time`.
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as cluster schedulers send it before they kill."""
+
+
+@contextmanager
+def _stopping(rank: Rank) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM while it is entered: a process that is alone is interrupted at once.
+
+    Several must stop after the same step, so each only notes it, and training asks.
+    """
+
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated
+
+    if not rank.is_alone:
+        with Signals(lambda: None, lambda _: None, echo_seconds=2.0) as signals:
+            yield lambda: signals.received is not None
+        if signals.received is not None:
+            raise Terminated if signals.received == signal.SIGTERM else KeyboardInterrupt
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL:
+        yield lambda: False
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield lambda: False
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def parse_time(text: str, option: str = "--max-time") -> float:
+    """Seconds of an option such as `--max-time`.
 
     >>> parse_time("1.5h")
     5400.0
@@ -135,7 +214,7 @@ def parse_time(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text, re.ASCII)
     if not match or float(match[1]) == 0:
-        raise UsageError(f"--max-time is a time such as 30s, 90m or 2h, not {text!r}")
+        raise UsageError(f"{option} is a time such as 30s, 90m or 2h, not {text!r}")
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -152,23 +231,6 @@ def parse_change(text: str) -> tuple[str, str]:
     if not key or not value:
         raise UsageError(f"--set takes key=value, not {text!r}", hint="for example --set steps=1000")
     return key, value
-
-
-def recipe_of(task: str) -> str:
-    """The recipe that a task uses where none is named.
-
-    Raises:
-        UsageError: There is no such task, or it has no recipe.
-    """
-    if task not in TASKS:
-        raise UsageError(
-            f"there is no task called {task!r}",
-            hint=did_you_mean(task, TASKS) or f"choose one of {', '.join(TASKS)}",
-        )
-    recipe = TASKS[task].recipe
-    if recipe is None:
-        raise UsageError(f"{task} has no recipe of its own", hint="name one: restore train RECIPE --task " + task)
-    return recipe
 
 
 class Display:
@@ -219,6 +281,8 @@ class Display:
         elif now - self._shown >= 30 or progress.step == progress.steps:
             say(line)
             self._shown = now
+        if progress.note is not None:
+            self.say(f"step {progress.step}: {progress.note}; the batch is skipped")
         if progress.validation is not None:
             before, after = progress.validation
             self.say(f"step {progress.step}: held-out photos {before:.2f} dB -> {after:.2f} dB")

@@ -8,48 +8,65 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from restore.catalogue import did_you_mean
-from restore.data import Draw
-from restore.degradations import blind_noise
+from restore.degradations import DEGRADATIONS as DEGRADATIONS
 from restore.errors import DataError, UsageError
 from restore.tasks import TASKS
 
-DEGRADATIONS: dict[str, Draw] = {"blind-noise": blind_noise}
-PRECISIONS = ("auto", "float32", "bfloat16")
+PAIRS = "pairs"  # the degradation of recipes that are for pairs of pictures
+CHOICES = {
+    "loss": ("l1", "l2", "charbonnier", "charbonnier-edge"),
+    "optimizer": ("adamw", "adam"),
+    "schedule": ("cosine", "halving"),
+    "precision": ("auto", "float32", "bfloat16", "float16"),
+}
+_BEGUN = {"recipe.json", "sessions.jsonl"}
 _FOLDER = Path(__file__).parent
 _KINDS: dict[str, tuple[type[Any], str]] = {
     "int": (int, "a whole number"),
     "float": (float, "a number"),
+    "float | None": (float, "a number"),
     "str": (str, "text"),
+    "tuple[tuple[int, int, int], ...]": (list, "a list such as [[20000, 8, 64]]"),
 }
-_LEAST = {"steps": 1, "batch": 1, "crop": 1, "validate_every": 1, "warm_up": 0, "held_out": 0, "seed": 0}
+_LEAST = dict.fromkeys(("steps", "batch", "crop", "validate_every", "halve_every", "accumulate"), 1)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the result of a training run; one TOML file each.
+    """Everything that decides the result of a training run; one TOML file each, which may name a `base` to add to.
 
     Attributes:
         task: Key of `TASKS`, written into the checkpoint.
         network, config: Key of `NETWORKS`, and of its `CONFIGS`.
-        degradation: Key of `DEGRADATIONS`.
+        degradation: Key of `DEGRADATIONS`, made from clean photos on the way; or `pairs`, for a folder of each.
+        level_low, level_high: The degradation's strengths, in the unit of the task's level; its own where not given.
+        dataset: What a published run was trained on, for people to read.
         steps: Optimiser steps in all; the learning rate follows them.
-        batch, crop: Crops a step, and their side in pixels.
-        learning_rate, final_learning_rate, warm_up: Linear from 0 over `warm_up` steps, then a half cosine (CS-KiT
-            Section IV-E).
-        weight_decay, beta2: AdamW's. A `beta2` below 0.999 stands a larger learning rate, for short runs.
+        batch, crop: Crops a step, of all processes together, and the side of what the network is given, in pixels.
+        stages: Other batches and crops at the beginning, each (until step, batch, crop), in order.
+        accumulate: A batch goes through the network in so many parts, which takes less memory.
+        loss: `l1`, `l2`, `charbonnier`, or `charbonnier-edge` (CS-KiT eq. 12).
+        edge_weight: lambda of eq. 12. The paper does not give it; 0.05 is MPRNet's.
+        optimizer, weight_decay, beta1, beta2: A `beta2` below 0.999 stands a larger learning rate, for short runs.
+        learning_rate, warm_up, schedule: Linear from 0 over `warm_up` steps; then by one of `CHOICES`.
+        hold, final_learning_rate: `cosine` holds the rate for so many steps, then a half cosine leads to the final one.
+        halve_every: `halving` halves the rate after every so many steps, down to the final one.
         local_steps: So many steps at the beginning leave the networks' attention out (`Network.use_attention`): on a
             CPU they are three times faster, and until the convolutions have learned, attention adds little.
-        clip_norm: Largest norm of the gradient.
-        ema: Decay a step of the averaged weights, which are what is saved and scored.
-        edge_weight: lambda of eq. 12. The paper does not give it; 0.05 is MPRNet's.
+        clip_norm: Largest norm of the gradient; 0 lets any be.
+        skip_limit: So many batches in a row are left out because their gradient is not finite; one more is an error.
+        ema: Decay a step of the averaged weights, which are what is saved and scored; 0 averages nothing.
         seed: Fixes the initial weights and every crop.
         held_out: The last so many photos are kept for validation.
         validate_every: Steps between validations.
-        precision: "float32", "bfloat16" (autocast), or "auto": whichever runs a step faster on the device.
+        validate_crop: Side of the middle of the held-out photos that is scored, in pixels; 0 scores them whole.
+        precision: `float32`, `bfloat16` or `float16` (autocast), or `auto`: float32 or bfloat16, whichever runs a step
+            faster on the device.
     """
 
     task: str
@@ -72,6 +89,34 @@ class Recipe:
     precision: str = "auto"
     beta2: float = 0.999
     local_steps: int = 0
+    level_low: float | None = None
+    level_high: float | None = None
+    dataset: str = ""
+    stages: tuple[tuple[int, int, int], ...] = ()
+    accumulate: int = 1
+    loss: str = "charbonnier-edge"
+    optimizer: str = "adamw"
+    beta1: float = 0.9
+    schedule: str = "cosine"
+    hold: int = 0
+    halve_every: int = 200_000
+    skip_limit: int = 10
+    validate_crop: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(tuple(stage) for stage in self.stages))  # JSON and TOML have lists
+
+    @property
+    def largest_crop(self) -> int:
+        """Side of the largest crops."""
+        return max([self.crop, *(crop for _, _, crop in self.stages)])
+
+    @property
+    def levels(self) -> tuple[float, float] | None:
+        """What `DEGRADATIONS` takes."""
+        if self.level_low is None or self.level_high is None:
+            return None
+        return self.level_low, self.level_high
 
 
 def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Recipe:
@@ -82,11 +127,85 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
         overrides: Fields and their values as text.
 
     Raises:
-        UsageError: No such recipe; an unknown or missing field; a value of the wrong type or out of its range.
+        UsageError: No such recipe, or none that its `base` names; an unknown or missing field; a value of the wrong
+            type or out of its range.
     """
+    values = _read(source)
+    fields = {field.name: field for field in dataclasses.fields(Recipe)}
+    for key in (*values, *(overrides or {})):
+        if key not in fields:
+            raise UsageError(f"a recipe has no field {key!r}", hint=did_you_mean(key, fields))
+    for key, text in (overrides or {}).items():
+        kind, words = _KINDS[str(fields[key].type)]
+        try:
+            values[key] = json.loads(text) if kind is list else kind(text)
+        except ValueError:
+            raise UsageError(f"{key} is {words}, not {text!r}") from None
+    if missing := [key for key, f in fields.items() if key not in values and f.default is dataclasses.MISSING]:
+        raise UsageError(f"the recipe {source} lacks {', '.join(missing)}", hint="every field must be given")
+    for key, value in values.items():
+        kind, words = _KINDS[str(fields[key].type)]
+        if value is None and fields[key].default is None:
+            continue
+        # Not isinstance: to Python, true is an integer.
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise UsageError(f"{key} of the recipe {source} is {words}, not {value!r}")
+        if kind in (int, float) and not (math.isfinite(value) and value >= _LEAST.get(key, 0)):
+            raise UsageError(f"{key} is at least {_LEAST.get(key, 0)}, not {value}")
+    if not _are_stages(stages := values.get("stages", []), values["steps"]):
+        raise UsageError(
+            f"stages is a list such as [[20000, 8, 64]] (until step, batch, crop), not {json.dumps(stages)}",
+            hint="the steps ascend and are below those in all",
+        )
+    recipe = Recipe(**values)
+    if (recipe.level_low is None) != (recipe.level_high is None):
+        raise UsageError(
+            "level_low and level_high are the two ends of a range, and only one is given", hint="they may be the same"
+        )
+    choices = {"task": tuple(TASKS), "degradation": (*DEGRADATIONS, PAIRS), **CHOICES}
+    for key, names in choices.items():
+        _check_choice(key, getattr(recipe, key), names)
+    if recipe.degradation != PAIRS:
+        DEGRADATIONS[recipe.degradation](recipe.levels)  # refuses levels that it cannot have
+    from restore.networks import NETWORKS  # needs torch, so last
+
+    _check_choice("network", recipe.network, NETWORKS)
+    _check_choice(f"config of {recipe.network}", recipe.config, NETWORKS[recipe.network].CONFIGS)
+    return recipe
+
+
+def shipped() -> dict[str, dict[str, Any]]:
+    """The shipped recipes: their fields by their name."""
+    return {path.stem: _read(path.stem) for path in sorted(_FOLDER.glob("*.toml"))}
+
+
+def recipe_for(task: str, network: str | None = None, config: str | None = None) -> str:
+    """Name of the shipped recipe for a task, and of that network and size if there is one.
+
+    The task's own comes first, then the only compact one, then the one that is called as the network.
+
+    Raises:
+        UsageError: There is no such task, or none of several recipes comes first.
+    """
+    _check_choice("task", task, TASKS)
+    fitting = {name: values for name, values in shipped().items() if values["task"] == task}
+    for key, wanted in (("network", network), ("config", config)):
+        fitting = {name: v for name, v in fitting.items() if v[key] == wanted} or fitting
+    compact = [name for name, values in fitting.items() if values["config"].startswith("s")]
+    own = TASKS[task].recipe
+    if own in fitting:
+        return own
+    names = compact or ([network] if network in fitting else list(fitting))
+    if len(names) == 1:
+        return names[0]
+    raise UsageError(f"several recipes are for {task}: {', '.join(names)}", hint="name one: restore train RECIPE ...")
+
+
+def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a recipe, with those of its base where it does not say otherwise."""
     path = Path(source) if source.endswith((".toml", ".json")) else _FOLDER / f"{source}.toml"
-    names = sorted(p.stem for p in _FOLDER.glob("*.toml"))
     if not path.is_file():
+        names = sorted(p.stem for p in _FOLDER.glob("*.toml"))
         raise UsageError(
             f"there is no recipe {source!r}", hint=did_you_mean(source, names) or f"choose one of {', '.join(names)}"
         )
@@ -95,33 +214,22 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
         values: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the recipe {path}: {error}") from error
-    fields = {field.name: field for field in dataclasses.fields(Recipe)}
-    for key in (*values, *(overrides or {})):
-        if key not in fields:
-            raise UsageError(f"a recipe has no field {key!r}", hint=did_you_mean(key, fields))
-    for key, text in (overrides or {}).items():
-        kind, words = _KINDS[str(fields[key].type)]
-        try:
-            values[key] = kind(text)
-        except ValueError:
-            raise UsageError(f"{key} is {words}, not {text!r}") from None
-    if missing := [key for key, f in fields.items() if key not in values and f.default is dataclasses.MISSING]:
-        raise UsageError(f"the recipe {source} lacks {', '.join(missing)}", hint="every field must be given")
-    for key, value in values.items():
-        kind, words = _KINDS[str(fields[key].type)]
-        # Not isinstance: to Python, true is an integer.
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            raise UsageError(f"{key} of the recipe {source} is {words}, not {value!r}")
-        if kind is not str and not (math.isfinite(value) and value >= _LEAST.get(key, 0)):
-            raise UsageError(f"{key} is at least {_LEAST.get(key, 0)}, not {value}")
-    recipe = Recipe(**values)
-    for key, table in (("task", TASKS), ("degradation", DEGRADATIONS), ("precision", PRECISIONS)):
-        _check_choice(key, getattr(recipe, key), table)
-    from restore.networks import NETWORKS  # needs torch, so last
+    if not isinstance(values, dict):
+        raise UsageError(f"cannot read the recipe {path}: it is no table of fields")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str) or base in (*above, source):
+        raise UsageError(f"base of the recipe {source} is the name of another recipe, not {base!r}")
+    beside = path.parent / base
+    return _read(str(beside) if beside.is_file() else base, (*above, source)) | values
 
-    _check_choice("network", recipe.network, NETWORKS)
-    _check_choice(f"config of {recipe.network}", recipe.config, NETWORKS[recipe.network].CONFIGS)
-    return recipe
+
+def _are_stages(value: list[Any], steps: Any) -> bool:
+    if not all(type(stage) is list and [type(x) for x in stage] == [int] * 3 and min(stage) > 0 for stage in value):
+        return False
+    ends = [0, *(stage[0] for stage in value), steps]
+    return all(a < b for a, b in pairwise(ends))
 
 
 def check_run_folder(run: Path, *, resume: bool) -> None:
@@ -135,7 +243,10 @@ def check_run_folder(run: Path, *, resume: bool) -> None:
         raise UsageError(f"{run} holds no state.pt to resume from", hint="leave out --resume to start a new run")
     if not resume and run.exists() and not run.is_dir():
         raise DataError(f"{run} is a file, not a folder", hint="choose another name for the run")
-    if not resume and run.is_dir() and any(run.iterdir()):
+    names = {path.name for path in run.iterdir() if not path.name.startswith(".restore-")} if run.is_dir() else set()
+    if _BEGUN <= names <= {*_BEGUN, "log.jsonl"}:  # it was killed before there was a state
+        return
+    if not resume and names:
         raise DataError(f"{run} is not empty", hint="add --resume to go on with that run, or choose another folder")
 
 

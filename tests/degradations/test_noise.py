@@ -7,19 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from restore import degradations
-from restore.degradations import (
-    Camera,
-    Degradation,
-    Image,
-    blind_noise,
-    camera_noise,
-    gaussian,
-    gaussian_noise,
-    grain,
-    jpeg,
-    to_8_bits,
-)
+from restore.degradations import Degradation, Image, blind_noise, gaussian_noise, noise, to_8_bits
+from restore.degradations.noise import Camera, camera_noise, gaussian, grain
 
 # No noise, no processing: what is left is the optics, the mosaic and the colours.
 IDEAL = Camera(
@@ -217,21 +206,6 @@ def test_the_mosaic_is_read_in_the_order_in_which_it_is_written(primary: int, ed
     np.testing.assert_allclose(reference[16, 16], colour, atol=1e-3)
 
 
-def test_chroma_subsampling_costs_colour_and_leaves_grey_alone() -> None:
-    stripes = flat(0.5)
-    stripes[:, ::2, 0] += 0.3
-    stripes[:, ::2, 2] -= 0.3
-    errors = [np.abs(jpeg(stripes, 95, chroma_subsampling=sub) - stripes).mean() for sub in (False, True)]
-    assert errors[1] > 4 * errors[0]
-    grey = np.repeat(photo()[..., :1], 3, axis=2)
-    np.testing.assert_array_equal(jpeg(grey, 60), jpeg(grey, 60, chroma_subsampling=False))
-
-
-def test_jpeg_quality_decides_how_much_is_lost() -> None:
-    errors = [float(np.abs(jpeg(photo(), quality) - photo()).mean()) for quality in (10, 60, 95)]
-    assert errors[0] > errors[1] > errors[2]
-
-
 @pytest.mark.parametrize("resize", [0.5, 0.7, 0.93])
 def test_resizing_shrinks_the_pair_alike(resize: float) -> None:
     camera = dataclasses.replace(IDEAL, resize=resize, quality=80, shot=0.001)
@@ -254,8 +228,8 @@ def test_blind_noise_is_camera_grain_gaussian_and_a_little_of_nothing(monkeypatc
     # JPEG leaves this grey as it is, so it counts as nothing.
     clean, total = to_8_bits(flat(128 / 255, 16)), 1000
     kinds = {name: Degradation(lambda clean, _: (clean, clean)) for name in ("camera", "grain")}
-    monkeypatch.setattr(degradations, "camera_noise", lambda generator, iso: kinds["camera"])
-    monkeypatch.setattr(degradations, "grain", lambda generator: kinds["grain"])
+    monkeypatch.setattr(noise, "camera_noise", lambda generator, iso: kinds["camera"])
+    monkeypatch.setattr(noise, "grain", lambda generator: kinds["grain"])
     counts = {"camera": 0, "grain": 0, "nothing": 0, "unclipped": 0, "as a file": 0}
     for seed in range(total):
         generator = at(seed)
@@ -309,17 +283,17 @@ def test_some_grain_varies_in_a_band_of_frequencies_as_that_of_phones() -> None:
 
 
 def test_what_noise_reduction_leaves_is_sparse() -> None:
-    noise = at(0).standard_normal((61, 70)).astype(np.float32)
+    white = at(0).standard_normal((61, 70)).astype(np.float32)
     grids = np.array([[0, 0], [3, 5]])
-    np.testing.assert_allclose(degradations._shrunk(noise, 0, grids), noise, atol=1e-5)
-    left = degradations._shrunk(noise, 2, grids)
+    np.testing.assert_allclose(noise._shrunk(white, 0, grids), white, atol=1e-5)
+    left = noise._shrunk(white, 2, grids)
     assert 0.2 < left.std() < 0.8
     assert (left**4).mean() > 3.3 * (left**2).mean() ** 2  # 3: Gaussian
-    assert np.array_equal(degradations._shrunk(noise, 99, grids), noise)  # better than none at all
+    assert np.array_equal(noise._shrunk(white, 99, grids), white)  # better than none at all
 
 
 def test_files_are_lossless_jpeg_of_the_default_quality_or_any_from_60_on() -> None:
-    formats = [degradations._file_format(at(seed)) for seed in range(400)]
+    formats = [noise._file_format(at(seed)) for seed in range(400)]
     shares = {
         "lossless": sum(quality is None for quality, _ in formats) / 400,
         "default": sum(file == (75, True) for file in formats) / 400,

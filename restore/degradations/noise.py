@@ -1,22 +1,17 @@
-"""What spoils pictures, made on purpose: clean pictures in, pairs to train and score on out.
-
-Pictures here are NumPy arrays `(H, W, 3)`, float32 RGB in [0, 1], encoded as files are (sRGB-like); every function
-draws only from the `numpy.random.Generator` that it is given, so a seed fixes the result on every machine. Noise levels
-`sigma` are in 8-bit grey levels.
-"""
+"""Noise: Gaussian, of cameras, and as files hold it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Image: TypeAlias = NDArray[np.float32]
+from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_8_bits
+from restore.degradations.compression import jpeg
 
 # sRGB primaries to CIE XYZ (IEC 61966-2-1), and XYZ to the colours of four real cameras as Brooks et al. use them
 # ("Unprocessing Images for Learned Raw Denoising", CVPR 2019, Section 3.2: matrices of the DND cameras).
@@ -47,22 +42,6 @@ def gaussian_noise(clean: Image, sigma: float, generator: Generator, *, as_file:
     """
     noisy: Image = clean + generator.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma / 255)
     return to_8_bits(noisy) if as_file else noisy
-
-
-def to_8_bits(picture: NDArray[np.floating]) -> Image:
-    """Clip to [0, 1] and round to 256 levels, still as float32."""
-    levels: Image = np.round(np.clip(picture, 0, 1) * 255).astype(np.float32)
-    return levels / np.float32(255)
-
-
-def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Image:
-    """Encode and decode as JPEG of `quality` 1 to 100, 4:2:0 or 4:4:4 (libjpeg through OpenCV)."""
-    encoded = np.round(np.clip(clean[..., ::-1], 0, 1) * 255).astype(np.uint8)
-    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if chroma_subsampling else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    decoded = cv2.imdecode(cv2.imencode(".jpg", encoded, options)[1], cv2.IMREAD_COLOR_RGB)
-    assert decoded is not None  # we have just encoded it
-    return decoded.astype(np.float32) / np.float32(255)
 
 
 def _blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
@@ -125,10 +104,6 @@ def _saved(x: Image, quality: int | None, chroma_subsampling: bool) -> Image:
     return to_8_bits(x) if quality is None else jpeg(x, quality, chroma_subsampling=chroma_subsampling)
 
 
-def _log_uniform(generator: Generator, low: float, high: float) -> float:
-    return float(np.exp(generator.uniform(*np.log([low, high]))))
-
-
 @dataclass(frozen=True)
 class Camera:
     """One camera, scene light and in-camera processing; `Camera.draw` makes a random one.
@@ -187,11 +162,11 @@ class Camera:
         draw = generator.uniform
         chance = generator.random
         if iso is None:
-            iso = _log_uniform(generator, *ISO_RANGE)
+            iso = log_uniform(generator, *ISO_RANGE)
         mix = generator.dirichlet(np.ones(len(_XYZ_TO_CAMERA)))
         matrix = np.tensordot(mix, _XYZ_TO_CAMERA, 1) @ _RGB_TO_XYZ
         gains = np.array([draw(1.9, 2.4), 1.0, draw(1.5, 1.9)]) / max(0.5, generator.normal(0.8, 0.1))
-        shot = iso * _log_uniform(generator, *_SHOT_PER_ISO)
+        shot = iso * log_uniform(generator, *_SHOT_PER_ISO)
         processed = chance() < 0.9
         quality, chroma_subsampling = _file_format(generator)
         return cls(
@@ -211,7 +186,7 @@ class Camera:
             luma_blur=draw(0.4, 0.9) if processed and chance() < 0.9 else 0.0,
             chroma_blur=draw(1.5, 6.0) if processed else 0.0,
             keeps_edges=chance() < 0.5,
-            sharpening=_log_uniform(generator, 0.2, 3.0) if chance() < 0.75 else 0.0,
+            sharpening=log_uniform(generator, 0.2, 3.0) if chance() < 0.75 else 0.0,
             radius=draw(0.6, 1.8),
             resize=draw(0.5, 1.0) if chance() < 0.3 else 1.0,
             quality=quality,
@@ -294,19 +269,6 @@ class Camera:
         return reference, _saved(degraded, self.quality, self.chroma_subsampling)
 
 
-@dataclass(frozen=True)
-class Degradation:
-    """A degradation with everything but the picture decided.
-
-    Attributes:
-        apply: `(clean, generator) -> (reference, degraded)`; both smaller than `clean` by the factor `scale`.
-        scale: Output size over input size.
-    """
-
-    apply: Callable[[Image, Generator], tuple[Image, Image]]
-    scale: float = 1.0
-
-
 def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
     """A random camera at `iso` (100 to 12800; None: random), see `Camera.photograph`."""
     camera = Camera.draw(generator, iso)
@@ -325,7 +287,7 @@ def grain(generator: Generator) -> Degradation:
     that spectrum left 81 % of the sky's own, and 30 to 99 % of noise that was thresholded.)
     """
     draw, chance = generator.uniform, generator.random
-    sigma, slope = _log_uniform(generator, 1.0, 12.0), draw(-0.8, 0.8)
+    sigma, slope = log_uniform(generator, 1.0, 12.0), draw(-0.8, 0.8)
     if chance() < 0.5:
         luma_blur, band = draw(0.4, 1.2), draw(0.5, 2.0)
     else:
@@ -382,6 +344,16 @@ def gaussian(generator: Generator) -> Degradation:
     return Degradation(apply, resize)
 
 
+def white_noise(level: tuple[float, float]) -> Draw:
+    """`gaussian_noise` of a sigma that is uniform in `level`, neither clipped nor rounded: the papers' protocol."""
+
+    def draw(generator: Generator) -> Degradation:
+        sigma = generator.uniform(*level)
+        return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g)))
+
+    return draw
+
+
 def blind_noise(generator: Generator) -> Degradation:
     """What `cs-kit-s-denoise` trains on: Gaussian noise, camera noise, grain, JPEG, or nothing.
 
@@ -393,7 +365,7 @@ def blind_noise(generator: Generator) -> Degradation:
     if kind < 0.77:
         return grain(generator)
     if kind < 0.96:
-        return camera_noise(generator, iso=_log_uniform(generator, 500, ISO_RANGE[1]))
+        return camera_noise(generator, iso=log_uniform(generator, 500, ISO_RANGE[1]))
     quality, chroma_subsampling = _file_format(generator)
     if quality is None or kind < 0.98:
         return Degradation(lambda clean, g: (clean, clean))

@@ -1,0 +1,78 @@
+"""What spoils pictures, made on purpose: clean pictures in, pairs to train and score on out.
+
+Pictures here are NumPy arrays `(H, W, 3)`, float32 RGB in [0, 1], encoded as files are (sRGB-like); every function
+draws only from the `numpy.random.Generator` that it is given, so a seed fixes the result on every machine. Noise levels
+`sigma` are in 8-bit grey levels. docs/degradations.md has a table of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from restore.degradations.base import Degradation, Draw, Image, to_8_bits
+from restore.degradations.blur import blur, defocus, motion_blur
+from restore.degradations.compression import colour_jpegs, jpeg, jpeg_luma, luma_jpegs
+from restore.degradations.noise import blind_noise, gaussian_noise, white_noise
+from restore.degradations.rain import rain
+from restore.degradations.sampling import bicubic, imresize, mosaics, reductions
+from restore.errors import UsageError
+from restore.tasks import TASKS
+
+__all__ = [
+    "DEGRADATIONS", "Degradation", "Draw", "Image", "bicubic", "blind_noise", "gaussian_noise", "imresize", "jpeg",
+    "jpeg_luma", "to_8_bits",
+]  # fmt: skip
+
+Range = tuple[float, float]
+
+
+def _levelled(name: str, task: str, make: Callable[[Range], Draw], default: Range | None) -> Callable[..., Draw]:
+    """`make` for a range that has been checked against the task's level."""
+    level = TASKS[task].level
+    assert level is not None
+
+    def checked(asked: Range | None) -> Draw:
+        asked = asked or default
+        if asked is None:
+            raise UsageError(f"{name} needs a level", hint=f"give one {level.name}, {level.low:g} to {level.high:g}")
+        low, high = asked
+        if not level.low <= low <= high <= level.high:
+            raise UsageError(
+                f"{low:g} to {high:g} is no range of {level.name}",
+                hint=f"from {level.low:g} to {level.high:g}, the smaller number first",
+            )
+        return make((low, high))
+
+    return checked
+
+
+def _plain(name: str, draw: Draw) -> Callable[[Range | None], Draw]:
+    """`draw`, which has no level."""
+
+    def checked(asked: Range | None) -> Draw:
+        if asked is not None:
+            raise UsageError(f"{name} has no level", hint="leave it out")
+        return draw
+
+    return checked
+
+
+DEGRADATIONS: dict[str, Callable[[Range | None], Draw]] = {
+    "blind-noise": lambda _: blind_noise,
+    "gaussian-noise": _levelled("gaussian-noise", "denoise", white_noise, (0, 75)),
+    "rain": _plain("rain", rain),
+    "motion-blur": _plain("motion-blur", motion_blur),
+    "defocus": _plain("defocus", defocus),
+    "blur": _plain("blur", blur),
+    "jpeg": _levelled("jpeg", "dejpeg", colour_jpegs, (10, 95)),
+    "jpeg-luma": _levelled("jpeg-luma", "dejpeg", luma_jpegs, (10, 95)),
+    "mosaic": _plain("mosaic", mosaics),
+    "bicubic": _levelled("bicubic", "upscale", reductions, None),
+}
+"""Name -> range of levels, in the unit of the task's `Level`, -> what decides on a degradation.
+
+None is a range of its own, the default; what has no level takes only that (blind-noise ignores a range).
+
+Raises:
+    UsageError: The range is not one, or beyond what the level can be.
+"""

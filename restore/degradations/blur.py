@@ -1,0 +1,158 @@
+"""Blur: camera shake, moving objects and defocus, averaged in the light itself and not in its encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from restore.degradations.base import Degradation, Image, log_uniform, to_8_bits
+from restore.degradations.noise import gaussian_noise
+
+Kernel = NDArray[np.float32]
+_POINTS = 400  # of a trajectory
+_LONGEST = 40.0  # pixels
+
+
+def to_linear(encoded: Image) -> Image:
+    """sRGB values in [0, 1] to light (IEC 61966-2-1)."""
+    x = np.clip(encoded, 0, 1)
+    high = cv2.pow((x + np.float32(0.055)) / np.float32(1.055), 2.4).reshape(x.shape)
+    return np.where(x <= 0.04045, x / np.float32(12.92), high)
+
+
+def to_srgb(light: Image) -> Image:
+    """Light to sRGB values, both clipped to [0, 1] (IEC 61966-2-1)."""
+    x = np.clip(light, 0, 1)
+    high = np.float32(1.055) * cv2.pow(x, 1 / 2.4).reshape(x.shape) - np.float32(0.055)
+    return np.where(x <= 0.0031308, x * np.float32(12.92), high)
+
+
+def trajectory(length: float, restlessness: float, turns: float, generator: Generator) -> NDArray[np.float64]:
+    """Where a point of the picture goes while the shutter is open, `(points, 2)` pixels (y, x), about its mean.
+
+    A simplification of the random motion of Boracchi and Foi ("Modeling the Performance of Image Restoration from
+    Motion Blur", IEEE TIP 2012) as DeblurGAN draws it (Kupyn et al., CVPR 2018, Algorithm 1): the speed hardly varies
+    and the direction wanders, with sudden turns. Their pull back to the start is left out, so that all of it can be
+    drawn at once.
+
+    Args:
+        length: Of the path, in pixels.
+        restlessness: Standard deviation in radians by which the direction has changed at the end.
+        turns: Mean number of sudden turns.
+    """
+    wandering = np.cumsum(generator.standard_normal(_POINTS)) / np.sqrt(_POINTS)
+    heading = generator.uniform(0, 2 * np.pi) + restlessness * wandering
+    sudden = generator.random(_POINTS) < turns / _POINTS
+    heading += np.cumsum(sudden * generator.uniform(-np.pi, np.pi, _POINTS))
+    speed = np.exp(np.interp(np.linspace(0, 4, _POINTS), np.arange(5), generator.normal(0, 0.5, 5)))
+    steps = (speed / speed.sum() * length)[:, None] * np.column_stack([np.sin(heading), np.cos(heading)])
+    path = np.cumsum(steps, axis=0)
+    return np.asarray(path - path.mean(axis=0))
+
+
+def motion_kernel(path: NDArray[np.float64]) -> Kernel:
+    """For how long the light of a point falls on each pixel about the path's mean: `(n, n)`, n odd, sum 1."""
+    reach = int(np.ceil(np.abs(path).max())) + 1
+    side = 2 * reach + 1
+    at = path + reach
+    corner = np.floor(at).astype(np.intp)
+    share = at - corner
+    kernel: NDArray[Any] = np.zeros(side * side)
+    for row in (0, 1):
+        for column in (0, 1):
+            weight = np.abs(1 - row - share[:, 0]) * np.abs(1 - column - share[:, 1])
+            kernel += np.bincount((corner[:, 0] + row) * side + corner[:, 1] + column, weight, side * side)
+    return np.asarray((kernel / kernel.sum()).reshape(side, side), np.float32)
+
+
+def disc_kernel(radius: float) -> Kernel:
+    """A lens out of focus: a disc of `radius` pixels whose edge fades over one pixel; `(n, n)`, n odd, sum 1."""
+    reach = int(np.ceil(radius + 0.5))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    kernel = np.clip(radius + 0.5 - np.hypot(y, x), 0, 1)
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def averaged(light: Image, kernel: Kernel) -> Image:
+    """Convolve `(H, W, C)`; beyond the border the picture is mirrored, the border pixel included."""
+    # OpenCV correlates.
+    blurred: NDArray[Any] = cv2.filter2D(
+        light, -1, np.ascontiguousarray(kernel[::-1, ::-1]), borderType=cv2.BORDER_REFLECT
+    )
+    return blurred.reshape(light.shape)
+
+
+def moved(light: Image, mask: NDArray[np.float32], kernel: Kernel) -> Image:
+    """A part of the picture that moves before the rest, which stands still.
+
+    The mean over the exposure of `mask * object + (1 - mask) * background`, of which the first two move; what is behind
+    the object is taken to be the picture itself.
+
+    Args:
+        light: `(H, W, 3)`.
+        mask: `(H, W)` in [0, 1]; 1 where the object is.
+        kernel: Its motion.
+    """
+    object_ = averaged(light * mask[..., None], kernel)
+    return object_ + (1 - averaged(mask, kernel))[..., None] * light
+
+
+def brightened(light: Image, gain: float) -> Image:
+    """The light that highlights had before the camera clipped them: `gain` times at white, as it is below 0.96.
+
+    Without it a lamp in motion leaves a grey trace instead of a white one (Rim et al., "Realistic Blur Synthesis for
+    Learning Image Deblurring", ECCV 2022, Section 4: saturated pixels).
+    """
+    excess = np.clip((light.max(axis=-1, keepdims=True) - np.float32(0.96)) / np.float32(0.04), 0, 1)
+    return np.asarray(light * (1 + np.float32(gain - 1) * excess), np.float32)
+
+
+def motion_blur(generator: Generator) -> Degradation:
+    """A random camera shake of up to 40 pixels, in a fifth of the pictures of a moving object's region alone."""
+    draw, chance = generator.uniform, generator.random
+    path = trajectory(log_uniform(generator, 2, _LONGEST), draw(0.0, 2.5), draw(0.0, 1.5), generator)
+    kernel, is_object = motion_kernel(path), chance() < 0.2
+    if not is_object:
+        return _blurring(generator, kernel, lambda light, g: averaged(light, kernel))
+    return _blurring(generator, kernel, lambda light, g: moved(light, _region(light.shape[:2], g), kernel))
+
+
+def defocus(generator: Generator) -> Degradation:
+    """`disc_kernel` of a random radius of 0.5 to 8 pixels."""
+    kernel = disc_kernel(log_uniform(generator, 0.5, 8))
+    return _blurring(generator, kernel, lambda light, g: averaged(light, kernel))
+
+
+def blur(generator: Generator) -> Degradation:
+    """`motion_blur` in three of four pictures, `defocus` in the others."""
+    return motion_blur(generator) if generator.random() < 0.75 else defocus(generator)
+
+
+def _blurring(generator: Generator, kernel: Kernel, spread: Callable[[Image, Generator], Image]) -> Degradation:
+    """`spread` in light, on highlights that are brighter than white in half of the pictures; noise of sigma up to 2 in
+    half; 8 bits.
+    """
+    gain = log_uniform(generator, 1, 5) if generator.random() < 0.5 else 1.0
+    sigma = generator.uniform(0, 2) if generator.random() < 0.5 else 0.0
+
+    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
+        light = to_linear(clean)
+        blurred = to_srgb(spread(brightened(light, gain) if gain > 1 else light, g))
+        return clean, gaussian_noise(blurred, sigma, g, as_file=True) if sigma else to_8_bits(blurred)
+
+    return Degradation(apply, margin=len(kernel) // 2)
+
+
+def _region(size: tuple[int, int], generator: Generator) -> NDArray[np.float32]:
+    """A mask of random shape with a soft edge that covers a quarter to three quarters of the picture."""
+    height, width = size
+    hills = cv2.resize(
+        generator.standard_normal((4, 4)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+    )
+    inside = hills > np.quantile(hills, generator.uniform(0.25, 0.75))
+    return np.asarray(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.0), np.float32)

@@ -1,0 +1,82 @@
+"""JPEG compression, of colour pictures and of luma alone."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from restore.degradations.base import Degradation, Draw, Image
+from restore.metrics import luma
+
+_CHROMA = {True: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, False: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
+
+
+def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Image:
+    """Encode and decode as JPEG of `quality` 1 to 100, 4:2:0 or 4:4:4.
+
+    The encoder is libjpeg-turbo through OpenCV: the very pixels of Pillow's `save(quality=...)`, in a quarter of the
+    time.
+    """
+    return _coded(_bytes(clean), quality, chroma_subsampling).astype(np.float32) / np.float32(255)
+
+
+def jpeg_luma(clean: Image, quality: int) -> tuple[Image, Image]:
+    """Luma, and luma encoded and decoded as a grey JPEG of `quality` 1 to 100: `(reference, degraded)`.
+
+    How the papers on compression artifacts score (PANet Section 4.5; RNAN, Zhang et al., ICLR 2019, Section 4.4; DnCNN,
+    Zhang et al., IEEE TIP 2017, Section IV-A): of a colour picture the Y of MATLAB's `rgb2ycbcr` (16 to 235), of a grey
+    one, three equal channels, the picture itself. MATLAB's encoder has the same tables as libjpeg.
+
+    Returns:
+        Grey pictures as three equal channels, `(H, W, 3)`.
+    """
+    levels = _bytes(clean)
+    is_grey = bool(np.ptp(levels, axis=-1).max() == 0)
+    y = np.ascontiguousarray(levels[..., :1]) if is_grey else luma(levels).astype(np.uint8)
+    pair = (np.repeat(x.astype(np.float32) / np.float32(255), 3, axis=-1) for x in (y, _coded(y, quality)))
+    return next(pair), next(pair)
+
+
+def colour_jpegs(level: tuple[float, float]) -> Draw:
+    """JPEG of a random whole quality in `level`, at 4:2:0 in three of four pictures and 4:4:4 in the others.
+
+    4:2:0 is what programs and the web use; 4:4:4 is what many offer for high quality.
+    """
+
+    def draw(generator: Generator) -> Degradation:
+        quality, subsampling = _quality(generator, level), generator.random() < 0.75
+        return Degradation(lambda x, _: (x, jpeg(x, quality, chroma_subsampling=subsampling)), grid=16)
+
+    return draw
+
+
+def luma_jpegs(level: tuple[float, float]) -> Draw:
+    """`jpeg_luma` of a random whole quality in `level`."""
+
+    def draw(generator: Generator) -> Degradation:
+        quality = _quality(generator, level)
+        return Degradation(lambda x, _: jpeg_luma(x, quality), grid=8)
+
+    return draw
+
+
+def _quality(generator: Generator, level: tuple[float, float]) -> int:
+    return int(generator.integers(round(level[0]), round(level[1]) + 1))
+
+
+def _bytes(x: Image) -> NDArray[np.uint8]:
+    return np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
+
+
+def _coded(pixels: NDArray[np.uint8], quality: int, chroma_subsampling: bool = True) -> NDArray[np.uint8]:
+    """`(H, W, 1 | 3)` through a JPEG file."""
+    is_grey = pixels.shape[2] == 1
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if not is_grey:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _CHROMA[chroma_subsampling]]
+    encoded = cv2.imencode(".jpg", pixels if is_grey else pixels[..., ::-1], options)[1]
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None  # we have just encoded it
+    return decoded.reshape(pixels.shape).astype(np.uint8, copy=False)

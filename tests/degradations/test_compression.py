@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+from restore.degradations import Image, jpeg, jpeg_luma, to_8_bits
+from restore.degradations.compression import colour_jpegs, luma_jpegs
+
+
+def flat(level: float, side: int = 64) -> Image:
+    return np.full((side, side, 3), level, np.float32)
+
+
+def photo(height: int = 64, width: int = 64) -> Image:
+    """Smooth, coloured, within [0.1, 0.9]."""
+    drawn = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
+    return np.asarray(0.1 + 0.8 * cv2.GaussianBlur(drawn, (0, 0), 1.5), np.float32)
+
+
+def by_pillow(picture: Image, quality: int, **options: int) -> Image:
+    """Through a file that Pillow writes and reads."""
+    pixels = np.round(picture * 255).astype(np.uint8)
+    pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, "JPEG", quality=quality, **options)
+    with PIL.Image.open(file) as decoded:
+        return np.asarray(decoded).astype(np.float32) / np.float32(255)
+
+
+@pytest.mark.parametrize("quality", [1, 10, 75, 100])
+@pytest.mark.parametrize("size", [(64, 64), (37, 50), (1, 9)])
+def test_jpeg_is_what_pillow_writes_and_reads(quality: int, size: tuple[int, int]) -> None:
+    for is_subsampled, code in ((True, 2), (False, 0)):
+        made = jpeg(photo(*size), quality, chroma_subsampling=is_subsampled)
+        np.testing.assert_array_equal(made, by_pillow(photo(*size), quality, subsampling=code))
+
+
+def test_chroma_subsampling_costs_colour_and_leaves_grey_alone() -> None:
+    stripes = flat(0.5)
+    stripes[:, ::2, 0] += 0.3
+    stripes[:, ::2, 2] -= 0.3
+    errors = [np.abs(jpeg(stripes, 95, chroma_subsampling=sub) - stripes).mean() for sub in (False, True)]
+    assert errors[1] > 4 * errors[0]
+    grey = np.repeat(photo()[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(jpeg(grey, 60), jpeg(grey, 60, chroma_subsampling=False))
+
+
+def test_jpeg_quality_decides_how_much_is_lost() -> None:
+    errors = [float(np.abs(jpeg(photo(), quality) - photo()).mean()) for quality in (10, 60, 95)]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_jpeg_of_luma_is_that_of_the_y_plane_that_matlab_has() -> None:
+    reference, degraded = jpeg_luma(photo(), 10)
+    levels = np.round(photo() * 255).astype(np.float64)
+    y = np.round(16 + levels @ [65.481, 128.553, 24.966] / 255)[..., None].repeat(3, axis=2)
+    np.testing.assert_allclose(reference * 255, y, atol=1e-4)
+    np.testing.assert_array_equal(degraded[..., 0], by_pillow(reference[..., :1], 10))
+    assert np.ptp(degraded, axis=-1).max() == 0
+
+
+def test_the_luma_of_a_grey_picture_is_the_picture() -> None:
+    grey = np.repeat(to_8_bits(photo()[..., :1]), 3, axis=2)
+    np.testing.assert_array_equal(jpeg_luma(grey, 10)[0], grey)
+    np.testing.assert_array_equal(jpeg_luma(grey, 10)[1][..., 0], by_pillow(grey[..., :1], 10))
+
+
+@pytest.mark.parametrize("make", [colour_jpegs, luma_jpegs])
+def test_qualities_are_drawn_from_the_whole_range_and_no_further(make: object) -> None:
+    assert callable(make)
+    clean, seen = photo(), set()
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        degraded = make((10, 12))(generator).apply(clean, generator)[1]
+        seen.add(degraded.tobytes())
+    qualities = range(10, 13)
+    expected = {jpeg_luma(clean, q)[1].tobytes() for q in qualities}
+    if make is colour_jpegs:
+        expected = {jpeg(clean, q, chroma_subsampling=s).tobytes() for q in qualities for s in (True, False)}
+    assert seen == expected

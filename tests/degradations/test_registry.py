@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from restore.degradations import DEGRADATIONS, Image
+from restore.errors import UsageError
+
+CLEAN = np.random.default_rng(5).random((72, 84, 3), dtype=np.float32)
+RANGES = {"bicubic": (3.0, 3.0), "gaussian-noise": (10.0, 50.0), "jpeg": (10.0, 40.0), "jpeg-luma": (10.0, 40.0)}
+
+
+def made(name: str, seed: int) -> tuple[Image, Image]:
+    generator = np.random.default_rng(seed)
+    return DEGRADATIONS[name](RANGES.get(name))(generator).apply(CLEAN, generator)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_every_degradation_gives_pairs_of_the_size_it_says_in_float32(name: str) -> None:
+    for seed in range(8):
+        generator = np.random.default_rng(seed)
+        degradation = DEGRADATIONS[name](RANGES.get(name))(generator)
+        reference, degraded = degradation.apply(CLEAN.copy(), generator)
+        assert reference.dtype == degraded.dtype == np.float32
+        assert reference.shape == (*(round(side * degradation.scale) for side in CLEAN.shape[:2]), 3)
+        assert degraded.shape == (*(side // degradation.reduction for side in reference.shape[:2]), 3)
+        assert np.isfinite(degraded).all()
+        if name != "gaussian-noise" and name != "blind-noise":
+            assert degraded.min() >= 0 and degraded.max() <= 1
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_the_seed_alone_fixes_a_degradation_and_the_clean_picture_is_left_alone(name: str) -> None:
+    before = CLEAN.copy()
+    for first, second in zip(made(name, 1), made(name, 1), strict=True):
+        np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(CLEAN, before)
+    if name not in ("mosaic", "bicubic"):  # nothing in them is random
+        assert len({made(name, seed)[1].tobytes() for seed in range(12)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "message"),
+    [
+        ("jpeg", (40, 10), "40 to 10 is no range of jpeg-quality"),
+        ("jpeg", (0, 10), "0 to 10 is no range"),
+        ("gaussian-noise", (10, 300), "10 to 300 is no range of sigma"),
+        ("gaussian-noise", (float("nan"), 20), "no range of sigma"),
+        ("bicubic", None, "bicubic needs a level"),
+        ("bicubic", (2, 4), "one whole scale, not 2 to 4"),
+        ("bicubic", (2.5, 2.5), "one whole scale"),
+        ("mosaic", (1, 2), "mosaic has no level"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(name: str, level: tuple[float, float] | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        DEGRADATIONS[name](level)
+
+
+def test_blind_noise_is_the_same_whatever_range_is_asked_for() -> None:
+    assert DEGRADATIONS["blind-noise"]((1, 2)) is DEGRADATIONS["blind-noise"](None)
+
+
+def test_sigma_is_drawn_from_the_whole_range() -> None:
+    clean = np.full((64, 64, 3), 0.5, np.float32)
+    sigmas = []
+    for seed in range(80):
+        generator = np.random.default_rng(seed)
+        _, noisy = DEGRADATIONS["gaussian-noise"]((10, 50))(generator).apply(clean, generator)
+        sigmas.append(float((noisy - clean).std() * 255))
+    # A standard deviation of n samples spreads by 1 / sqrt(2 n) of itself: here 0.6 %.
+    assert 9.7 < min(sigmas) < 14 and 46 < max(sigmas) < 51.5
