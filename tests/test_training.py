@@ -223,6 +223,24 @@ def test_attention_is_left_out_of_the_local_steps_and_trained_after_them(photos:
         assert not torch.equal(two[key], three[key]), key
 
 
+@pytest.mark.parametrize(("network", "degradation", "level"), [("panet", "mosaic", None), ("pa-edsr", "bicubic", 2)])
+def test_pyramid_attention_can_be_left_out_and_comes_back(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, degradation: str, level: int | None
+) -> None:
+    monkeypatch.setitem(NETWORKS[network].CONFIGS, "tiny", {"dim": 8, "blocks": 2, "reduction": 2})
+    recipe = dataclasses.replace(
+        RECIPE, network=network, degradation=degradation, level_low=level, level_high=level, crop=16, local_steps=1
+    )
+    for steps in (1, 2):
+        train(dataclasses.replace(recipe, steps=steps), photos, tmp_path / str(steps))
+    one, two = (weights_of(tmp_path / str(steps)) for steps in (1, 2))
+    torch.manual_seed(recipe.seed)
+    begun = NETWORKS[network](**NETWORKS[network].CONFIGS["tiny"]).state_dict()
+    for key, weights in begun.items():
+        assert torch.equal(one[f"network.{key}"], weights) == ("attention" in key), key
+        assert not torch.equal(two[f"network.{key}"], weights), key
+
+
 def test_without_held_out_photos_nothing_is_validated(photos: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     train(dataclasses.replace(RECIPE, steps=1, held_out=0), photos, tmp_path / "run", on_progress=told.append)

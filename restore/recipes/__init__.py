@@ -219,10 +219,11 @@ def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     base = values.pop("base", None)
     if base is None:
         return values
-    if not isinstance(base, str) or base in (*above, source):
+    above = (*above, str(path))
+    beside = path.parent / str(base)
+    if not isinstance(base, str) or str(beside) in above:
         raise UsageError(f"base of the recipe {source} is the name of another recipe, not {base!r}")
-    beside = path.parent / base
-    return _read(str(beside) if beside.is_file() else base, (*above, source)) | values
+    return _read(str(beside) if beside.is_file() else base, above) | values
 
 
 def _are_stages(value: list[Any], steps: Any) -> bool:
