@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore import checkpoints
-from restore.data import Pair, PhotoCrops, degraded, list_pictures
+from restore.data import Crops, Pair, PairCrops, PhotoCrops, check_pairs, degraded, list_pictures, pair_up, read_rgb
 from restore.distributed import Team, join
 from restore.errors import DataError, UsageError, first_few
 from restore.evaluation import evaluate
@@ -125,7 +125,7 @@ def train(
     if folder.is_writer:
         check_run_folder(run, resume=resume)
     cv2.setNumThreads(1)
-    crops, held_out, about_data = _load(recipe, data, degraded_data)
+    crops, held_out, about_data = _load(recipe, network.scale, data, degraded_data)
 
     network.to(device)
     average = network_class(**network.config).to(device)
@@ -267,22 +267,30 @@ def _check_fits(recipe: Recipe, network: Network, rank: Rank) -> None:
             )
 
 
-def _load(recipe: Recipe, data: Path, degraded_data: Path | None) -> tuple[PhotoCrops, list[Pair], str]:
-    """What to train on, the held-out pairs, and both in words."""
-    paths = list_pictures(data)
-    if len(paths) <= recipe.held_out:
-        raise DataError(f"{data} holds {len(paths)} pictures, of which {recipe.held_out} would be held out")
-    cut = len(paths) - recipe.held_out
-    draw = DEGRADATIONS[recipe.degradation](recipe.levels)
-    crops = PhotoCrops(paths[:cut], draw, crop=recipe.largest_crop, seed=recipe.seed)
-    held_out = list(degraded(paths[cut:], draw, seed=recipe.seed))
+def _load(recipe: Recipe, scale: int, data: Path, degraded_data: Path | None) -> tuple[Crops, list[Pair], str]:
+    """What to train on, the held-out pairs, and both in words; `scale` is that of the network."""
+    files: list[Any] = list_pictures(data) if degraded_data is None else pair_up(data, degraded_data)
+    if len(files) <= recipe.held_out:
+        raise DataError(f"{data} holds {len(files)} pictures, of which {recipe.held_out} would be held out")
+    cut = len(files) - recipe.held_out
+    crops: Crops
+    if degraded_data is None:
+        draw = DEGRADATIONS[recipe.degradation](recipe.levels)
+        crops = PhotoCrops(files[:cut], draw, crop=recipe.largest_crop, seed=recipe.seed)
+        held_out = list(degraded(files[cut:], draw, seed=recipe.seed))
+    else:
+        check_pairs(files[cut:], scale=scale)
+        crops = PairCrops(files[:cut], crop=recipe.largest_crop, seed=recipe.seed, scale=scale)
+        held_out = [Pair(clean.stem, read_rgb(clean), read_rgb(other)) for clean, other in files[cut:]]
     if recipe.validate_crop:
         held_out = [middle(pair, recipe.validate_crop) for pair in held_out]
-    about = f"{len(crops.photos)} pictures of the folder `{data.absolute().name}`, {len(held_out)} more held out."
-    return crops, held_out, about
+    what = f"pictures of the folder `{data.absolute().name}`"
+    if degraded_data is not None:
+        what = f"pairs of the folders `{data.absolute().name}` and `{degraded_data.absolute().name}`"
+    return crops, held_out, f"{cut} {what}, {len(held_out)} more held out."
 
 
-def _sources(crops: PhotoCrops, numbers: range) -> str:
+def _sources(crops: Crops, numbers: range) -> str:
     """Which crops of which pictures these are."""
     names = list(dict.fromkeys(crops.source(number) for number in numbers))
     which = f"crop {numbers[0]} is" if len(numbers) == 1 else f"crops {numbers[0]} to {numbers[-1]} are"
@@ -316,7 +324,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _batches(
-    crops: PhotoCrops, channels: int, recipe: Recipe, step: int, team: Team, pool: ThreadPoolExecutor
+    crops: Crops, channels: int, recipe: Recipe, step: int, team: Team, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[Tensor, ...]]:
     """This process's share of the batches of the steps from `step` on, made ahead in the pool's threads."""
     sized = {recipe.largest_crop: crops}
@@ -360,7 +368,7 @@ def _check_same(asked: Recipe, begun: Recipe) -> Recipe:
     return begun
 
 
-def _faster_precision(network: Network, crops: PhotoCrops, recipe: Recipe, device: torch.device) -> str:
+def _faster_precision(network: Network, crops: Crops, recipe: Recipe, device: torch.device) -> str:
     """Which precision runs a forward and backward pass faster here: after one to warm up."""
     x = torch.from_numpy(crops[0][1])[None, : network.channels].to(device)
     best = {}

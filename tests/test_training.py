@@ -18,7 +18,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from restore import checkpoints, training
-from restore.data import PhotoCrops, degraded
+from restore.data import PhotoCrops, degraded, paired
 from restore.degradations import Degradation, Image, blind_noise
 from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
@@ -464,3 +464,31 @@ def test_a_damaged_state_is_refused_with_the_weights_to_begin_from(photos: Path,
         with pytest.raises(DataError, match=r"cannot resume from .*state\.pt") as caught:
             train(RECIPE, photos, tmp_path / "run", resume=True)
         assert caught.value.hint == f"begin a new run from its weights: --from {tmp_path / 'run' / 'last.safetensors'}"
+
+
+def test_pairs_are_trained_on_and_validated_as_they_are(photos: Path, tmp_path: Path) -> None:
+    degraded_photos = tmp_path / "degraded"
+    degraded_photos.mkdir()
+    for path in photos.iterdir():
+        write_picture(Picture(read_picture(path).pixels // 2), degraded_photos / path.name)
+    recipe = dataclasses.replace(RECIPE, degradation="pairs")
+    train(recipe, photos, tmp_path / "whole", degraded_data=degraded_photos)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, photos, tmp_path / "parts", degraded_data=degraded_photos, on_progress=interrupt_at(2))
+    train(recipe, photos, tmp_path / "parts", degraded_data=degraded_photos, resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+    pairs = list(paired(photos, degraded_photos))[2:]  # the last is held out
+    assert log_of(tmp_path / "whole")[-1]["validation"][0] == evaluate(None, pairs, with_ssim=False).mean("psnr")
+    assert "2 pairs of the folders `photos` and `degraded`" in (tmp_path / "whole" / "README.md").read_text()
+
+
+def test_pairs_that_do_not_fit_are_named_before_a_run_begins(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "degraded")
+    write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), tmp_path / "degraded" / "1.png")
+    recipe = dataclasses.replace(RECIPE, degradation="pairs")
+    with pytest.raises(DataError, match=r"1\.png is 80x72 clean and 64x64 degraded"):
+        train(recipe, photos, tmp_path / "run", degraded_data=tmp_path / "degraded")
+    (tmp_path / "degraded" / "1.png").unlink()
+    with pytest.raises(DataError, match="1 pictures have no partner"):
+        train(recipe, photos, tmp_path / "run", degraded_data=tmp_path / "degraded")
+    assert not (tmp_path / "run").exists()
