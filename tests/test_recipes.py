@@ -102,7 +102,7 @@ def test_a_recipe_that_is_its_own_base_is_an_error(tmp_path: Path) -> None:
         (("denoise",), "cs-kit-s-denoise"),
         (("derain", "drsformer"), "drsformer-s-derain"),
         (("derain", "cs-kit"), "cs-kit-s-derain"),
-        (("derain", "drsformer", "paper"), "drsformer"),
+        (("derain", "drsformer", "paper"), "drsformer-s-derain"),  # whose size is to be changed then
         (("denoise", "panet"), "panet-s-denoise-gaussian"),
         (("upscale", "pa-edsr", "s-x3"), "pa-edsr-s-x3"),
         (("denoise", "drsformer"), "cs-kit-s-denoise"),  # whose network is to be changed then
@@ -110,6 +110,11 @@ def test_a_recipe_that_is_its_own_base_is_an_error(tmp_path: Path) -> None:
 )
 def test_task_network_and_size_choose_a_recipe(asked: tuple[str, ...], name: str) -> None:
     assert recipe_for(*asked) == name
+
+
+def test_for_pairs_of_pictures_a_published_run_is_chosen_by_its_size() -> None:
+    assert recipe_for("derain", "drsformer", "paper", has_pairs=True) == "drsformer"
+    assert recipe_for("derain", "drsformer", has_pairs=True) == "drsformer-s-derain"
 
 
 def test_every_task_has_a_recipe_or_several_to_choose_from() -> None:
