@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from restore.decoded import Photo, decode
 from restore.degradations import Degradation, Image, to_8_bits
 from restore.degradations import Draw as Draw
+from restore.degradations.rain import layer_of
 from restore.errors import DataError, first_few
 from restore.images import FORMATS, read_picture
 
@@ -137,6 +138,19 @@ def check_pairs(
             )
     _refuse(faults, "pictures of pairs", len(paths))
     return whole
+
+
+def rain_layers(pairs: Sequence[tuple[Path, Path]]) -> list[NDArray[np.uint8]]:
+    """The rain of `(clean, rainy)` pairs, for `degradations.rain.pasted_rain`, `(H, W)` each.
+
+    Raises:
+        DataError: As `check_pairs`; or there is none, because the pictures are mostly white.
+    """
+    found = (layer_of(clean.pixels, rainy.pixels) for clean, rainy in check_pairs(pairs))
+    layers = [layer for layer in found if layer is not None]
+    if not layers:
+        raise DataError("the pairs hold no rain to take", hint="pictures that are white with rain do not tell it")
+    return layers
 
 
 def _refuse(faults: list[str], what: str, count: int) -> None:

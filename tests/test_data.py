@@ -16,6 +16,7 @@ from restore.data import (
     list_pictures,
     pair_up,
     paired,
+    rain_layers,
     read_rgb,
     with_gaussian_noise,
 )
@@ -243,6 +244,7 @@ def test_a_mosaic_is_rggb_in_every_crop(tmp_path: Path) -> None:
 def test_crops_of_pairs_are_from_the_same_place_and_lie_alike(tmp_path: Path) -> None:
     for name, seed in (("a.png", 0), ("b.png", 1)):
         pixels = save(tmp_path / "clean" / name, size=(40, 50), seed=seed)
+        (tmp_path / "degraded").mkdir(exist_ok=True)
         write_picture(Picture(255 - pixels), tmp_path / "degraded" / name)
     pairs = pair_up(tmp_path / "clean", tmp_path / "degraded")
     crops = PairCrops(pairs, crop=16, seed=3)
@@ -260,6 +262,7 @@ def test_crops_of_pairs_are_from_the_same_place_and_lie_alike(tmp_path: Path) ->
 
 def test_pairs_may_be_of_two_sizes_to_learn_upscaling(tmp_path: Path) -> None:
     small = save(tmp_path / "degraded/a.png", size=(20, 24))
+    (tmp_path / "clean").mkdir()
     write_picture(Picture(small.repeat(3, 0).repeat(3, 1)), tmp_path / "clean/a.png")
     pairs = pair_up(tmp_path / "clean", tmp_path / "degraded")
     for index in range(8):
@@ -287,3 +290,17 @@ def test_pairs_smaller_than_a_crop_are_left_out(tmp_path: Path) -> None:
     pairs = pair_up(tmp_path / "clean", tmp_path / "degraded")
     with pytest.raises(DataError, match="no pair of at least 16x16"):
         PairCrops(pairs, crop=16, seed=0)
+
+
+def test_layers_of_rain_are_taken_from_pairs_that_tell_it(tmp_path: Path) -> None:
+    rain = np.random.default_rng(1).integers(0, 60, (20, 24, 1), dtype=np.uint8)
+    for name, level in (("dark.png", 100), ("white.png", 255)):
+        clean = np.full((20, 24, 3), level, np.uint8)
+        for folder, pixels in (("clean", clean), ("rainy", np.minimum(clean.astype(int) + rain, 255).astype(np.uint8))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_picture(Picture(pixels), tmp_path / folder / name)
+    pairs = pair_up(tmp_path / "clean", tmp_path / "rainy")
+    (layer,) = rain_layers(pairs)
+    np.testing.assert_array_equal(layer, rain[..., 0])
+    with pytest.raises(DataError, match="no rain to take"):
+        rain_layers(pairs[1:])
