@@ -49,7 +49,8 @@ def read_rgb(path: Path) -> Image:
     """A picture file as `(H, W, 3)` float32 in [0, 1]; grey is repeated over the channels."""
     pixels = read_picture(path).pixels
     rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    return rgb.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    white = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    return rgb.astype(np.float32) / np.float32(white)
 
 
 def pair_up(clean: Path, degraded: Path) -> list[tuple[Path, Path]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -31,10 +32,13 @@ class Layout:
     within: tuple[str, ...] = ("",)
     pictures: int | None = None
 
+    @property
+    def paths(self) -> str:
+        """The patterns, degraded first."""
+        return " + ".join(p for p in (self.degraded, self.clean) if p)
+
     def __str__(self) -> str:
-        paths = " + ".join(p for p in (self.degraded, self.clean) if p)
-        places = [place for place in self.within if place]
-        return f"{paths} ({self.origin}{'; also below ' + ' or '.join(places) if places else ''})"
+        return _described(self)
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,19 @@ class Blocks:
     within: tuple[str, ...] = ("",)
     pictures: int | None = None
 
+    @property
+    def paths(self) -> str:
+        """The files, noisy ones first."""
+        return " + ".join(f[0] for f in (self.degraded, self.clean, self.boxes) if f)
+
     def __str__(self) -> str:
-        files = " + ".join(f[0] for f in (self.degraded, self.clean, self.boxes) if f)
-        places = [place for place in self.within if place]
-        return f"{files} ({self.origin}{'; also below ' + ' or '.join(places) if places else ''})"
+        return _described(self)
+
+
+def _described(layout: Layout | Blocks) -> str:
+    """Its patterns, whose way it is, and where they may begin."""
+    places = " or ".join(place for place in layout.within if place)
+    return f"{layout.paths} ({layout.origin}{'; also below ' + places if places else ''})"
 
 
 @dataclass(frozen=True)
@@ -605,15 +618,18 @@ DATASETS: dict[str, Dataset] = {
 
 @dataclass(frozen=True)
 class Published:
-    """What a paper states: `method` is a key of `NETWORKS` or "input"; `level` is sigma, quality or scale."""
+    """What a paper states, with the digits that it prints.
+
+    `method` is a key of `NETWORKS` or "input"; `level` is sigma, quality or scale.
+    """
 
     set: str
     task: str
     level: float | None
     source: str
     method: str
-    psnr: float
-    ssim: float | None
+    psnr: Decimal
+    ssim: Decimal | None
 
 
 @functools.cache
@@ -621,7 +637,7 @@ def published() -> tuple[Published, ...]:
     """The four papers' figures for their own networks, as `published_scores.toml` holds them."""
     text = Path(__file__).with_name("published_scores.toml").read_text(encoding="utf-8")
     rows = []
-    for table in tomllib.loads(text)["scores"]:
+    for table in tomllib.loads(text, parse_float=Decimal)["scores"]:
         about = {key: table.pop(key, None) for key in ("set", "task", "level", "source")}
         rows += [
             Published(**about, method=method, psnr=psnr, ssim=next(iter(ssim), None))

@@ -43,6 +43,14 @@ class Scores:
         return fmean(getattr(p, field) for p in self.pictures)
 
 
+class _Levels(Picture):
+    """Float pixels in which 1 is white, whatever noise lies beyond it."""
+
+    @property
+    def peak(self) -> float:
+        return 1.0
+
+
 def restoring(restorer: Restorer, *, tile: int | Literal["auto"] | None = None, overlap: int = 32) -> Answer:
     """What `evaluate` asks of a model.
 
@@ -60,7 +68,7 @@ def restoring(restorer: Restorer, *, tile: int | Literal["auto"] | None = None, 
             batch = torch.from_numpy(degraded.transpose(2, 0, 1)[None].copy())
             restored = restorer.restore_tensor(batch)[0].permute(1, 2, 0).cpu().numpy()
         else:
-            restored = restorer.restore_picture(Picture(degraded), tile=tile, overlap=overlap).picture.pixels
+            restored = restorer.restore_picture(_Levels(degraded), tile=tile, overlap=overlap).picture.pixels
         return np.broadcast_to(restored, (*restored.shape[:2], 3))
 
     return answer

@@ -62,7 +62,7 @@ TASKS: dict[str, Task] = {
         summary="Sharpen photographs that camera shake or motion blurred.",
         help=_NO_DEFAULT,
     ),
-    "derain": Task(name="derain", summary="Remove rain streaks.", help=_NO_DEFAULT),
+    "derain": Task(name="derain", summary="Remove rain streaks.", help=_NO_DEFAULT, recipe="drsformer-s-derain"),
     "dejpeg": Task(
         name="dejpeg",
         summary="Remove the artifacts of JPEG compression.",

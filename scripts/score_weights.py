@@ -8,6 +8,7 @@ DIR holds PolyU/{clean,noisy}, CBSD68 and Kodak24.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,24 +19,22 @@ import typer
 from numpy.typing import NDArray
 
 import restore
-from restore.data import Pair, degraded, list_pictures, paired, with_gaussian_noise
+from restore.data import Pair
+from restore.dataset_files import degrading, find
 from restore.devices import keep_memory
 from restore.evaluation import evaluate
 from restore.metrics import psnr
 from restore.restorer import Restorer
 
 
-def noisy(folder: Path, sigma: float, *, as_file: bool = False, first: int | None = None) -> Iterator[Pair]:
-    return degraded(list_pictures(folder)[:first], with_gaussian_noise(sigma, as_file=as_file))
-
-
 def sets(bench: Path) -> dict[str, Iterator[Pair]]:
     """Every set of the catalogue by the name it has there."""
-    cbsd = bench / "CBSD68"
-    named = {"PolyU": paired(bench / "PolyU" / "clean", bench / "PolyU" / "noisy")}
-    named |= {f"CBSD68 sigma {s}": noisy(cbsd, s) for s in (15, 25, 50)}
-    named |= {f"CBSD68 sigma {s} rounded": noisy(cbsd, s, as_file=True) for s in (15, 25, 50)}
-    return named | {"Kodak24 clean": noisy(bench / "Kodak24", 0), "CBSD68 clean": noisy(cbsd, 0)}
+    polyu, cbsd, kodak = (find(name, bench / name) for name in ("PolyU", "CBSD68", "Kodak24"))
+    named = {"PolyU": polyu.pairs()}
+    for sigma, as_file in itertools.product((15, 25, 50), (False, True)):
+        draw = degrading("gaussian-noise", sigma, as_file=as_file)
+        named[f"CBSD68 sigma {sigma}" + " rounded" * as_file] = cbsd.pairs(draw)
+    return named | {"Kodak24 clean": kodak.pairs(), "CBSD68 clean": cbsd.pairs()}
 
 
 def estimated_sigma(picture: NDArray[np.float32]) -> float:
@@ -49,8 +48,9 @@ def against_bm3d(restorer: Restorer, bench: Path, count: int) -> None:
     """PSNR and seconds a megapixel of both, on the first `count` files of CBSD68 and PolyU (sigma estimated)."""
     from bm3d import bm3d_rgb
 
-    tests = {f"CBSD68 sigma {s}": (noisy(bench / "CBSD68", s, first=count), s / 255) for s in (15, 25, 50)}
-    polyu = list(paired(bench / "PolyU" / "clean", bench / "PolyU" / "noisy"))
+    named = sets(bench)
+    tests = {f"CBSD68 sigma {s}": (itertools.islice(named[f"CBSD68 sigma {s}"], count), s / 255) for s in (15, 25, 50)}
+    polyu = list(named["PolyU"])
     spread = polyu[:: max(1, len(polyu) // count)][:count]
     for name, (pairs, sigma) in (tests | {"PolyU": (iter(spread), None)}).items():
         ours, theirs, pixels, seconds = [], [], 0, [0.0, 0.0]

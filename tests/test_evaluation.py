@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from restore.data import Pair
-from restore.degradations import Image
+from restore.dataset_files import degrading, find
+from restore.degradations import Image, imresize
 from restore.errors import DataError
-from restore.evaluation import PictureScore, Scores, evaluate
+from restore.evaluation import PictureScore, Scores, evaluate, restoring
 from restore.metrics import luma, psnr, ssim
 from restore.networks import Network
 from restore.restorer import Restorer
@@ -83,3 +87,65 @@ def test_a_picture_too_small_for_ssim_is_named() -> None:
 def test_nothing_to_score_is_an_error() -> None:
     with pytest.raises(DataError, match="no picture"):
         evaluate(None, [])
+
+
+def test_a_smaller_input_is_enlarged_by_bicubic_interpolation_for_its_own_score() -> None:
+    clean = np.full((24, 24, 3), 0.4, np.float32)
+    (score,) = evaluate(None, [Pair("a", clean, clean[::2, ::2])], protocol="y-border").pictures
+    assert score.input_psnr == math.inf  # a flat picture stays flat
+    clean, small = imresize(picture(0, side=24), 1), picture(1, side=12)
+    (score,) = evaluate(None, [Pair("a", clean, small)]).pictures
+    levels = imresize(np.round(small * 255).astype(np.uint8), 2)
+    assert score.psnr == pytest.approx(psnr(levels, np.round(clean * 255)))
+
+
+def test_a_network_for_grey_is_given_one_channel_of_a_grey_picture(tiny: type[Network]) -> None:
+    network = tiny()
+    network.channels = 1
+    network.offset = torch.nn.Parameter(torch.ones(1, 1, 1, 1))
+    grey = np.repeat(picture(0)[..., :1], 3, axis=2)
+    (score,) = evaluate(Restorer(network, device="cpu"), [Pair("a", grey, 1 - grey)], protocol="luma").pictures
+    assert score.psnr == math.inf
+
+
+def test_anything_that_answers_can_be_scored() -> None:
+    (pair,) = pairs(1)
+    (score,) = evaluate(lambda asked: asked.clean, [pair]).pictures
+    assert score.psnr == math.inf and score.input_psnr < 20
+
+
+def test_a_restored_picture_of_another_size_is_an_error() -> None:
+    with pytest.raises(DataError, match="'p0' is 20x20 clean and 10x20 restored"):
+        evaluate(lambda pair: pair.clean[:, :10], pairs(1))
+
+
+def test_tiles_of_noise_beyond_white_are_restored_as_the_whole_is(tiny: type[Network]) -> None:
+    noisy = np.random.default_rng(0).normal(0.5, 0.5, (150, 150, 3)).astype(np.float32)
+    whole, tiled = (restoring(Restorer(tiny(), device="cpu"), tile=t)(Pair("a", noisy, noisy)) for t in (None, 64))
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    assert whole.min() < -0.5 and whole.max() > 1.5
+
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+
+
+@pytest.mark.skipif(not (SHARED / "golden/metrics.json").is_file(), reason="the benchmark sets are not beside this")
+@pytest.mark.parametrize(
+    ("name", "degradation", "level", "protocol", "key"),
+    [
+        ("Set5", "bicubic", 2, "y-border", "Set5:x2|y"),
+        ("Set5", "bicubic", 3, "y-border", "Set5:x3|y"),
+        ("Set5", "bicubic", 4, "y-border", "Set5:x4|y"),
+        ("Classic5", "jpeg-luma", 10, "luma", "Classic5:y10|y"),
+    ],
+)
+def test_inputs_score_as_an_independent_implementation_says(
+    name: str, degradation: str, level: int, protocol: str, key: str
+) -> None:
+    stored = json.loads((SHARED / "golden/metrics.json").read_text())[key]["per_image"]
+    found = find(name, SHARED / "data/bench" / name)
+    scores = evaluate(None, found.pairs(degrading(degradation, level)), protocol=protocol)
+    assert {score.name for score in scores.pictures} == set(stored)
+    for score in scores.pictures:
+        assert score.psnr == pytest.approx(stored[score.name][0], abs=1e-3)
+        assert score.ssim == pytest.approx(stored[score.name][1], abs=1e-4)

@@ -59,8 +59,8 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `
     for label, fact in facts:
         print(f"{label + ':' if label else '':<13}{fact}")
     rows = [
-        (row.task, "" if row.level is None else f"{row.level:g}", row.method, f"{row.psnr:.2f}",
-         "" if row.ssim is None else f"{row.ssim:g}", row.source)
+        (row.task, "" if row.level is None else f"{row.level:g}", row.method, str(row.psnr),
+         str(row.ssim or ""), row.source)
         for row in published()
         if row.set == name
     ]  # fmt: skip
@@ -114,10 +114,16 @@ def check(
                     progress.result(f"{label}: {fault}")
         count += len(faults)
         kind = "pairs" if found.has_clean and found.has_degraded else "pictures"
-        verdict = f"{len(faults)} faults" if faults else "all whole"
-        print(f"{label}: {len(found.items):,} {kind}, {verdict}; {found.layout}")
+        print(
+            f"{label}: {len(found.items):,} {kind}, {_count(len(faults)) if faults else 'all whole'}; "
+            f"{found.layout.paths} in {found.folder}"
+        )
     if count:
-        raise DataError(f"{count} faults in {root or clean}", hint="replace or remove what is named above")
+        raise DataError(f"{_count(count)} in {root or clean}", hint="replace or remove what is named above")
+
+
+def _count(faults: int) -> str:
+    return f"{faults} fault{'s' * (faults != 1)}"
 
 
 def _check_name(name: str) -> None:

@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from restore.evaluation import Answer, Scores
 
 _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
-_SYNTHETIC = {"denoise": "gaussian-noise", "dejpeg": "jpeg", "demosaic": "mosaic", "upscale": "bicubic"}
+_SYNTHETIC = {  # what a task undoes, where a set does not say otherwise
+    "denoise": "gaussian-noise",
+    "deblur": "motion-blur",
+    "derain": "rain",
+    "dejpeg": "jpeg",
+    "demosaic": "mosaic",
+    "upscale": "bicubic",
+}
 _NEED_LEVEL = ("jpeg", "jpeg-luma", "bicubic")  # they could take a range, but scores are for one strength
 _PROTOCOLS = {"derain": "y", "upscale": "y-border"}  # of tasks that are not scored in RGB
 _PACKAGES = ("torch", "numpy", "opencv-python-headless")
@@ -113,8 +120,8 @@ def evaluate(
 ) -> None:
     """Score weights: PSNR and SSIM of each picture before and after restoration, on stderr, and the means on stdout.
 
-    Clean pictures are degraded first: by --sigma, --jpeg-quality or --scale, or as --task demosaic does. Without any of
-    them they are restored as they are: the score says whether they are left alone.
+    Clean pictures are degraded first: by --sigma, --jpeg-quality or --scale, or by rain, blur or a mosaic as --task
+    says. Without any of them they are restored as they are: the score says whether they are left alone.
     """
     # Everything that can be refused is refused before torch is imported, which takes seconds.
     options.check_device(device)
@@ -146,7 +153,7 @@ def evaluate(
     name, record, found = _pictures(dataset, root, split, clean, degraded)
     task = task or next(iter(given), None) or (record.task if record else "denoise")
     strength = levels.get(task)
-    usual = (record.degradation if record and task == record.task else None) or _SYNTHETIC.get(task)
+    usual = (record.degradation if record and task == record.task else None) or _SYNTHETIC[task]
     if submission is not None and (found.has_clean or dataset not in ("SIDD", "DND")):
         raise UsageError("--submission is for --dataset SIDD --split benchmark, and for --dataset DND")
     if not found.has_clean and submission is None:
@@ -248,7 +255,13 @@ def evaluate(
     print(f"{name}, {protocol}{tiled}, mean of {len(scores.pictures)}: {shown}")
     report["mean"] = {field: _number(value) for field, value in means.items()}
     report["published"] = [
-        {"method": row.method, "psnr": row.psnr, "ssim": row.ssim, "source": row.source} for row in published
+        {
+            "method": row.method,
+            "psnr": float(row.psnr),
+            "ssim": None if row.ssim is None else float(row.ssim),
+            "source": row.source,
+        }
+        for row in published
     ]
     report["pictures"] = [{"name": p.name} | {f: _number(getattr(p, f)) for f in fields} for p in scores.pictures]
     if json_file is not None:
@@ -384,13 +397,7 @@ def _cell(field: str, value: float) -> str:
 def _print_published(rows: Sequence[Published], method: str | None) -> None:
     """What the papers state for the same set, task and level, to stderr; * marks the network of the weights."""
     lines = [
-        (
-            row.method + "*" * (row.method == method),
-            _cell("psnr", row.psnr),
-            "" if row.ssim is None else f"{row.ssim:g}",
-            row.source,
-        )
-        for row in rows
+        (row.method + "*" * (row.method == method), str(row.psnr), str(row.ssim or ""), row.source) for row in rows
     ]
     if lines:
         say("\n" + table(("published", "dB", "SSIM", "by"), lines))
