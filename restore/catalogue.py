@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import platformdirs
 
-from restore.errors import WeightsError
+from restore.errors import UsageError, WeightsError
 from restore.files import whole_file
 from restore.tasks import TASKS
 
@@ -189,6 +189,29 @@ def default_for(task: str, level: float | None = None) -> WeightsEntry:
         f"there are no default weights for {task}{strength}",
         hint="name some with --weights; see `restore weights list`",
     )
+
+
+def weights_for(task: str, level: float | None = None) -> WeightsEntry:
+    """What `task` uses for a strength when no weights are named: those made for it, else blind ones.
+
+    Args:
+        task: Key of `TASKS`.
+        level: The strength; None where the user gave none.
+
+    Raises:
+        UsageError: There are weights for single strengths only, and none was given.
+        WeightsError: There are none for this one.
+    """
+    entries = {entry.level: entry for entry in load_catalogue().values() if entry.default and entry.task == task}
+    option = TASKS[task].level
+    if found := entries.get(level) or entries.get(None):
+        return found
+    if not entries or option is None:
+        return default_for(task, level)
+    there = f"there are weights for {', '.join(f'{made_for:g}' for made_for in entries)}"
+    if level is None:
+        raise UsageError(f"{task} needs --{option.name}", hint=there)
+    raise WeightsError(f"no weights come for {task} at --{option.name} {level:g}", hint=f"{there}; or name --weights")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str | None:

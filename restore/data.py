@@ -1,20 +1,25 @@
-"""Pictures to score and to train on: paired folders, clean folders with a degradation, and named benchmark sets."""
+"""Pictures to score and to train on: paired folders, and clean folders with a degradation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from restore.decoded import Photo, decode
 from restore.degradations import Degradation, Image, to_8_bits
 from restore.degradations import Draw as Draw
-from restore.errors import DataError
+from restore.degradations.rain import layer_of
+from restore.errors import DataError, first_few
 from restore.images import FORMATS, read_picture
+
+Progress = Callable[[int, int], None]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -48,23 +53,32 @@ def read_rgb(path: Path) -> Image:
     return rgb.astype(np.float32) / np.float32(white)
 
 
+def pair_up(clean: Path, degraded: Path) -> list[tuple[Path, Path]]:
+    """The pictures of two folders, matched by file name (the ending may differ): `(clean, degraded)`, sorted by name.
+
+    Raises:
+        DataError: A picture has no partner or two.
+    """
+    cleans, others = _by_name(clean), _by_name(degraded)
+    if lonely := sorted(cleans.keys() ^ others.keys()):
+        raise DataError(
+            f"{len(lonely)} pictures have no partner in {clean} and {degraded}: {first_few(lonely)}",
+            hint="both folders need the same file names",
+        )
+    return [(path, others[stem]) for stem, path in cleans.items()]
+
+
 def paired(clean: Path, degraded: Path) -> Iterator[Pair]:
     """Pictures of two folders, matched by file name (the ending may differ).
 
     Raises:
         DataError: A picture has no partner or two, or the sizes differ.
     """
-    cleans, others = _by_name(clean), _by_name(degraded)
-    if lonely := sorted(cleans.keys() ^ others.keys()):
-        raise DataError(
-            f"{len(lonely)} pictures have no partner in {clean} and {degraded}, first {lonely[0]!r}",
-            hint="both folders need the same file names",
-        )
-    for stem, path in cleans.items():
-        pair = Pair(stem, read_rgb(path), read_rgb(others[stem]))
+    for path, other in pair_up(clean, degraded):
+        pair = Pair(path.stem, read_rgb(path), read_rgb(other))
         if pair.clean.shape != pair.degraded.shape:
             raise DataError(
-                f"{stem!r} is {pair.clean.shape[1]}x{pair.clean.shape[0]} clean and "
+                f"{path.stem!r} is {pair.clean.shape[1]}x{pair.clean.shape[0]} clean and "
                 f"{pair.degraded.shape[1]}x{pair.degraded.shape[0]} degraded",
                 hint="pairs must have the same size",
             )
@@ -79,6 +93,73 @@ def _by_name(folder: Path) -> dict[str, Path]:
                 f"{first} and {path.name} have the same name", hint="pictures are paired by name, whatever its ending"
             )
     return named
+
+
+def check_photos(paths: Sequence[Path], progress: Progress | None = None) -> list[Photo]:
+    """Decode the photos to train on (`restore.decoded`), and name all that cannot be.
+
+    Args:
+        paths: The photos, 8-bit RGB.
+        progress: Called with the number that is done and the number in all.
+
+    Raises:
+        DataError: Some cannot be read, are grey, or have more than 8 bits.
+    """
+    photos, faults = decode(paths, progress)
+    _refuse(faults, "photos", len(paths))
+    return [photo for photo in photos if photo is not None]
+
+
+def check_pairs(
+    pairs: Sequence[tuple[Path, Path]], *, scale: int = 1, progress: Progress | None = None
+) -> list[tuple[Photo, Photo]]:
+    """Decode the pairs to train on, and name all that cannot be.
+
+    Args:
+        pairs: `(clean, degraded)`; a clean picture may be in several.
+        scale: Size of the clean picture over that of the degraded one.
+        progress: As for `check_photos`, of all pictures.
+
+    Raises:
+        DataError: Pictures cannot be read, are grey or have more than 8 bits; or sizes do not fit.
+    """
+    paths = list(dict.fromkeys(path for pair in pairs for path in pair))
+    decoded, faults = decode(paths, progress)
+    photos = dict(zip(paths, decoded, strict=True))
+    whole = []
+    for clean_path, degraded_path in pairs:
+        clean, degraded = photos[clean_path], photos[degraded_path]
+        if clean is None or degraded is None:
+            continue
+        whole.append((clean, degraded))
+        if clean.shape[:2] != tuple(scale * side for side in degraded.shape[:2]):
+            faults.append(
+                f"{clean_path} is {clean.shape[1]}x{clean.shape[0]} clean and "
+                f"{degraded.shape[1]}x{degraded.shape[0]} degraded"
+            )
+    _refuse(faults, "pictures of pairs", len(paths))
+    return whole
+
+
+def rain_layers(pairs: Sequence[tuple[Path, Path]]) -> list[NDArray[np.uint8]]:
+    """The rain of `(clean, rainy)` pairs, for `degradations.rain.pasted_rain`, `(H, W)` each.
+
+    Raises:
+        DataError: As `check_pairs`; or there is none, because the pictures are mostly white.
+    """
+    found = (layer_of(clean.pixels, rainy.pixels) for clean, rainy in check_pairs(pairs))
+    layers = [layer for layer in found if layer is not None]
+    if not layers:
+        raise DataError("the pairs hold no rain to take", hint="pictures that are white with rain do not tell it")
+    return layers
+
+
+def _refuse(faults: list[str], what: str, count: int) -> None:
+    if faults:
+        raise DataError(
+            f"{len(faults)} of {count} {what} cannot be trained on: {first_few(faults)}",
+            hint="mend them or move them out of the folder; training takes whole 8-bit RGB pictures",
+        )
 
 
 def degraded(paths: Sequence[Path], draw: Draw, *, seed: int = 0) -> Iterator[Pair]:
@@ -99,33 +180,45 @@ def with_gaussian_noise(sigma: float, *, as_file: bool) -> Draw:
     return lambda _: Degradation(apply)
 
 
+class Crops(Protocol):
+    """Training crops by number, the same on every run."""
+
+    crop: int
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Crop `index` (any number from 0 on): `(reference, degraded)`, float32.
+
+        `degraded` is `(3, crop, crop)`; so is `reference`, or it is larger by the scale that is learned.
+        """
+
+    def source(self, index: int) -> str:
+        """Name of the picture that crop `index` is of."""
+
+
 class PhotoCrops:
-    """Random training crops of clean photographs, which are decoded once and held as bytes.
+    """Random training crops of clean photographs, which are decoded once (`restore.decoded`).
 
     Crop `index` is the same on every run: degradation, photo, place, noise, flip and turn are drawn from
     `numpy.random.default_rng((seed, index))`. Half of the time the more detailed of two places is taken.
 
     Args:
-        paths: The photographs; those that are not 8-bit RGB or smaller than a crop are left out.
+        paths: The photographs; those that are smaller than a crop are left out.
         draw: Decides on the degradation.
-        crop: Side of the crops in pixels.
+        crop: Side of the degraded crops in pixels.
         seed: Fixes everything.
 
     Raises:
-        DataError: No photograph is left.
+        DataError: No photograph is left, or some are not whole 8-bit RGB pictures.
     """
 
     def __init__(self, paths: Sequence[Path], draw: Draw, *, crop: int, seed: int) -> None:
-        decoded = ((path, read_picture(path).pixels) for path in paths)
-        usable = [(n, p) for n, p in decoded if p.dtype == np.uint8 and p.shape[2] == 3 and min(p.shape[:2]) >= crop]
-        self.paths, self.photos = [n for n, _ in usable], [p for _, p in usable]
+        self.photos = [photo for photo in check_photos(paths) if min(photo.shape[:2]) >= crop]
         if not self.photos:
             raise DataError(
                 f"no 8-bit RGB photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop"
             )
         self.draw, self.crop, self.seed = draw, crop, seed
-        areas = np.cumsum([p.shape[0] * p.shape[1] for p in self.photos])
-        self.shares = areas / areas[-1]
+        self.shares = _shares(self.photos)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Crop `index` (any number from 0 on): `(reference, degraded)`, float32.
@@ -156,21 +249,83 @@ class PhotoCrops:
         """Name of the picture that crop `index` is of."""
         generator = np.random.default_rng((self.seed, index))
         self.draw(generator)
-        return self.paths[self._pick(generator)].name
-
-    def _pick(self, generator: Generator) -> int:
-        return int(np.searchsorted(self.shares, generator.random(), side="right"))
+        return self.photos[_pick(self.shares, generator)].path.name
 
     def _place(self, generator: Generator, side: int) -> NDArray[np.uint8]:
-        photo = self.photos[self._pick(generator)]
+        photo = self.photos[_pick(self.shares, generator)].pixels
         if min(photo.shape[:2]) < side:
             missing = [(0, max(0, side - length)) for length in photo.shape[:2]]
             photo = np.pad(photo, [*missing, (0, 0)], mode="symmetric")
-        places = []
-        for _ in range(generator.integers(1, 3)):
-            top, left = (generator.integers(length - side + 1) for length in photo.shape[:2])
-            places.append(photo[top : top + side, left : left + side])
-        return max(places, key=_detail)
+        return _busiest([_crop(photo, *place, side) for place in _places(photo.shape, side, generator)])[1]
+
+
+class PairCrops:
+    """Random training crops of pairs of pictures, at the same place of both.
+
+    Crop `index` is the same on every run: pair, place, flip and turn are drawn from
+    `numpy.random.default_rng((seed, index))`. Half of the time the more detailed of two places is taken.
+
+    Args:
+        pairs: `(clean, degraded)`; those that are smaller than a crop are left out.
+        crop: Side of the degraded crops in pixels.
+        seed: Fixes everything.
+        scale: Size of the clean pictures over that of the degraded ones.
+
+    Raises:
+        DataError: No pair is left, or some are not whole 8-bit RGB pictures whose sizes fit.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Path, Path]], *, crop: int, seed: int, scale: int = 1) -> None:
+        self.pairs = [pair for pair in check_pairs(pairs, scale=scale) if min(pair[1].shape[:2]) >= crop]
+        if not self.pairs:
+            raise DataError(f"no pair of at least {crop}x{crop} pixels to train on", hint="use a smaller crop")
+        self.crop, self.seed, self.scale = crop, seed, scale
+        self.shares = _shares([degraded for _, degraded in self.pairs])
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Crop `index` (any number from 0 on): `(clean, degraded)`, float32 in [0, 1].
+
+        `degraded` is `(3, crop, crop)`, `clean` is `scale` times as large.
+        """
+        generator = np.random.default_rng((self.seed, index))
+        clean, degraded = (photo.pixels for photo in self.pairs[_pick(self.shares, generator)])
+        places = _places(degraded.shape, self.crop, generator)
+        sides = [(top * self.scale, left * self.scale, self.crop * self.scale) for top, left in places]
+        best, reference = _busiest([_crop(clean, *side) for side in sides])
+        turned = _turning(generator)
+        pair = (
+            turned(x).astype(np.float32) / np.float32(255)
+            for x in (reference, _crop(degraded, *places[best], self.crop))
+        )
+        return _planes(next(pair)), _planes(next(pair))
+
+    def source(self, index: int) -> str:
+        """Name of the picture that crop `index` is of."""
+        return self.pairs[_pick(self.shares, np.random.default_rng((self.seed, index)))][1].path.name
+
+
+def _shares(photos: Sequence[Photo]) -> NDArray[np.float64]:
+    """Chances of the photos, which are as their areas, added up."""
+    areas = np.cumsum([photo.shape[0] * photo.shape[1] for photo in photos])
+    return np.asarray(areas / areas[-1])
+
+
+def _pick(shares: NDArray[np.float64], generator: Generator) -> int:
+    return int(np.searchsorted(shares, generator.random(), side="right"))
+
+
+def _places(shape: tuple[int, ...], side: int, generator: Generator) -> list[tuple[int, int]]:
+    """Top and left of one or two random squares."""
+    count = generator.integers(1, 3)
+    return [
+        (int(generator.integers(shape[0] - side + 1)), int(generator.integers(shape[1] - side + 1)))
+        for _ in range(count)
+    ]
+
+
+def _busiest(crops: list[NDArray[np.uint8]]) -> tuple[int, NDArray[np.uint8]]:
+    """The crop with the most detail, and which it is."""
+    return max(enumerate(crops), key=lambda numbered: _detail(numbered[1])) if len(crops) > 1 else (0, crops[0])
 
 
 def _detail(pixels: NDArray[np.uint8]) -> float:
@@ -178,7 +333,7 @@ def _detail(pixels: NDArray[np.uint8]) -> float:
     return float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
 
 
-def _crop(x: Image, top: int, left: int, side: int) -> Image:
+def _crop(x: NDArray[Scalar], top: int, left: int, side: int) -> NDArray[Scalar]:
     return x[top : top + side, left : left + side]
 
 

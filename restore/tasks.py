@@ -32,6 +32,7 @@ class Task:
         summary: One line: what it does to a picture.
         help: What else a user of the command should know.
         level: None for a task that has no strength. Weights without a level (blind) work at any strength.
+        takes_mosaic: Whether the picture is a mosaic of colour filters (`restore.bayer`).
         recipe: The shipped recipe that `restore train` follows where none is named.
     """
 
@@ -39,6 +40,7 @@ class Task:
     summary: str
     help: str
     level: Level | None = None
+    takes_mosaic: bool = False
     recipe: str | None = None
 
 
@@ -60,7 +62,7 @@ TASKS: dict[str, Task] = {
         summary="Sharpen photographs that camera shake or motion blurred.",
         help=_NO_DEFAULT,
     ),
-    "derain": Task(name="derain", summary="Remove rain streaks.", help=_NO_DEFAULT),
+    "derain": Task(name="derain", summary="Remove rain streaks.", help=_NO_DEFAULT, recipe="drsformer-s-derain"),
     "dejpeg": Task(
         name="dejpeg",
         summary="Remove the artifacts of JPEG compression.",
@@ -70,8 +72,9 @@ TASKS: dict[str, Task] = {
     "demosaic": Task(
         name="demosaic",
         summary="Fill in the two colours that each pixel of a sensor lacks.",
-        help="The picture is the mosaic held as RGB, where two of the three values of every pixel are zero. "
+        help="The picture is a grey mosaic, or one held as RGB where two of the three values of every pixel are zero. "
         + _NO_DEFAULT,
+        takes_mosaic=True,
     ),
     "upscale": Task(
         name="upscale",

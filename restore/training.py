@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -18,24 +17,24 @@ from statistics import fmean
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from restore import checkpoints
-from restore.data import Pair, PhotoCrops, degraded, list_pictures
+from restore.batches import batches, load, parts_of, sources
+from restore.data import Crops, Pair
 from restore.distributed import Team, join
-from restore.errors import DataError, UsageError, first_few
+from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
 from restore.losses import loss_of
 from restore.networks import NETWORKS, Network
 from restore.ranks import Rank
-from restore.recipes import DEGRADATIONS, check_run_folder
 from restore.recipes import Recipe as Recipe
+from restore.recipes import check_run_folder
 from restore.recipes import load_recipe as load_recipe
 from restore.restorer import Restorer
-from restore.runs import Run, middle
+from restore.runs import Run
 from restore.schedules import crops_of, learning_rate, share_of
 
 _ALONE = Rank()
@@ -125,7 +124,7 @@ def train(
     if folder.is_writer:
         check_run_folder(run, resume=resume)
     cv2.setNumThreads(1)
-    crops, held_out, about_data = _load(recipe, data, degraded_data)
+    crops, held_out, about_data = load(recipe, network.scale, data, degraded_data)
 
     network.to(device)
     average = network_class(**network.config).to(device)
@@ -177,10 +176,10 @@ def train(
         network.train()
         with folder.log(board=board) as log, ThreadPoolExecutor(threads) as pool:
             try:
-                batches = _batches(crops, network.channels, recipe, step, team, pool)
+                feed = batches(crops, network.channels, recipe, step, team, pool)
                 while step < recipe.steps:
                     asked = time.perf_counter()
-                    references, inputs = next(batches)
+                    references, inputs = next(feed)
                     waited += time.perf_counter() - asked
                     is_late = max_seconds is not None and time.monotonic() - started > max_seconds
                     if team.any(is_late or should_stop()):
@@ -197,7 +196,7 @@ def train(
                     references, inputs = (x.to(device, non_blocking=True) for x in (references, inputs))
                     optimizer.zero_grad(set_to_none=True)
                     loss = torch.zeros((), device=device)
-                    for part in (parts := _parts(len(inputs), recipe.accumulate)):
+                    for part in (parts := parts_of(len(inputs), recipe.accumulate)):
                         with nullcontext() if part is parts[-1] else team.adding(trained):
                             with torch.autocast(device.type, getattr(torch, recipe.precision), enabled=is_mixed):
                                 restored = trained(inputs[part])
@@ -218,7 +217,7 @@ def train(
                             _update_average(average, network, min(recipe.ema, (1 + step) / (10 + step)))
                         random = torch.get_rng_state()
                     skipped = 0 if is_finite else skipped + 1
-                    note = None if is_finite else f"the gradient is not finite; {_sources(crops, numbers)}"
+                    note = None if is_finite else f"the gradient is not finite; {sources(crops, numbers)}"
                     if skipped > recipe.skip_limit:
                         raise DataError(
                             f"step {step}: {note}" + f"; the last {skipped} steps were all so" * (skipped > 1),
@@ -267,28 +266,6 @@ def _check_fits(recipe: Recipe, network: Network, rank: Rank) -> None:
             )
 
 
-def _load(recipe: Recipe, data: Path, degraded_data: Path | None) -> tuple[PhotoCrops, list[Pair], str]:
-    """What to train on, the held-out pairs, and both in words."""
-    paths = list_pictures(data)
-    if len(paths) <= recipe.held_out:
-        raise DataError(f"{data} holds {len(paths)} pictures, of which {recipe.held_out} would be held out")
-    cut = len(paths) - recipe.held_out
-    draw = DEGRADATIONS[recipe.degradation](recipe.levels)
-    crops = PhotoCrops(paths[:cut], draw, crop=recipe.largest_crop, seed=recipe.seed)
-    held_out = list(degraded(paths[cut:], draw, seed=recipe.seed))
-    if recipe.validate_crop:
-        held_out = [middle(pair, recipe.validate_crop) for pair in held_out]
-    about = f"{len(crops.photos)} pictures of the folder `{data.absolute().name}`, {len(held_out)} more held out."
-    return crops, held_out, about
-
-
-def _sources(crops: PhotoCrops, numbers: range) -> str:
-    """Which crops of which pictures these are."""
-    names = list(dict.fromkeys(crops.source(number) for number in numbers))
-    which = f"crop {numbers[0]} is" if len(numbers) == 1 else f"crops {numbers[0]} to {numbers[-1]} are"
-    return f"{which} of {first_few(names)}"
-
-
 def _validate(restorer: Restorer, held_out: list[Pair], team: Team) -> tuple[float, float]:
     """Mean PSNR of the held-out pictures, degraded and restored; each process scores its share."""
     own = share_of(range(len(held_out)), team.index, team.count)
@@ -315,33 +292,6 @@ def _uninterrupted() -> Iterator[None]:
         signal.raise_signal(received)
 
 
-def _batches(
-    crops: PhotoCrops, channels: int, recipe: Recipe, step: int, team: Team, pool: ThreadPoolExecutor
-) -> Iterator[tuple[Tensor, ...]]:
-    """This process's share of the batches of the steps from `step` on, made ahead in the pool's threads."""
-    sized = {recipe.largest_crop: crops}
-
-    def ask(at: int) -> Iterator[tuple[Any, Any]]:
-        wanted = crops_of(recipe, at)
-        if wanted.side not in sized:
-            sized[wanted.side] = copy.copy(crops)
-            sized[wanted.side].crop = wanted.side
-        return pool.map(sized[wanted.side].__getitem__, share_of(wanted.numbers, team.index, team.count))
-
-    ahead = [ask(at) for at in range(step, min(step + 2, recipe.steps))]
-    for at in range(step, recipe.steps):
-        references, inputs = zip(*ahead.pop(0), strict=True)
-        if at + 2 < recipe.steps:
-            ahead.append(ask(at + 2))
-        yield tuple(torch.from_numpy(np.stack(x)[:, :channels]) for x in (references, inputs))
-
-
-def _parts(length: int, count: int) -> list[slice]:
-    """A batch in `count` parts, or as many as it has crops."""
-    shares = (share_of(range(length), index, count) for index in range(count))
-    return [slice(share.start, share.stop) for share in shares if share]
-
-
 @torch.no_grad()
 def _update_average(average: Network, network: Network, decay: float) -> None:
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
@@ -360,7 +310,7 @@ def _check_same(asked: Recipe, begun: Recipe) -> Recipe:
     return begun
 
 
-def _faster_precision(network: Network, crops: PhotoCrops, recipe: Recipe, device: torch.device) -> str:
+def _faster_precision(network: Network, crops: Crops, recipe: Recipe, device: torch.device) -> str:
     """Which precision runs a forward and backward pass faster here: after one to warm up."""
     x = torch.from_numpy(crops[0][1])[None, : network.channels].to(device)
     best = {}

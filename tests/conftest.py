@@ -45,6 +45,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return catalogue.own_folder()
 
 
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where decoded photos are kept, empty; for child processes too."""
+    monkeypatch.setenv("RESTORE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> type[Network]:
     """A network that inverts, in `NETWORKS` as `tiny`."""

@@ -104,6 +104,9 @@ def test_two_defaults_of_one_task_are_an_error_unless_their_levels_differ(
     assert catalogue.default_for("denoise", 25).name == "tiny-25"
     with pytest.raises(WeightsError, match="no default weights for denoise at level 50"):
         catalogue.default_for("denoise", 50)
+    assert [catalogue.weights_for("denoise", level).name for level in (None, 25, 50)] == [
+        "tiny-denoise", "tiny-25", "tiny-denoise",
+    ]  # fmt: skip
     tiny_catalogue.write_text(first + to_toml("tiny-too", table_of(tiny_file)))
     with pytest.raises(WeightsError, match="tiny-denoise and tiny-too are both the default"):
         catalogue.load_catalogue()

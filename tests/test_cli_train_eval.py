@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,47 @@ def test_options_change_the_recipe_and_the_run(
     assert threads == [3]
 
 
+def test_task_and_network_choose_the_recipe(run: Run, asked: dict[str, Any]) -> None:
+    ran = run(*BASE, "--task", "derain", "--network", "drsformer", "--save-every", "5m")
+    assert ran.code == 0 and "drsformer s by drsformer-s-derain: 40000 steps" in ran.err
+    assert asked["recipe"] == load_recipe("drsformer-s-derain")
+    assert (asked["save_seconds"], asked["degraded_data"], asked["rank"].is_alone) == (300, None, True)
+
+
+def test_a_recipe_can_be_followed_on_pairs(run: Run, asked: dict[str, Any]) -> None:
+    pairs = ("train", "--clean", "photos", "--degraded", "photos", "--out", "run", "--device", "cpu")
+    ran = run(*pairs, "drsformer-rain200h")
+    assert ran.code == 0 and "from 2 pairs, on cpu" in ran.err
+    assert (asked["recipe"], asked["degraded_data"]) == (load_recipe("drsformer-rain200h"), Path("photos"))
+    assert run(*pairs, "--max-time", "9s").code == 0  # a recipe whose pairs are otherwise made
+    assert asked["recipe"] == dataclasses.replace(PLAN, degradation="pairs")
+    ran = run(*pairs, "--set", "degradation=blind-noise")
+    assert ran.code == 2 and "error: with --degraded nothing is degraded by blind-noise" in ran.err
+
+
+def test_tensorboard_that_is_missing_is_named_with_what_to_install(
+    run: Run, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_train, "find_spec", lambda _: None)
+    ran = run(*BASE, "--tensorboard")
+    assert ran.code == 2 and "hint:  pip install 'restore[train]'" in ran.err
+    monkeypatch.setattr(cli_train, "find_spec", lambda _: True)
+    assert run(*BASE, "--tensorboard").code == 0 and asked["board"] is True
+
+
+def test_sigterm_ends_training_as_ctrl_c_does(run: Run, photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(recipe: object, data: Path, out: Path, **_: object) -> Path:
+        out.mkdir()
+        (out / "state.pt").touch()
+        signal.raise_signal(signal.SIGTERM)
+        return out
+
+    monkeypatch.setattr(training, "train", ended)
+    ran = run(*BASE)
+    assert (ran.code, ran.out) == (143, "") and "interrupted; the state is saved" in ran.err
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_ctrl_c_says_in_one_line_how_to_go_on(run: Run, photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(recipe: object, data: Path, out: Path, **_: object) -> Path:
         out.mkdir()
@@ -144,6 +186,12 @@ def test_when_the_time_is_over_the_command_that_goes_on_is_named(
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
+        (("--save-every", "2"), 2, "error: --save-every is a time such as 30s, 90m or 2h, not '2'"),
+        (("--clean", "photos"), 2, "error: name what to train on"),
+        (("--degraded", "photos"), 2, "error: name what to train on"),
+        (("drsformer-rain200h",), 2, "error: drsformer-rain200h is a recipe for pairs of pictures (Rain200H)"),
+        (("--task", "upscale"), 2, "error: several recipes are for upscale: pa-edsr-s-x2, pa-edsr-s-x3, pa-edsr-s-x4"),
+        (("--set", "degradation=bicubic"), 2, "error: bicubic needs a level"),
         (("--max-time", "90"), 2, "error: --max-time is a time such as 30s, 90m or 2h, not '90'"),
         (("--set", "steps"), 2, "error: --set takes key=value, not 'steps'"),
         (("--set", "stepz=3"), 2, "hint:  did you mean 'steps'?"),

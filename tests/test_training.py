@@ -18,7 +18,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from restore import checkpoints, training
-from restore.data import PhotoCrops, degraded
+from restore.data import PhotoCrops, degraded, paired
 from restore.degradations import Degradation, Image, blind_noise
 from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
@@ -221,6 +221,24 @@ def test_attention_is_left_out_of_the_local_steps_and_trained_after_them(photos:
         of_attention = any(part in key for part in ("norm1", "attention", "embed"))
         assert torch.equal(one[key], two[key]) == of_attention, key
         assert not torch.equal(two[key], three[key]), key
+
+
+@pytest.mark.parametrize(("network", "degradation", "level"), [("panet", "mosaic", None), ("pa-edsr", "bicubic", 2)])
+def test_pyramid_attention_can_be_left_out_and_comes_back(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, degradation: str, level: int | None
+) -> None:
+    monkeypatch.setitem(NETWORKS[network].CONFIGS, "tiny", {"dim": 8, "blocks": 2, "reduction": 2})
+    recipe = dataclasses.replace(
+        RECIPE, network=network, degradation=degradation, level_low=level, level_high=level, crop=16, local_steps=1
+    )
+    for steps in (1, 2):
+        train(dataclasses.replace(recipe, steps=steps), photos, tmp_path / str(steps))
+    one, two = (weights_of(tmp_path / str(steps)) for steps in (1, 2))
+    torch.manual_seed(recipe.seed)
+    begun = NETWORKS[network](**NETWORKS[network].CONFIGS["tiny"]).state_dict()
+    for key, weights in begun.items():
+        assert torch.equal(one[f"network.{key}"], weights) == ("attention" in key), key
+        assert not torch.equal(two[f"network.{key}"], weights), key
 
 
 def test_without_held_out_photos_nothing_is_validated(photos: Path, tmp_path: Path) -> None:
@@ -446,3 +464,31 @@ def test_a_damaged_state_is_refused_with_the_weights_to_begin_from(photos: Path,
         with pytest.raises(DataError, match=r"cannot resume from .*state\.pt") as caught:
             train(RECIPE, photos, tmp_path / "run", resume=True)
         assert caught.value.hint == f"begin a new run from its weights: --from {tmp_path / 'run' / 'last.safetensors'}"
+
+
+def test_pairs_are_trained_on_and_validated_as_they_are(photos: Path, tmp_path: Path) -> None:
+    degraded_photos = tmp_path / "degraded"
+    degraded_photos.mkdir()
+    for path in photos.iterdir():
+        write_picture(Picture(read_picture(path).pixels // 2), degraded_photos / path.name)
+    recipe = dataclasses.replace(RECIPE, degradation="pairs")
+    train(recipe, photos, tmp_path / "whole", degraded_data=degraded_photos)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, photos, tmp_path / "parts", degraded_data=degraded_photos, on_progress=interrupt_at(2))
+    train(recipe, photos, tmp_path / "parts", degraded_data=degraded_photos, resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+    pairs = list(paired(photos, degraded_photos))[2:]  # the last is held out
+    assert log_of(tmp_path / "whole")[-1]["validation"][0] == evaluate(None, pairs, with_ssim=False).mean("psnr")
+    assert "2 pairs of the folders `photos` and `degraded`" in (tmp_path / "whole" / "README.md").read_text()
+
+
+def test_pairs_that_do_not_fit_are_named_before_a_run_begins(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "degraded")
+    write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), tmp_path / "degraded" / "1.png")
+    recipe = dataclasses.replace(RECIPE, degradation="pairs")
+    with pytest.raises(DataError, match=r"1\.png is 80x72 clean and 64x64 degraded"):
+        train(recipe, photos, tmp_path / "run", degraded_data=tmp_path / "degraded")
+    (tmp_path / "degraded" / "1.png").unlink()
+    with pytest.raises(DataError, match="1 pictures have no partner"):
+        train(recipe, photos, tmp_path / "run", degraded_data=tmp_path / "degraded")
+    assert not (tmp_path / "run").exists()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from restore.errors import UsageError
+from restore.tasks import Task
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -91,6 +92,30 @@ Json = Annotated[
     typer.Option("--json", metavar="FILE", help="Write what became of each picture here; - is stdout, without paths."),
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say what is used and how long it takes.")]
+
+
+Pattern = Annotated[
+    Literal["RGGB", "GRBG", "GBRG", "BGGR"],
+    typer.Option(case_sensitive=False, help="Colours of the mosaic's first two rows, two pixels each."),
+]
+
+
+def level_of(task: Task) -> Any:
+    """The type of the option that says how strong the degradation is."""
+    assert task.level is not None
+    level = task.level
+    return Annotated[
+        float | None,
+        typer.Option(
+            f"--{level.name}",
+            min=level.low,
+            max=level.high,
+            metavar="N",
+            help=f"{level.help[0].upper()}{level.help[1:]}, {level.low:g} to {level.high:g}: picks weights made "
+            "for it. Blind weights take any.",
+            show_default=False,
+        ),
+    ]
 
 
 def parse_tile(text: str, overlap: int) -> int | Literal["auto"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import typer
@@ -27,6 +28,8 @@ def _command(task: Task) -> Callable[..., None]:
         format: options.Format = None,
         quality: options.Quality = None,
         weights: options.Weights = None,
+        level: float | None = None,
+        pattern: options.Pattern = "RGGB",
         strength: options.Strength = 1.0,
         tile: options.Tile = "auto",
         overlap: options.Overlap = 32,
@@ -66,11 +69,22 @@ def _command(task: Task) -> Callable[..., None]:
             return
         restore_run.carry_out(
             work,
-            restore_run.Loading(task, weights, device, precision, compile_network, threads),
+            restore_run.Loading(task, weights, level, device, precision, compile_network, threads),
             {"tile": largest_tile, "overlap": overlap, "strength": strength, "memory": memory_bytes},
+            pattern if task.takes_mosaic else None,
             {"format": format, "quality": quality, "stop_on_error": on_error == "stop"},
             json_file=json_file,
             verbose=verbose,
         )
 
+    # Only what the task has: its level under its own name, and the pattern of a mosaic.
+    signature = inspect.signature(command, eval_str=True)
+    parameters = dict(signature.parameters)
+    if task.level is None:
+        del parameters["level"]
+    else:
+        parameters["level"] = parameters["level"].replace(annotation=options.level_of(task))
+    if not task.takes_mosaic:
+        del parameters["pattern"]
+    command.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
     return command

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+import numpy as np
 
 from restore import batch, catalogue, checkpoints, ranks
 from restore.batch import Job, name_of
+from restore.bayer import as_rggb
 from restore.cli.console import Interrupted, Progress, Signals, describe, say, speak_as
 from restore.cli.run_report import RunReport
 from restore.errors import RestoreError, UsageError
@@ -48,6 +52,7 @@ class Loading:
 
     task: Task
     weights: str | None
+    level: float | None
     device: str
     precision: str
     compile_network: bool
@@ -92,6 +97,7 @@ def carry_out(
     work: Work,
     loading: Loading,
     how: dict[str, Any],
+    pattern: str | None,
     options: dict[str, Any],
     *,
     json_file: str | None,
@@ -103,6 +109,7 @@ def carry_out(
         work: What is to be done.
         loading: What makes the restorer.
         how: Arguments of `Restorer.restore_picture`.
+        pattern: Of the mosaics that the pictures are; None where they are none.
         options: Attributes of the `Pipeline`.
         json_file: Where the report goes.
         verbose: Say what is used and how long it takes.
@@ -124,7 +131,14 @@ def carry_out(
                 )
 
             def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
-                return restorer.restore_picture(picture, progress=after_tile, **how)
+                if pattern is None:
+                    return restorer.restore_picture(picture, progress=after_tile, **how)
+                pixels, (row, column) = as_rggb(picture.pixels, pattern)
+                restored = restorer.restore_picture(
+                    dataclasses.replace(picture, pixels=pixels), progress=after_tile, **how
+                )
+                restored.picture.pixels = np.ascontiguousarray(restored.picture.pixels[row:, column:])
+                return restored
 
             pipeline = Pipeline(
                 restore,
@@ -148,12 +162,15 @@ def _read_pipe(work: Work) -> Work:
 def _load(loading: Loading, report: RunReport) -> Restorer:
     """The network on its device, of which the report learns."""
     task = loading.task.name
-    found = checkpoints.resolve(loading.weights or catalogue.default_for(task).name)
+    found = checkpoints.resolve(loading.weights or catalogue.weights_for(task, loading.level).name)
     if found.entry and found.entry.task != task:
         raise UsageError(
             f"{found.entry.name} are weights to {found.entry.task}, not to {task}",
             hint=f"leave out --weights, or use `restore {found.entry.task}`",
         )
+    made_for = found.entry.level if found.entry else None
+    if loading.level is not None and made_for not in (None, loading.level):
+        _refuse_level(loading, made_for)
     import torch
 
     from restore.devices import keep_memory
@@ -163,6 +180,10 @@ def _load(loading: Loading, report: RunReport) -> Restorer:
         torch.set_num_threads(loading.threads)
     keep_memory()
     network, info = checkpoints.load(found)
+    if task == "upscale" and loading.level not in (None, network.scale):
+        _refuse_level(loading, network.scale)
+    if loading.task.takes_mosaic:  # every tile begins with a red pixel, as the picture does
+        network.size_multiple = math.lcm(network.size_multiple, 2)
     restorer = Restorer(
         network,
         device=report.rank.device(loading.device),
@@ -172,6 +193,15 @@ def _load(loading: Loading, report: RunReport) -> Restorer:
     )
     report.weights, report.device, report.threads = found, str(restorer.device), torch.get_num_threads()
     return restorer
+
+
+def _refuse_level(loading: Loading, made_for: float | None) -> NoReturn:
+    assert loading.task.level is not None
+    option = f"--{loading.task.level.name}"
+    raise UsageError(
+        f"these weights are made for {option} {made_for:g}, not {loading.level:g}",
+        hint=f"leave out {option}, or name other --weights",
+    )
 
 
 def _run(pipeline: Pipeline, jobs: Sequence[Job], report: RunReport, progress: Progress) -> None:

@@ -106,7 +106,10 @@ def train(
     if degraded is not None:
         changes["degradation"] = PAIRS
     changes |= dict(parse_change(text) for text in set_ or ())
-    source = recipe or (str(out / "recipe.json") if resume else recipe_for(task or "denoise", network, config))
+    source = recipe or (
+        str(out / "recipe.json") if resume
+        else recipe_for(task or "denoise", network, config, has_pairs=degraded is not None)
+    )  # fmt: skip
     folder = data or clean
     assert folder is not None
     count = len(list_pictures(folder))

@@ -40,6 +40,7 @@ class PyramidAttention(TwoForms):
     def __init__(self, channels: int, *, reduction: int, res_scale: float) -> None:
         super().__init__()
         self.res_scale = res_scale
+        self.attends = True
         self.conv_match_L_base = nn.Sequential(Linear(channels, channels // reduction), nn.PReLU())  # f
         self.conv_match = nn.Sequential(Linear(channels, channels // reduction), nn.PReLU())  # g
         self.conv_assembly = nn.Sequential(Linear(channels, channels), nn.PReLU())  # theta
@@ -56,6 +57,8 @@ class PyramidAttention(TwoForms):
         return self.conv_match_L_base(x), levels
 
     def plain(self, x: Tensor) -> Tensor:
+        if not self.attends:
+            return self.res_scale * x
         query, levels = self.embed(x)
         q = _patches(query)  # (B, 9c, N)
         k = torch.cat([_patches(key) for key, _ in levels], dim=-1)
@@ -69,7 +72,7 @@ class PyramidAttention(TwoForms):
         """By `attend`, whose memory grows with the picture and not with its square; it works in place, so that
         gradients take the plain form.
         """
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not self.attends:
             return self.plain(x)
         query, levels = self.embed(x)
         y = torch.stack([attend(q, [(k[i], v[i]) for k, v in levels]) for i, q in enumerate(query)])
@@ -287,6 +290,10 @@ class PANet(Network):
         self.body = Body(dim, blocks=blocks, activation=nn.PReLU(), attention=attention, res_scale=1)
         self.tail = Convolution(dim, channels, 3, padding=1)
 
+    def use_attention(self, use: bool) -> None:
+        """Without, what passes by the attention is all that comes through."""
+        self.body.attention.attends = use
+
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch; images of a batch do not influence each other."""
         self.check_size(degraded)
@@ -328,6 +335,10 @@ class PAEDSR(Network):
         factors = {2: [2], 3: [3], 4: [2, 2]}[scale]
         self.up = nn.ModuleList(Convolution(dim, factor**2 * dim, 3, padding=1) for factor in factors)
         self.tail = Convolution(dim, 3, 3, padding=1)
+
+    def use_attention(self, use: bool) -> None:
+        """Without, what passes by the attention is all that comes through."""
+        self.body.attention.attends = use
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Enlarge a batch; images of a batch do not influence each other."""

@@ -179,8 +179,10 @@ def shipped() -> dict[str, dict[str, Any]]:
     return {path.stem: _read(path.stem) for path in sorted(_FOLDER.glob("*.toml"))}
 
 
-def recipe_for(task: str, network: str | None = None, config: str | None = None) -> str:
+def recipe_for(task: str, network: str | None = None, config: str | None = None, *, has_pairs: bool = False) -> str:
     """Name of the shipped recipe for a task, and of that network and size if there is one.
+
+    Without pairs of pictures those for clean photographs are looked at, if there are any.
 
     The task's own comes first, then the only compact one, then the one that is called as the network.
 
@@ -189,8 +191,9 @@ def recipe_for(task: str, network: str | None = None, config: str | None = None)
     """
     _check_choice("task", task, TASKS)
     fitting = {name: values for name, values in shipped().items() if values["task"] == task}
-    for key, wanted in (("network", network), ("config", config)):
-        fitting = {name: v for name, v in fitting.items() if v[key] == wanted} or fitting
+    fitting = {name: v for name, v in fitting.items() if v["network"] == network} or fitting
+    fitting = {name: v for name, v in fitting.items() if has_pairs or v["degradation"] != PAIRS} or fitting
+    fitting = {name: v for name, v in fitting.items() if v["config"] == config} or fitting
     compact = [name for name, values in fitting.items() if values["config"].startswith("s")]
     own = TASKS[task].recipe
     if own in fitting:
@@ -219,10 +222,11 @@ def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     base = values.pop("base", None)
     if base is None:
         return values
-    if not isinstance(base, str) or base in (*above, source):
+    above = (*above, str(path))
+    beside = path.parent / str(base)
+    if not isinstance(base, str) or str(beside) in above:
         raise UsageError(f"base of the recipe {source} is the name of another recipe, not {base!r}")
-    beside = path.parent / base
-    return _read(str(beside) if beside.is_file() else base, (*above, source)) | values
+    return _read(str(beside) if beside.is_file() else base, above) | values
 
 
 def _are_stages(value: list[Any], steps: Any) -> bool:
