@@ -7,9 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from restore.batch import Job
 from restore.errors import UsageError
+
+if TYPE_CHECKING:
+    from restore.batch import Job
 
 
 @dataclass(frozen=True)
