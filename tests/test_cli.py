@@ -503,8 +503,10 @@ def test_load_gives_a_restorer(tiny_catalogue: Path) -> None:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Puts back who handles signals."""
+    """Those of a program in the foreground, whatever the tests were started by; puts back who handled signals."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
