@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from restore.networks import NETWORKS, Network
+from restore.networks import Network, key_of
 
 TABLE = Path(__file__).with_name("memory.json")
 """What `restore bench --memory --json` has measured."""
@@ -53,8 +53,7 @@ def need_of(network: Network) -> Need:
 
     Measured on a CPU in float32. On a GPU it stands for want of a measurement.
     """
-    name = next((name for name, kind in NETWORKS.items() if type(network) is kind), None)
-    rows = _table()
+    name, rows = key_of(network), _table()
     of_kind = [(config, need) for kind, config, need in rows if kind == name]
     worst = max((need for _, need in of_kind), key=lambda need: need.bytes_per_pixel, default=Need(0, 0))
     return next((need for config, need in of_kind if config == network.config), worst)

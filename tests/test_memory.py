@@ -67,18 +67,21 @@ def test_free_memory_of_a_gpu_counts_what_pytorch_keeps_for_later(monkeypatch: p
     assert free_memory(torch.device("cuda")) == 130
 
 
+def under_limit(megabytes: int, code: str) -> str:
+    """What `code` prints in a process that may have so many MiB more than it starts with, as by `ulimit -v`."""
+    before = (
+        "import resource, torch, psutil, numpy\n"
+        "from restore.memory import free_memory, is_out_of_memory\n"
+        f"limit = psutil.Process().memory_info().vms + ({megabytes} << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))\n"
+    )
+    return subprocess.run([sys.executable, "-c", before + code], capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
 def test_a_limit_of_the_shell_is_respected() -> None:
-    code = (
-        "import resource, torch\n"
-        "from restore.memory import free_memory\n"
-        "import psutil\n"
-        "limit = psutil.Process().memory_info().vms + (300 << 20)\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))\n"
-        "print(free_memory(torch.device('cpu')) >> 20)"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 290 <= int(run.stdout) <= 300
+    out = under_limit(300, "print(free_memory(torch.device('cpu')) >> 20)")
+    assert 290 <= int(out) <= 300
 
 
 def test_held_memory_grows_with_what_is_touched() -> None:
@@ -118,17 +121,13 @@ def test_a_larger_config_needs_more(tiny: type[Network]) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
 def test_a_real_allocation_that_fails_is_recognised() -> None:
-    code = (
-        "import resource, torch, psutil, numpy\n"
-        "from restore.memory import is_out_of_memory\n"
-        "limit = psutil.Process().memory_info().vms + (50 << 20)\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))\n"
+    out = under_limit(
+        50,
         "for make in (lambda: torch.ones(1 << 30), lambda: numpy.ones(1 << 30)):\n"
         "    try: make()\n"
-        "    except Exception as error: print(is_out_of_memory(error))"
+        "    except Exception as error: print(is_out_of_memory(error))",
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["True", "True"]
+    assert out.split() == ["True", "True"]
 
 
 def test_other_errors_are_no_lack_of_memory() -> None:

@@ -50,6 +50,7 @@ def command(
     folder: Path, options: tuple[str, ...], change: Callable[[], None] | None, environment: dict[str, str]
 ) -> None:
     """`restore denoise in -o out` in a process of its own."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     os.chdir(folder)
     os.environ.update(environment)
     sys.stdout = sys.stderr = open("said", "a")  # noqa: SIM115 - for as long as the process lives

@@ -86,7 +86,7 @@ def bench(
 def _bench_memory(subjects: list[str], table: Table, device: str, threads: int) -> list[dict[str, Any]]:
     """Fill the table, and return its rows as `memory.need_of` reads them."""
     from restore.benchmark import build, measure_need
-    from restore.networks import NETWORKS
+    from restore.networks import key_of
 
     for head in ("network", "tile", "peak GB", "fixed MB", "kB/pixel"):
         table.add_column(head, justify="left" if head == "network" else "right", no_wrap=True)
@@ -95,10 +95,9 @@ def _bench_memory(subjects: list[str], table: Table, device: str, threads: int) 
         say(f"{name} ...")
         need, costs = measure_need(name, device=device, threads=threads)
         network = build(name)
-        key = next(key for key, kind in NETWORKS.items() if kind is type(network))
         rows.append(
             {
-                "network": key,
+                "network": key_of(network),
                 "config": network.config,
                 "fixed_bytes": round(need.fixed_bytes),
                 "bytes_per_pixel": round(need.bytes_per_pixel, 2),

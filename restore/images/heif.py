@@ -17,6 +17,7 @@ from restore.images.picture import (
     check_size,
     interleaved,
     mapped,
+    split,
     to_16_bits,
     widen,
 )
@@ -54,8 +55,7 @@ def deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
     values = values[0] if values.ndim == 4 else values
     values = values.reshape(*values.shape[:2], -1)
     widen(values, 12 if found[1][0] & 0x20 else 10)
-    has_alpha = values.shape[2] in (2, 4)
-    return values[..., : 3 if values.shape[2] >= 3 else 1], values[..., -1] if has_alpha else None
+    return split(values)
 
 
 def take_cicp(file: IO[bytes], picture: Picture) -> None:
@@ -104,9 +104,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
     if values.dtype == np.uint16:  # the bits stand at the top
         values = values >> (16 - image.info["bit_depth"])
         widen(values, image.info["bit_depth"])
-    has_alpha = values.shape[2] in (2, 4)
-    picture.pixels = values[..., : 3 if values.shape[2] >= 3 else 1]
-    picture.alpha = values[..., -1] if has_alpha else None
+    picture.pixels, picture.alpha = split(values)
     if image.mode.split(";")[0].endswith("a"):
         raise Refusal("its colours are multiplied by their transparency", "save it as PNG first")
     picture.source_is_lossless = False

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from restore.images import metadata
-from restore.images.picture import Picture, Refusal, check_size, interleaved, mapped, to_16_bits, widen
+from restore.images.picture import Picture, Refusal, check_size, interleaved, mapped, split, to_16_bits, widen
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 STREAM = b"\xff\x4f\xff\x51"
@@ -158,8 +158,7 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
         raise OSError("its pixels are not of the depth that it states")
     else:
         widen(values, header.bits)
-    has_alpha = values.shape[2] in (2, 4)
-    return values[..., : 3 if values.shape[2] >= 3 else 1], values[..., -1] if has_alpha else None
+    return split(values)
 
 
 def write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:

@@ -141,6 +141,11 @@ def interleaved(picture: Picture, rows: slice) -> np.ndarray:
     return pixels if picture.alpha is None else np.concatenate([pixels, picture.alpha[rows, :, None]], axis=2)
 
 
+def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of (H, W, 1..4) samples, of which an even number ends in alpha."""
+    return values[..., : 3 if values.shape[2] >= 3 else 1], values[..., -1] if values.shape[2] in (2, 4) else None
+
+
 def to_8_bits(values: np.ndarray) -> np.ndarray:
     """The nearest of 8 bits; floats are clamped.
 

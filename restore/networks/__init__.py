@@ -16,4 +16,10 @@ NETWORKS: dict[str, type[Network]] = {
     "pa-edsr": PAEDSR,
 }
 
-__all__ = ["NETWORKS", "Network"]
+
+def key_of(network: Network) -> str | None:
+    """The name of its kind in `NETWORKS`; None for one that is not there."""
+    return next((key for key, kind in NETWORKS.items() if type(network) is kind), None)
+
+
+__all__ = ["NETWORKS", "Network", "key_of"]
