@@ -12,35 +12,66 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restore.data import Crops, Pair, PairCrops, PhotoCrops, check_pairs, degraded, list_pictures, pair_up, read_rgb
+from restore.data import (
+    Crops,
+    MixedCrops,
+    Pair,
+    PairCrops,
+    PhotoCrops,
+    check_pairs,
+    check_photos,
+    degraded,
+    list_pictures,
+    pair_up,
+    rain_layers,
+    read_rgb,
+)
+from restore.degradations.rain import pasted_rain
 from restore.distributed import Team
 from restore.errors import DataError, first_few
-from restore.recipes import DEGRADATIONS, Recipe
+from restore.recipes import DEGRADATIONS, PAIRS, Recipe
 from restore.runs import middle
 from restore.schedules import crops_of, share_of
 
 
-def load(recipe: Recipe, scale: int, data: Path, degraded_data: Path | None) -> tuple[Crops, list[Pair], str]:
-    """What to train on, the held-out pairs, and both in words; `scale` is that of the network."""
-    files: list[Any] = list_pictures(data) if degraded_data is None else pair_up(data, degraded_data)
-    if len(files) <= recipe.held_out:
-        raise DataError(f"{data} holds {len(files)} pictures, of which {recipe.held_out} would be held out")
-    cut = len(files) - recipe.held_out
-    crops: Crops
-    if degraded_data is None:
-        draw = DEGRADATIONS[recipe.degradation](recipe.levels)
-        crops = PhotoCrops(files[:cut], draw, crop=recipe.largest_crop, seed=recipe.seed)
-        held_out = list(degraded(files[cut:], draw, seed=recipe.seed))
-    else:
-        check_pairs(files[cut:], scale=scale)
-        crops = PairCrops(files[:cut], crop=recipe.largest_crop, seed=recipe.seed, scale=scale)
-        held_out = [Pair(clean.stem, read_rgb(clean), read_rgb(other)) for clean, other in files[cut:]]
+def load(
+    recipe: Recipe, scale: int, data: Path | None, pairs: tuple[Path, Path] | None
+) -> tuple[Crops, list[Pair], str]:
+    """What to train on, the held-out pairs, and both in words; `scale` is that of the network.
+
+    Where there are photos and pairs, and the photos are to have rain, half of them have that of the pairs.
+    """
+    crops: Crops | None = None
+    held_out: list[Pair] = []
+    words: list[str] = []
+
+    def split(files: list[Any], what: str) -> tuple[list[Any], list[Any]]:
+        cut = len(files) - recipe.held_out
+        if cut <= 0:
+            raise DataError(f"there are {len(files)} {what}, of which {recipe.held_out} would be held out")
+        words.append(f"{cut} {what}")
+        return files[:cut], files[cut:]
+
+    draw = None if recipe.degradation == PAIRS else DEGRADATIONS[recipe.degradation](recipe.levels)
+    if pairs is not None:
+        names = " and ".join(f"`{folder.absolute().name}`" for folder in pairs)
+        used, kept = split(pair_up(*pairs), f"pairs of the folders {names}")
+        crops = PairCrops(used, crop=recipe.largest_crop, seed=recipe.seed, scale=scale)
+        check_pairs(kept, scale=scale)
+        held_out += [Pair(clean.stem, read_rgb(clean), read_rgb(other)) for clean, other in kept]
+        if recipe.degradation == "rain":
+            draw = pasted_rain(rain_layers(used))
+    if data is not None:
+        assert draw is not None
+        used, kept = split(list_pictures(data), f"pictures of the folder `{data.absolute().name}`")
+        photos = PhotoCrops(used, draw, crop=recipe.largest_crop, seed=recipe.seed)
+        check_photos(kept)
+        held_out += degraded(kept, draw, seed=recipe.seed)
+        crops = photos if crops is None else MixedCrops(photos, crops, share=recipe.pairs_share, seed=recipe.seed)
+    assert crops is not None
     if recipe.validate_crop:
         held_out = [middle(pair, recipe.validate_crop) for pair in held_out]
-    what = f"pictures of the folder `{data.absolute().name}`"
-    if degraded_data is not None:
-        what = f"pairs of the folders `{data.absolute().name}` and `{degraded_data.absolute().name}`"
-    return crops, held_out, f"{cut} {what}, {len(held_out)} more held out."
+    return crops, held_out, f"{' and '.join(words)}, {len(held_out)} more held out."
 
 
 def batches(

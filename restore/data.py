@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -302,6 +303,41 @@ class PairCrops:
     def source(self, index: int) -> str:
         """Name of the picture that crop `index` is of."""
         return self.pairs[_pick(self.shares, np.random.default_rng((self.seed, index)))][1].path.name
+
+
+class MixedCrops:
+    """Crops of photographs and of pairs, in turn as `numpy.random.default_rng((seed, index, 1))` draws.
+
+    Args:
+        photos, pairs: What to mix.
+        share: Share of the crops that is of pairs.
+        seed: Fixes which.
+    """
+
+    def __init__(self, photos: Crops, pairs: Crops, *, share: float, seed: int) -> None:
+        self.photos, self.pairs, self.share, self.seed = photos, pairs, share, seed
+
+    @property
+    def crop(self) -> int:
+        """Side of the degraded crops in pixels."""
+        return self.photos.crop
+
+    @crop.setter
+    def crop(self, side: int) -> None:
+        self.photos, self.pairs = copy.copy(self.photos), copy.copy(self.pairs)
+        self.photos.crop = self.pairs.crop = side
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Crop `index` of one or the other."""
+        return self._part(index)[index]
+
+    def source(self, index: int) -> str:
+        """Name of the picture that crop `index` is of."""
+        return self._part(index).source(index)
+
+    def _part(self, index: int) -> Crops:
+        is_pair = np.random.default_rng((self.seed, index, 1)).random() < self.share
+        return self.pairs if is_pair else self.photos
 
 
 def _shares(photos: Sequence[Photo]) -> NDArray[np.float64]:

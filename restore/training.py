@@ -64,10 +64,10 @@ class Progress:
 
 def train(
     recipe: Recipe,
-    data: Path,
+    data: Path | None,
     run: Path,
     *,
-    degraded_data: Path | None = None,
+    pairs: tuple[Path, Path] | None = None,
     resume: bool = False,
     start_from: str | None = None,
     max_seconds: float | None = None,
@@ -79,16 +79,16 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train by `recipe`, on a folder of clean photographs or on two of pairs.
+    """Train by `recipe`, on a folder of clean photographs, on two of pairs, or on both.
 
     `restore.runs` says what is written into `run`. A run that is resumed reaches the very weights of an uninterrupted
     one, on a CPU.
 
     Args:
         recipe: What to do.
-        data: The clean pictures.
+        data: Clean photographs, degraded on the way; None for a recipe whose degradation is `pairs`.
         run: A new or empty folder; with `resume` the folder of an earlier run.
-        degraded_data: The degraded pictures of the same names, for a recipe whose degradation is `pairs`.
+        pairs: Folders of clean pictures and of degraded ones with the same names.
         resume: Go on from `run/state.pt`.
         start_from: Weights to begin from (anything `checkpoints.resolve` takes) instead of random ones; a resumed run
             goes on with its own.
@@ -124,7 +124,7 @@ def train(
     if folder.is_writer:
         check_run_folder(run, resume=resume)
     cv2.setNumThreads(1)
-    crops, held_out, about_data = load(recipe, network.scale, data, degraded_data)
+    crops, held_out, about_data = load(recipe, network.scale, data, pairs)
 
     network.to(device)
     average = network_class(**network.config).to(device)

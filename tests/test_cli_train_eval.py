@@ -110,18 +110,28 @@ def test_task_and_network_choose_the_recipe(run: Run, asked: dict[str, Any]) -> 
     ran = run(*BASE, "--task", "derain", "--network", "drsformer", "--save-every", "5m")
     assert ran.code == 0 and "drsformer s by drsformer-s-derain: 40000 steps" in ran.err
     assert asked["recipe"] == load_recipe("drsformer-s-derain")
-    assert (asked["save_seconds"], asked["degraded_data"], asked["rank"].is_alone) == (300, None, True)
+    assert (asked["save_seconds"], asked["pairs"], asked["rank"].is_alone) == (300, None, True)
 
 
 def test_a_recipe_can_be_followed_on_pairs(run: Run, asked: dict[str, Any]) -> None:
     pairs = ("train", "--clean", "photos", "--degraded", "photos", "--out", "run", "--device", "cpu")
     ran = run(*pairs, "drsformer-rain200h")
     assert ran.code == 0 and "from 2 pairs, on cpu" in ran.err
-    assert (asked["recipe"], asked["degraded_data"]) == (load_recipe("drsformer-rain200h"), Path("photos"))
+    folders = (Path("photos"), Path("photos"))
+    assert (asked["recipe"], asked["data"], asked["pairs"]) == (load_recipe("drsformer-rain200h"), None, folders)
     assert run(*pairs, "--max-time", "9s").code == 0  # a recipe whose pairs are otherwise made
     assert asked["recipe"] == dataclasses.replace(PLAN, degradation="pairs")
     ran = run(*pairs, "--set", "degradation=blind-noise")
-    assert ran.code == 2 and "error: with --degraded nothing is degraded by blind-noise" in ran.err
+    assert ran.code == 2 and "error: without --data nothing is degraded by blind-noise" in ran.err
+
+
+def test_photos_and_pairs_are_given_together(run: Run, asked: dict[str, Any]) -> None:
+    pairs = ("--clean", "photos", "--degraded", "photos")
+    ran = run(*BASE, "--task", "derain", "--network", "drsformer", *pairs)
+    assert ran.code == 0 and "from 2 photos and 2 pairs, on cpu" in ran.err
+    assert asked["recipe"] == load_recipe("drsformer-s-derain")
+    assert (asked["data"], asked["pairs"]) == (Path("photos"), (Path("photos"), Path("photos")))
+    assert run(*BASE, "--clean", "photos").code == 2
 
 
 def test_tensorboard_that_is_missing_is_named_with_what_to_install(

@@ -9,6 +9,7 @@ from numpy.random import Generator
 
 from restore.bayer import mosaic
 from restore.data import (
+    MixedCrops,
     PairCrops,
     PhotoCrops,
     check_pairs,
@@ -304,3 +305,20 @@ def test_layers_of_rain_are_taken_from_pairs_that_tell_it(tmp_path: Path) -> Non
     np.testing.assert_array_equal(layer, rain[..., 0])
     with pytest.raises(DataError, match="no rain to take"):
         rain_layers(pairs[1:])
+
+
+def test_mixed_crops_are_those_of_one_or_the_other_at_the_share_asked_for(tmp_path: Path) -> None:
+    for name in ("photos/a.png", "clean/b.png", "degraded/b.png"):
+        save(tmp_path / name)
+    photos = PhotoCrops([tmp_path / "photos" / "a.png"], untouched, crop=8, seed=1)
+    pairs = PairCrops(pair_up(tmp_path / "clean", tmp_path / "degraded"), crop=8, seed=1)
+    mixed = MixedCrops(photos, pairs, share=0.3, seed=1)
+    names = [mixed.source(number) for number in range(1000)]
+    assert 250 < names.count("b.png") < 350
+    for number in (names.index("a.png"), names.index("b.png")):
+        part = photos if names[number] == "a.png" else pairs
+        for got, wanted in zip(mixed[number], part[number], strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    mixed.crop = 16
+    assert mixed.crop == 16 and {mixed[number][0].shape for number in range(20)} == {(3, 16, 16)}
+    assert photos.crop == pairs.crop == 8

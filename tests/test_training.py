@@ -18,6 +18,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from restore import checkpoints, training
+from restore.batches import load
 from restore.data import PhotoCrops, degraded, paired
 from restore.degradations import Degradation, Image, blind_noise
 from restore.errors import DataError, UsageError
@@ -453,7 +454,7 @@ def test_crops_that_the_network_does_not_take_are_refused(photos: Path, tmp_path
 
 
 def test_too_few_photos_are_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds 3 pictures, of which 3 would be held out"):
+    with pytest.raises(DataError, match=r"there are 3 pictures of the folder `photos`, of which 3 would be held out"):
         train(dataclasses.replace(RECIPE, held_out=3), photos, tmp_path / "run")
 
 
@@ -472,14 +473,38 @@ def test_pairs_are_trained_on_and_validated_as_they_are(photos: Path, tmp_path: 
     for path in photos.iterdir():
         write_picture(Picture(read_picture(path).pixels // 2), degraded_photos / path.name)
     recipe = dataclasses.replace(RECIPE, degradation="pairs")
-    train(recipe, photos, tmp_path / "whole", degraded_data=degraded_photos)
+    train(recipe, None, tmp_path / "whole", pairs=(photos, degraded_photos))
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, photos, tmp_path / "parts", degraded_data=degraded_photos, on_progress=interrupt_at(2))
-    train(recipe, photos, tmp_path / "parts", degraded_data=degraded_photos, resume=True)
+        train(recipe, None, tmp_path / "parts", pairs=(photos, degraded_photos), on_progress=interrupt_at(2))
+    train(recipe, None, tmp_path / "parts", pairs=(photos, degraded_photos), resume=True)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
     pairs = list(paired(photos, degraded_photos))[2:]  # the last is held out
     assert log_of(tmp_path / "whole")[-1]["validation"][0] == evaluate(None, pairs, with_ssim=False).mean("psnr")
     assert "2 pairs of the folders `photos` and `degraded`" in (tmp_path / "whole" / "README.md").read_text()
+
+
+def test_photos_and_pairs_are_trained_on_together(photos: Path, tmp_path: Path) -> None:
+    rainy = tmp_path / "rainy"
+    rainy.mkdir()
+    for path in photos.iterdir():  # rain: a bright column
+        pixels = read_picture(path).pixels.copy()
+        pixels[:, 40] = 200
+        write_picture(Picture(pixels), rainy / path.name)
+    recipe = dataclasses.replace(RECIPE, task="derain", degradation="rain", pairs_share=0.5)
+    train(recipe, photos, tmp_path / "whole", pairs=(photos, rainy))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, photos, tmp_path / "parts", pairs=(photos, rainy), on_progress=interrupt_at(2))
+    train(recipe, photos, tmp_path / "parts", pairs=(photos, rainy), resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+    assert (
+        "2 pairs of the folders `photos` and `rainy` and 2 pictures of the folder `photos`, 2 more held out."
+        in (tmp_path / "whole" / "README.md").read_text()
+    )
+    crops, held_out, _ = load(recipe, 1, photos, (photos, rainy))
+    column = np.abs(held_out[0].degraded - held_out[0].clean).max(axis=(0, 2)) > 0
+    assert np.flatnonzero(column).tolist() == [40]  # of the pairs, as it is
+    assert not np.array_equal(held_out[1].degraded, held_out[1].clean)  # of the photos, rained on
+    assert crops.source(0) in {"0.png", "1.png"}
 
 
 def test_pairs_that_do_not_fit_are_named_before_a_run_begins(photos: Path, tmp_path: Path) -> None:
@@ -487,8 +512,8 @@ def test_pairs_that_do_not_fit_are_named_before_a_run_begins(photos: Path, tmp_p
     write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), tmp_path / "degraded" / "1.png")
     recipe = dataclasses.replace(RECIPE, degradation="pairs")
     with pytest.raises(DataError, match=r"1\.png is 80x72 clean and 64x64 degraded"):
-        train(recipe, photos, tmp_path / "run", degraded_data=tmp_path / "degraded")
+        train(recipe, None, tmp_path / "run", pairs=(photos, tmp_path / "degraded"))
     (tmp_path / "degraded" / "1.png").unlink()
     with pytest.raises(DataError, match="1 pictures have no partner"):
-        train(recipe, photos, tmp_path / "run", degraded_data=tmp_path / "degraded")
+        train(recipe, None, tmp_path / "run", pairs=(photos, tmp_path / "degraded"))
     assert not (tmp_path / "run").exists()

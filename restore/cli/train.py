@@ -48,7 +48,8 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Folder of clean photographs, degraded on the way.")
     ] = None,
     clean: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of clean pictures, with --degraded instead of --data.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the clean pictures of pairs, for --data or as well."),
     ] = None,
     degraded: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the degraded pictures of the same names.")
@@ -98,30 +99,29 @@ def train(
 
     if resume and start_from is not None:
         raise UsageError("--resume goes on with the weights of the run, so --from cannot be used", hint="leave out one")
-    if (data is None) == (clean is None) or (clean is None) != (degraded is None):
-        raise UsageError("name what to train on", hint="--data DIR, or --clean DIR --degraded DIR")
+    if (data is None and clean is None) or (clean is None) != (degraded is None):
+        raise UsageError("name what to train on", hint="--data DIR, or --clean DIR --degraded DIR, or all three")
     if rank.index == 0:  # whose work the others may find begun
         check_run_folder(out, resume=resume)
     changes = {key: value for key, value in (("network", network), ("config", config)) if value is not None}
-    if degraded is not None:
+    if data is None:
         changes["degradation"] = PAIRS
     changes |= dict(parse_change(text) for text in set_ or ())
     source = recipe or (
         str(out / "recipe.json") if resume
-        else recipe_for(task or "denoise", network, config, has_pairs=degraded is not None)
+        else recipe_for(task or "denoise", network, config, has_pairs=data is None)
     )  # fmt: skip
-    folder = data or clean
-    assert folder is not None
-    count = len(list_pictures(folder))
+    pairs = None if clean is None or degraded is None else (clean, degraded)
+    counts = [f"{len(list_pictures(folder))} {what}" for folder, what in ((data, "photos"), (clean, "pairs")) if folder]
     weights = None if start_from is None else str(checkpoints.resolve(start_from).path)
     plan = load_recipe(source, changes)
     if task is not None and task != plan.task:
         raise UsageError(f"{source} is a recipe for {plan.task}, not for {task}", hint="leave out --task")
-    if (plan.degradation == PAIRS) != (degraded is not None):
+    if (plan.degradation == PAIRS) != (data is None):
         trained_on = f" ({plan.dataset})" if plan.dataset else ""
         raise UsageError(
-            f"{source} is a recipe for pairs of pictures{trained_on}" if degraded is None
-            else f"with --degraded nothing is degraded by {plan.degradation}",
+            f"without --data nothing is degraded by {plan.degradation}" if data is None
+            else f"{source} is a recipe for pairs of pictures{trained_on}",
             hint="give --clean DIR --degraded DIR, or let --data DIR be degraded by --set degradation=NAME",
         )  # fmt: skip
 
@@ -139,19 +139,20 @@ def train(
     if is_first:
         say(
             f"{plan.network} {plan.config} by {source}: {plan.steps} steps of {plan.batch} crops of "
-            f"{plan.crop}x{plan.crop} pixels from {count} {'photos' if degraded is None else 'pairs'}, on {where}"
+            f"{plan.crop}x{plan.crop} pixels from {' and '.join(counts)}, on {where}"
             + ("" if rank.is_alone else f", {rank.count} processes")
         )
-    folders = ["--data", str(data)] if degraded is None else ["--clean", str(clean), "--degraded", str(degraded)]
+    given = {"--data": data, "--clean": clean, "--degraded": degraded}
+    folders = [word for option, folder in given.items() if folder for word in (option, str(folder))]
     go_on = "go on with: " + shlex.join(["restore", "train", "--resume", *folders, "--out", str(out)])
     with Display(plan) if is_first else nullcontext() as display:
         try:
             with _stopping(rank) as should_stop:
                 checkpoint = training.train(
                     plan,
-                    folder,
+                    data,
                     out,
-                    degraded_data=degraded,
+                    pairs=pairs,
                     resume=resume,
                     start_from=weights,
                     max_seconds=max_seconds,

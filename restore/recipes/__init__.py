@@ -45,6 +45,7 @@ class Recipe:
         network, config: Key of `NETWORKS`, and of its `CONFIGS`.
         degradation: Key of `DEGRADATIONS`, made from clean photos on the way; or `pairs`, for a folder of each.
         level_low, level_high: The degradation's strengths, in the unit of the task's level; its own where not given.
+        pairs_share: Where there are both photos and pairs, this share of the crops is of pairs.
         dataset: What a published run was trained on, for people to read.
         steps: Optimiser steps in all; the learning rate follows them.
         batch, crop: Crops a step, of all processes together, and the side of what the network is given, in pixels.
@@ -91,6 +92,7 @@ class Recipe:
     local_steps: int = 0
     level_low: float | None = None
     level_high: float | None = None
+    pairs_share: float = 0.25
     dataset: str = ""
     stages: tuple[tuple[int, int, int], ...] = ()
     accumulate: int = 1
