@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -70,13 +70,16 @@ def here_and_now(out: str, *, resume: bool = False, **changes: str) -> None:
 
 @contextmanager
 def started(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A process, which is killed at the end if it is still there."""
+    """A process, which is killed at the end with all that it has started if it is still there."""
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, env=os.environ | environment, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(
+        command, env=os.environ | environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
     try:
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 

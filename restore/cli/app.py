@@ -10,7 +10,7 @@ import typer
 
 import restore
 from restore.cli import bench, data, evaluate, info, restore_cmds, train, weights
-from restore.cli.console import Interrupted, close_stdout, describe, say
+from restore.cli.console import Interrupted, close_stdout, describe, say, speak_as
 from restore.errors import RestoreError
 
 # Without rich's markup `restore --help` takes half the time.
@@ -51,6 +51,7 @@ def about(
 
 def main() -> None:
     """Run the command line and exit."""
+    speak_as("")  # where an earlier call was one of several processes
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name need not be text; print it as it is
         sys.stdout.reconfigure(errors="surrogateescape")
     try:

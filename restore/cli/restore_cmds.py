@@ -8,7 +8,6 @@ from collections.abc import Callable
 import typer
 
 from restore.cli import options
-from restore.cli.console import speak_as
 from restore.errors import UsageError
 from restore.tasks import TASKS, Task
 
@@ -46,7 +45,6 @@ def _command(task: Task) -> Callable[..., None]:
         verbose: options.Verbose = False,
     ) -> None:
         # Everything that can be refused is refused before torch is imported, which takes seconds.
-        speak_as("")
         largest_tile = options.parse_tile(tile, overlap)
         memory_bytes = None if memory is None else options.parse_memory(memory)
         options.check_device(device)
