@@ -62,8 +62,9 @@ def pair_up(clean: Path, degraded: Path) -> list[tuple[Path, Path]]:
     """
     cleans, others = _by_name(clean), _by_name(degraded)
     if lonely := sorted(cleans.keys() ^ others.keys()):
+        how_many = "1 picture has" if len(lonely) == 1 else f"{len(lonely)} pictures have"
         raise DataError(
-            f"{len(lonely)} pictures have no partner in {clean} and {degraded}: {first_few(lonely)}",
+            f"{how_many} no partner in {clean} and {degraded}: {first_few(lonely)}",
             hint="both folders need the same file names",
         )
     return [(path, others[stem]) for stem, path in cleans.items()]

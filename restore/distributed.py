@@ -18,6 +18,7 @@ from restore.errors import UsageError
 from restore.ranks import Rank
 
 T = TypeVar("T")
+_groups: list[Any] = []
 
 
 class Team:
@@ -100,6 +101,9 @@ def join(rank: Rank, device: torch.device) -> Iterator[Team]:
         world_size=rank.count,
         timeout=timedelta(hours=1),  # one process may load or validate that long while the others wait
     )
+    # A network that is shared may outlive the group and would then be what ends it, while it holds Python's lock, which
+    # the group's threads wait for at times: a deadlock. This reference is dropped without the lock.
+    _groups.append(dist.group.WORLD)
     try:
         yield Team(rank, device)
     finally:

@@ -115,6 +115,8 @@ def train(
     network_class = NETWORKS[recipe.network]
     network = network_class(**network_class.CONFIGS[recipe.config])
     _check_fits(recipe, network, rank)
+    if recipe.start == "identity":
+        network.start_as_identity()
     if start_from is not None and not resume:
         weights, info = checkpoints.load(start_from)
         if info.network != recipe.network or weights.config != network.config:
@@ -145,6 +147,10 @@ def train(
         torch.set_rng_state(state["random"].cpu())
         step, seconds_before, best = state["step"], state.get("seconds", 0.0), state.get("best", best)
     with join(rank, device) as team:
+        uses_attention = step >= recipe.local_steps
+        if not uses_attention:
+            network.use_attention(False)
+            average.use_attention(False)
         if recipe.precision == "auto":
             precision = _faster_precision(network, crops, recipe, device) if team.is_first else ""
             recipe = dataclasses.replace(recipe, precision=team.told(precision))
@@ -154,10 +160,6 @@ def train(
         scaler = torch.amp.GradScaler(device.type, init_scale=1024, enabled=recipe.precision == "float16")
         if resume and scaler.is_enabled():
             scaler.load_state_dict(state["scaler"])
-        uses_attention = step >= recipe.local_steps
-        if not uses_attention:
-            network.use_attention(False)
-            average.use_attention(False)
         trained = team.share(network, has_unused=not uses_attention)
         random = torch.get_rng_state()
         started = reported = saved = time.monotonic()

@@ -77,8 +77,8 @@ def test_pairs_match_by_name_whatever_the_ending(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("clean/a.png", "clean/b.png", "noisy/a.png"), "1 pictures have no partner .*: b"),
-        (("clean/a.png", "noisy/a.png", "noisy/c.png"), "1 pictures have no partner .*: c"),
+        (("clean/a.png", "clean/b.png", "noisy/a.png"), "1 picture has no partner .*: b"),
+        (("clean/a.png", "noisy/a.png", "noisy/c.png"), "1 picture has no partner .*: c"),
         (("clean/a.png", "clean/a.bmp", "noisy/a.png"), "have the same name"),
     ],
 )

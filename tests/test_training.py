@@ -514,6 +514,6 @@ def test_pairs_that_do_not_fit_are_named_before_a_run_begins(photos: Path, tmp_p
     with pytest.raises(DataError, match=r"1\.png is 80x72 clean and 64x64 degraded"):
         train(recipe, None, tmp_path / "run", pairs=(photos, tmp_path / "degraded"))
     (tmp_path / "degraded" / "1.png").unlink()
-    with pytest.raises(DataError, match="1 pictures have no partner"):
+    with pytest.raises(DataError, match="1 picture has no partner"):
         train(recipe, None, tmp_path / "run", pairs=(photos, tmp_path / "degraded"))
     assert not (tmp_path / "run").exists()

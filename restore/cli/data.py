@@ -113,11 +113,10 @@ def check(
                     faults.append(fault)
                     progress.result(f"{label}: {fault}")
         count += len(faults)
+        folders = " and ".join(str(folder) for folder in (clean, degraded) if folder)
+        where = f"{found.layout.paths} in {found.folder}" if name else folders
         kind = "pairs" if found.has_clean and found.has_degraded else "pictures"
-        print(
-            f"{label}: {len(found.items):,} {kind}, {_count(len(faults)) if faults else 'all whole'}; "
-            f"{found.layout.paths} in {found.folder}"
-        )
+        print(f"{label}: {len(found.items):,} {kind}, {_count(len(faults)) if faults else 'all whole'}; {where}")
     if count:
         raise DataError(f"{_count(count)} in {root or clean}", hint="replace or remove what is named above")
 

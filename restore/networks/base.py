@@ -50,6 +50,14 @@ class Network(nn.Module):
         """
         raise UsageError(f"{type(self).__name__} cannot leave its attention out", hint="set local_steps to 0")
 
+    def start_as_identity(self) -> None:
+        """Set the weights so that a picture comes out as it is, enlarged in the plainest way, to learn from there.
+
+        Raises:
+            UsageError: This network cannot.
+        """
+        raise UsageError(f"{type(self).__name__} has no way to start as the identity", hint="set start to random")
+
     @property
     def has_plain_forms(self) -> bool:
         """Whether a layer of it is written twice."""

@@ -260,6 +260,23 @@ class Body(nn.Module):
         last: Tensor = self.last(out)
         return last + x
 
+    def start_as_identity(self) -> None:
+        """Set what is added to the input to 0."""
+        for layer in (self.last, self.attention.conv_assembly[0]):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+
+
+@torch.no_grad()
+def _pass_on(layer: Convolution, channels: int, repeat: int = 1) -> None:
+    """Let the first `channels` of a convolution through as they are, each to `repeat` channels."""
+    outputs = layer.weight[: channels * repeat]
+    outputs.zero_()
+    for channel in range(channels):
+        outputs[channel * repeat : (channel + 1) * repeat, channel, 1, 1] = 1
+    assert layer.bias is not None
+    layer.bias[: channels * repeat] = 0
+
 
 class PANet(Network):
     """Residual blocks with pyramid attention in their middle, for denoising, demosaicing and JPEG artifacts.
@@ -289,6 +306,12 @@ class PANet(Network):
         attention = PyramidAttention(dim, reduction=reduction, res_scale=1)
         self.body = Body(dim, blocks=blocks, activation=nn.PReLU(), attention=attention, res_scale=1)
         self.tail = Convolution(dim, channels, 3, padding=1)
+
+    def start_as_identity(self) -> None:
+        """Not in the paper. Without it a network first spends thousands of steps to learn what a picture is."""
+        self.body.start_as_identity()
+        _pass_on(self.head, self.channels)
+        _pass_on(self.tail, self.channels)
 
     def use_attention(self, use: bool) -> None:
         """Without, what passes by the attention is all that comes through."""
@@ -335,6 +358,15 @@ class PAEDSR(Network):
         factors = {2: [2], 3: [3], 4: [2, 2]}[scale]
         self.up = nn.ModuleList(Convolution(dim, factor**2 * dim, 3, padding=1) for factor in factors)
         self.tail = Convolution(dim, 3, 3, padding=1)
+
+    def start_as_identity(self) -> None:
+        """Every pixel becomes a square of its colour. Not in the paper."""
+        self.body.start_as_identity()
+        _pass_on(self.head, 3)
+        for up in self.up:
+            assert isinstance(up, Convolution)
+            _pass_on(up, up.in_channels, up.out_channels // up.in_channels)
+        _pass_on(self.tail, 3)
 
     def use_attention(self, use: bool) -> None:
         """Without, what passes by the attention is all that comes through."""

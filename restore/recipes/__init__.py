@@ -22,6 +22,7 @@ CHOICES = {
     "loss": ("l1", "l2", "charbonnier", "charbonnier-edge"),
     "optimizer": ("adamw", "adam"),
     "schedule": ("cosine", "halving"),
+    "start": ("random", "identity"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
 }
 _BEGUN = {"recipe.json", "sessions.jsonl"}
@@ -62,6 +63,7 @@ class Recipe:
         clip_norm: Largest norm of the gradient; 0 lets any be.
         skip_limit: So many batches in a row are left out because their gradient is not finite; one more is an error.
         ema: Decay a step of the averaged weights, which are what is saved and scored; 0 averages nothing.
+        start: `random` weights, or such that a picture comes out as it is (`Network.start_as_identity`).
         seed: Fixes the initial weights and every crop.
         held_out: The last so many photos are kept for validation.
         validate_every: Steps between validations.
@@ -99,6 +101,7 @@ class Recipe:
     loss: str = "charbonnier-edge"
     optimizer: str = "adamw"
     beta1: float = 0.9
+    start: str = "random"
     schedule: str = "cosine"
     hold: int = 0
     halve_every: int = 200_000

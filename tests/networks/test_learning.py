@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from restore.networks import NETWORKS
+from restore.errors import UsageError
+from restore.networks import NETWORKS, Network
+from restore.networks.panet import PAEDSR, PANet
 
 
 @pytest.mark.parametrize("refine", [0, 2])
@@ -26,3 +28,39 @@ def test_a_fresh_network_beats_its_input_after_sixty_steps(name: str, refine: in
         optimizer.step()
         ratios.append(loss.item() / F.l1_loss(noisy, clean).item())
     assert sum(ratios[-5:]) / 5 < 0.9
+
+
+@pytest.mark.parametrize("network", [PANet(blocks=2), PANet(blocks=2, channels=1)], ids=["rgb", "grey"])
+def test_a_panet_can_start_as_the_identity(network: PANet) -> None:
+    network.start_as_identity()
+    picture = torch.rand(1, network.channels, 12, 14)
+    torch.testing.assert_close(network(picture), picture)
+    network.use_attention(False)
+    torch.testing.assert_close(network(picture), picture)
+    assert_all_learn(network, picture)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_pa_edsr_can_start_by_repeating_pixels(scale: int) -> None:
+    network = PAEDSR(scale=scale, dim=16, blocks=2, reduction=2)
+    network.start_as_identity()
+    picture = torch.rand(1, 3, 12, 14)
+    torch.testing.assert_close(network(picture), F.interpolate(picture, scale_factor=scale, mode="nearest"))
+    assert_all_learn(network, picture)
+
+
+def assert_all_learn(network: Network, picture: torch.Tensor) -> None:
+    """Two steps after a start at the identity every parameter has a gradient."""
+    network.use_attention(True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        output = network(picture)
+        F.l1_loss(output, torch.rand(output.shape)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert not [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_a_network_that_cannot_start_as_the_identity_says_so() -> None:
+    with pytest.raises(UsageError, match="CSKiT has no way to start as the identity"):
+        NETWORKS["cs-kit"](dim=8, blocks=1, h=1, shuffle=2).start_as_identity()
