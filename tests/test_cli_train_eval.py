@@ -111,6 +111,8 @@ def test_task_and_network_choose_the_recipe(run: Run, asked: dict[str, Any]) -> 
     assert ran.code == 0 and "drsformer s by drsformer-s-derain: 40000 steps" in ran.err
     assert asked["recipe"] == load_recipe("drsformer-s-derain")
     assert (asked["save_seconds"], asked["pairs"], asked["rank"].is_alone) == (300, None, True)
+    ran = run(*BASE, "--set", "stages=[[9, 2, 64]]")
+    assert ran.code == 0 and "40000 steps of 2 crops of 64x64 pixels at first from 2 photos" in ran.err
 
 
 def test_a_recipe_can_be_followed_on_pairs(run: Run, asked: dict[str, Any]) -> None:

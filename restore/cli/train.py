@@ -96,6 +96,7 @@ def train(
         )
     from restore.data import list_pictures
     from restore.recipes import PAIRS, check_run_folder, load_recipe, recipe_for
+    from restore.schedules import crops_of
 
     if resume and start_from is not None:
         raise UsageError("--resume goes on with the weights of the run, so --from cannot be used", hint="leave out one")
@@ -137,10 +138,11 @@ def train(
     where = pick_device(rank.device(device))
     is_first = rank.index == 0
     if is_first:
+        first = crops_of(plan, 0)
         say(
-            f"{plan.network} {plan.config} by {source}: {plan.steps} steps of {plan.batch} crops of "
-            f"{plan.crop}x{plan.crop} pixels from {' and '.join(counts)}, on {where}"
-            + ("" if rank.is_alone else f", {rank.count} processes")
+            f"{plan.network} {plan.config} by {source}: {plan.steps} steps of {len(first.numbers)} crops of "
+            f"{first.side}x{first.side} pixels{' at first' if plan.stages else ''} from {' and '.join(counts)}, "
+            f"on {where}" + ("" if rank.is_alone else f", {rank.count} processes")
         )
     given = {"--data": data, "--clean": clean, "--degraded": degraded}
     folders = [word for option, folder in given.items() if folder for word in (option, str(folder))]
