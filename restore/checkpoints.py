@@ -1,7 +1,8 @@
 """Weights: found (bundled, else in the Hub's cache, else on the Hub), verified, loaded strictly, and saved.
 
 A checkpoint is a safetensors file. Its metadata hold `format` (`restore/1`), `network` (key of `NETWORKS`), `config`
-(the network's keyword arguments as JSON), `task` (key of `TASKS`), and whatever else its maker wrote, all as text.
+(the network's keyword arguments as JSON), `task` (key of `TASKS`), `attention` (`left out` where that is how the
+network was trained so far), and whatever else its maker wrote, all as text.
 Pickles (`.pth`, `.pt`, `.ckpt`) are refused, for opening one can run code; `import_published` reads the tensors, and
 only the tensors, of one that the authors of a network published.
 """
@@ -130,6 +131,8 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{weights.path} has a config that {name} does not take: {error}") from error
     _fill(network, tensors, weights.path)
+    if metadata.get("attention") == "left out":
+        network.use_attention(False)
     return network, CheckpointInfo(weights, name, task, metadata)
 
 
@@ -150,6 +153,8 @@ def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> N
     own = {"format": FORMAT, "network": name, "config": json.dumps(network.config, sort_keys=True)}
     if metadata.get("task") not in TASKS or own.keys() & metadata.keys():
         raise ValueError(f"metadata need a known task, and {', '.join(own)} are not free: {metadata}")
+    if not network.attends:
+        own["attention"] = "left out"
     from safetensors.torch import save as to_bytes
 
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}

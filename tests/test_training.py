@@ -222,6 +222,10 @@ def test_attention_is_left_out_of_the_local_steps_and_trained_after_them(photos:
         of_attention = any(part in key for part in ("norm1", "attention", "embed"))
         assert torch.equal(one[key], two[key]) == of_attention, key
         assert not torch.equal(two[key], three[key]), key
+    # What is saved on the way restores as it was trained.
+    assert [checkpoints.load(tmp_path / f"{steps}" / "last.safetensors")[0].attends for steps in (1, 2, 3)] == [
+        False, False, True,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("network", "degradation", "level"), [("panet", "mosaic", None), ("pa-edsr", "bicubic", 2)])

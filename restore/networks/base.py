@@ -26,6 +26,7 @@ class Network(nn.Module):
             in which case a tile does not give the values that the whole image would.
         largest_auto_tile: Side of the largest tile that is chosen without being asked for, where time grows faster than
             the pixels; None where it does not.
+        attends: Whether the attention is in use (`use_attention`).
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]]
@@ -37,13 +38,14 @@ class Network(nn.Module):
     min_size: int = 1
     halo: int | None = None
     largest_auto_tile: int | None = None
+    attends: bool = True
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch whose sides are multiples of `size_multiple`."""
         raise NotImplementedError
 
     def use_attention(self, use: bool) -> None:
-        """Leave the attention over the picture out of every block (False), or put it back.
+        """Leave the attention over the picture out of every block (False), or put it back; checkpoints remember it.
 
         Raises:
             UsageError: This network cannot work without.

@@ -198,6 +198,7 @@ class KiT(Network):
 
     def use_attention(self, use: bool) -> None:
         """Without, a block is X'' = FFN(LN(X)) + X, and hashes nothing."""
+        self.attends = use
         for module in self.modules():
             if isinstance(module, KNNTransformerBlock):
                 module.attends = use

@@ -314,8 +314,9 @@ class PANet(Network):
         _pass_on(self.tail, self.channels)
 
     def use_attention(self, use: bool) -> None:
-        """Without, what passes by the attention is all that comes through."""
-        self.body.attention.attends = use
+        """Without, what passes by the attention is all that comes through, and tiles may be large."""
+        self.attends = self.body.attention.attends = use
+        self.largest_auto_tile = _TILE if use else None
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch; images of a batch do not influence each other."""
@@ -369,8 +370,9 @@ class PAEDSR(Network):
         _pass_on(self.tail, 3)
 
     def use_attention(self, use: bool) -> None:
-        """Without, what passes by the attention is all that comes through."""
-        self.body.attention.attends = use
+        """Without, what passes by the attention is all that comes through, and tiles may be large."""
+        self.attends = self.body.attention.attends = use
+        self.largest_auto_tile = _TILE if use else None
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Enlarge a batch; images of a batch do not influence each other."""
