@@ -196,6 +196,15 @@ class KiT(Network):
                 self.refine.reduce.weight *= 0.02
             self.last[-1].get_parameter("weight").mul_(0.1)
 
+    def start_as_identity(self) -> None:
+        """What the network adds to the picture begins at 0. Not in the papers.
+
+        Otherwise training first learns to add nothing, at a rate that leaves little of the features, and with a hard
+        task stays there.
+        """
+        for parameter in self.last[-1].parameters():
+            nn.init.zeros_(parameter)
+
     def use_attention(self, use: bool) -> None:
         """Without, a block is X'' = FFN(LN(X)) + X, and hashes nothing."""
         self.attends = use
