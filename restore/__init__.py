@@ -4,6 +4,7 @@
 import restore
 
 restorer = restore.load("cs-kit-s-denoise")
+restored = restorer("photo.jpg")  # or a Pillow image, a NumPy array, a tensor: what goes in comes out
 ```
 
 Importing this package costs milliseconds: torch is imported when `load` or `Restorer` is first used.

@@ -132,6 +132,47 @@ class Restorer:
 
         return run
 
+    def __call__(
+        self,
+        image: Any,
+        *,
+        tile: int | Literal["auto"] = "auto",
+        overlap: int = 32,
+        strength: float = 1.0,
+        memory: int | None = None,
+    ) -> Any:
+        """Restore a picture and return it as it was given.
+
+        >>> import numpy as np, restore
+        >>> restorer = restore.load("cs-kit-s-denoise", device="cpu")
+        >>> noisy = np.random.default_rng(0).normal(128, 25, (64, 96, 3)).clip(0, 255).astype(np.uint8)
+        >>> restored = restorer(noisy)
+        >>> restored.shape, restored.dtype, bool(restored.std() < 0.2 * noisy.std())
+        ((64, 96, 3), dtype('uint8'), True)
+
+        Args:
+            image: The path of a file; a Pillow image; an array `(H, W)` or `(H, W, C)`, or a tensor `(C, H, W)` or
+                `(B, C, H, W)`, of uint8, uint16 (arrays only) or floats in [0, 1]. C is 1 or 3, and with transparency
+                2 or 4.
+            tile, overlap, strength, memory: As for `restore_picture`.
+
+        Returns:
+            What was given: an image, an array, or a tensor on the device where it was, of the same type and, times the
+            network's scale, size; floats are not clipped. For a path a Pillow image of 8 bits a channel.
+
+        Raises:
+            UsageError: It is no picture, or an option is out of its range.
+            PictureError: The file cannot be read.
+            RestoreError: As `restore_picture`.
+        """
+        options: dict[str, Any] = {"tile": tile, "overlap": overlap, "strength": strength, "memory": memory}
+        if isinstance(image, Tensor) and image.ndim == 4:
+            return torch.stack([self(one, **options) for one in image])
+        from restore.images.arrays import taken
+
+        picture, back = taken(image)
+        return back(self.restore_picture(picture, **options).picture)
+
     def restore_picture(
         self,
         picture: Picture,
