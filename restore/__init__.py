@@ -28,7 +28,7 @@ def load(weights: str | os.PathLike[str], *, device: str = "auto") -> Restorer:
     """A restorer with trained weights, ready to use.
 
     Args:
-        weights: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision]/file`.
+        weights: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from restore import checkpoints
 from restore.devices import AUTO_TILES, pick_device
 from restore.errors import DeviceError, RestoreError, UsageError
+from restore.hub import Address
 from restore.memory import free_memory, held_memory, is_out_of_memory, need_of
 from restore.networks.base import Network
 from restore.tiling import Axis, Blender, Seam, plan_axis, round_up, widen
@@ -73,6 +75,25 @@ class Restorer:
         self._run: Callable[[Tensor], Tensor] = self._compiled() if compile_network else self.network
         self._need = need_of(network)
         self._idle_bytes = held_memory()
+
+    @classmethod
+    def from_pretrained(
+        cls, repo: str, revision: str | None = None, file: str | None = None, device: str | torch.device = "auto"
+    ) -> Restorer:
+        """A restorer with weights from the Hugging Face Hub, or from its cache on this machine.
+
+        Args:
+            repo: `owner/name`.
+            revision: A commit, branch or tag; None for `main`. Only a commit always means the same weights.
+            file: Path in the repository; None for model.safetensors, or the only safetensors file there is.
+            device: A device, or its name for `pick_device`.
+
+        Raises:
+            WeightsError: The weights cannot be found, fetched, verified or loaded.
+            DeviceError: The device is not there.
+        """
+        network, info = checkpoints.load(str(Address(repo, revision, file)))
+        return cls(network, device=device, entry=info.entry)
 
     @torch.inference_mode()
     def restore_tensor(self, degraded: Tensor) -> Tensor:
