@@ -125,13 +125,15 @@ def fetch(address: Address, *, download: bool = True) -> Path:
                 raise WeightsError(f"{address} is not on this machine", hint="any use of it downloads it") from None
         if address.file is None:
             try:
-                address = look_up(address).address
+                file = look_up(address).address.file
             except WeightsError:
                 names = {address.revision or "main"}
                 here = [c for c in cached() if c.address.repo == address.repo and names & {c.address.revision, *c.refs}]
                 if len(here) != 1:
                     raise
-                address = here[0].address
+                file = here[0].address.file
+            # Not of the commit that was found: only so the cache learns what the branch points to.
+            address = replace(address, file=file)
         return get(address, local_files_only=False)
 
 
@@ -172,10 +174,10 @@ def look_up(address: Address) -> Found:
 
 def cached() -> list[Cached]:
     """The safetensors files in the Hub's cache, in order of their addresses."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     try:
-        repos = scan_cache_dir().repos
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     found = [
@@ -195,10 +197,10 @@ def cached() -> list[Cached]:
 
 def forget(revision: str) -> None:
     """Remove a commit and its files from the Hub's cache, if it is there."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     with suppress(CacheNotFound):
-        scan_cache_dir().delete_revisions(revision).execute()
+        scan_cache_dir(constants.HF_HUB_CACHE).delete_revisions(revision).execute()
 
 
 def upload(repo: str, files: Mapping[str, Path | bytes], *, private: bool, message: str) -> tuple[Address, str]:
@@ -298,6 +300,4 @@ def _explain(error: BaseException, address: Address, doing: str) -> tuple[str, s
     if status is not None:
         said = getattr(error, "server_message", None)
         return f"{what}: the Hub answers with error {status}" + (f", {said}" if said else ""), "try again later"
-    if isinstance(error, (OSError, ValueError)):
-        return f"{what}: {first_line}", "try again; is there space, and is HF_ENDPOINT right if it is set?"
-    return f"{what}: the Hub is not reached: {first_line}", "check the network, and HF_ENDPOINT if it is set"
+    return f"{what}: {first_line}", "check the network, the space on the disk, and HF_ENDPOINT if it is set"

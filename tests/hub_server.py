@@ -1,7 +1,7 @@
 """A small Hugging Face Hub on loopback: what the real client asks for, with branches, tokens, large files and faults.
 
-Large files (`.safetensors` and pickles) lie on a second host, as on the real Hub: `resolve` redirects to it, and a token
-must not be sent there.
+Large files (`.safetensors` and pickles) lie on a second host, as on the real Hub: `resolve` redirects to it, and a
+token must not be sent there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import yaml
+from huggingface_hub import ModelCard
 
 TOKEN = "hf_test"
 
@@ -173,10 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
                 sha256 = self.hub.stated_sha256 or _sha256(content)
                 sibling["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 130}
             siblings.append(sibling)
-        card = files.get("README.md", b"").decode().split("---\n")
+        card = ModelCard(files["README.md"].decode()).data if "README.md" in files else None
         self._json({
             "id": repo, "modelId": repo, "sha": commit, "private": self.hub.repos[repo].private, "tags": [],
-            "siblings": siblings, "cardData": yaml.safe_load(card[1]) if len(card) > 2 else None,
+            "siblings": siblings, "cardData": card and card.to_dict(),  # type: ignore[no-untyped-call]
         })  # fmt: skip
 
     def _resolve(self, repo: str, revision: str, file: str) -> None:
@@ -212,8 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(401)
 
     def _validate(self) -> None:
-        metadata = yaml.safe_load(json.loads(self.body)["content"].split("---\n")[1])
-        wrong = [] if isinstance(metadata.get("license"), str) else [{"message": "license is missing"}]
+        card = ModelCard(json.loads(self.body)["content"])
+        wrong = [] if card.data.get("license") else [{"message": "license is missing"}]
         self._json({"errors": wrong, "warnings": []}, 400 if wrong else 200)
 
     def _create(self) -> None:
