@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
 from restore.errors import WeightsError, first_few
+
+if TYPE_CHECKING:
+    from huggingface_hub import HFCacheInfo
 
 MODEL = "model.safetensors"  # what a repository with one set of weights calls them
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
@@ -174,12 +177,7 @@ def look_up(address: Address) -> Found:
 
 def cached() -> list[Cached]:
     """The safetensors files in the Hub's cache, in order of their addresses."""
-    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
-
-    try:
-        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
-    except CacheNotFound:
-        return []
+    scanned = _scan()
     found = [
         Cached(
             Address(repo.repo_id, revision.commit_hash, file.file_path.relative_to(revision.snapshot_path).as_posix()),
@@ -187,7 +185,7 @@ def cached() -> list[Cached]:
             file.size_on_disk,
             frozenset(revision.refs),
         )
-        for repo in repos
+        for repo in (scanned.repos if scanned else ())
         for revision in repo.revisions
         for file in revision.files
         if repo.repo_type == "model" and file.file_name.endswith(".safetensors")
@@ -197,10 +195,20 @@ def cached() -> list[Cached]:
 
 def forget(revision: str) -> None:
     """Remove a commit and its files from the Hub's cache, if it is there."""
-    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
+    if scanned := _scan():
+        scanned.delete_revisions(revision).execute()
 
-    with suppress(CacheNotFound):
-        scan_cache_dir(constants.HF_HUB_CACHE).delete_revisions(revision).execute()
+
+def check_login() -> None:
+    """Make sure that there is a token to write with.
+
+    Raises:
+        WeightsError: Nobody is logged in.
+    """
+    from huggingface_hub import get_token
+
+    if get_token() is None:
+        raise WeightsError("you are not logged in to the Hub", hint=f"{_LOG_IN} to a token that may write")
 
 
 def upload(repo: str, files: Mapping[str, Path | bytes], *, private: bool, message: str) -> tuple[Address, str]:
@@ -216,14 +224,12 @@ def upload(repo: str, files: Mapping[str, Path | bytes], *, private: bool, messa
         The commit, and its page.
 
     Raises:
-        WeightsError: Nobody is logged in, or the Hub refuses.
+        WeightsError: The Hub refuses.
     """
     address = Address(repo)
     with _clear_errors(address, "upload to"):
-        from huggingface_hub import CommitOperationAdd, HfApi, get_token
+        from huggingface_hub import CommitOperationAdd, HfApi
 
-        if get_token() is None:
-            raise WeightsError("you are not logged in to the Hub", hint=f"{_LOG_IN} to a token that may write")
         api = HfApi(library_name="restore")
         api.create_repo(repo, private=private or None, exist_ok=True)
         if private and not api.model_info(repo).private:
@@ -249,6 +255,18 @@ def _only_weights(address: Address, files: list[str]) -> str:
             hint="if it is a checkpoint of a network's authors, download it and use `restore weights import`",
         )
     raise WeightsError(f"{address} holds no .safetensors file", hint="see the list of files on its page")
+
+
+def _scan() -> HFCacheInfo | None:
+    """What is in the Hub's cache; None if there is no cache yet."""
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
+
+    try:
+        return scan_cache_dir(constants.HF_HUB_CACHE)
+    except CacheNotFound:
+        return None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read the Hub's cache: {error}", hint="is HF_HOME or HF_HUB_CACHE right?") from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,7 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
         )
         for score in entry.scores
         for measure, label in measures
-        if (value := getattr(score, measure)) is not None
+        if (value := getattr(score, measure)) not in (None, math.inf)
     ]
     name = repo.partition("/")[2]
     metadata = ModelCardData(
@@ -128,6 +129,8 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
         "```",
         "",
         "```python",
+        "import restore",
+        "",
         f'restorer = restore.Restorer.from_pretrained("{repo}")',
         "```",
         "",
@@ -144,6 +147,7 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
         lines += ["## Scores", "", "| set | protocol | input, dB | restored, dB | SSIM |", "|---|---|---|---|---|"]
         for score in entry.scores:
             ssim = "-" if score.ssim is None else f"{score.ssim:.4f}"
-            lines.append(f"| {score.set} | {score.protocol} | {score.input_psnr:.2f} | {score.psnr:.2f} | {ssim} |")
+            given = "-" if score.input_psnr == math.inf else f"{score.input_psnr:.2f}"
+            lines.append(f"| {score.set} | {score.protocol} | {given} | {score.psnr:.2f} | {ssim} |")
         lines.append("")
     return "\n".join(lines)

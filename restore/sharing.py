@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"  # beside the weights: the keys of the catalogue's table, and the network's options
 _UNKNOWN = "unknown"
+_LEFT_OUT = (None, (), math.inf)  # JSON knows no infinity, which is the PSNR of an input without a fault
 _ABOUT = ("level", "trained_on", "summary", "recipe", "steps", "hours", "machine", "scores")
 
 
@@ -94,6 +96,7 @@ def push(
             raise UsageError(f"{what!r} is no name on the Hub", hint="write owner/name")
     if licence is not None and not _allows_sharing(licence):
         raise UsageError(f"{licence!r} is no SPDX identifier of a licence", hint="such as MIT, Apache-2.0, CC-BY-4.0")
+    hub.check_login()  # before all that takes time
     weights = checkpoints.resolve(source)
     network, info = checkpoints.load(weights)
     entry = info.entry or _entry(network, info)
@@ -103,13 +106,13 @@ def push(
             f"{source} cannot be published: its licence is {entry.licence}",
             hint="if their authors allow it, name the licence: --licence SPDX",
         )
-    about = dataclasses.asdict(entry, dict_factory=lambda items: {k: v for k, v in items if v not in (None, ())})
+    about = dataclasses.asdict(entry, dict_factory=lambda items: {k: v for k, v in items if v not in _LEFT_OUT})
     for key in ("name", "folder", "file", "default", "hub_repo", "hub_revision", "hub_file"):
         about.pop(key, None)
     config = {"library_name": "restore", "format": checkpoints.FORMAT, **about, "options": network.config}
     files: dict[str, Path | bytes] = {
         MODEL: weights.path,
-        CONFIG: (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode(),
+        CONFIG: (json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
         "README.md": weights_card(entry, repo, datasets=datasets).encode(),
     }
     message = message or f"Upload {entry.network} for {entry.task}"
@@ -181,7 +184,10 @@ def _config(address: Address, sha256: str) -> dict[str, Any]:
         return {}
     if not isinstance(config, dict) or config.get("sha256") != sha256:
         return {}
-    return {key: config[key] for key in _ABOUT if key in config}
+    about = {key: config[key] for key in _ABOUT if key in config}
+    if isinstance(scores := about.get("scores"), list):
+        about["scores"] = [{"input_psnr": math.inf, **one} if isinstance(one, dict) else one for one in scores]
+    return about
 
 
 def _entry(network: Network, info: CheckpointInfo) -> WeightsEntry:

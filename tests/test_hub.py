@@ -93,7 +93,7 @@ def test_pulled_weights_have_a_name_that_works_without_the_hub(
     offline(monkeypatch)
     _, info = checkpoints.load("my-net")
     assert info.weights.path.read_bytes() == weights
-    assert "my-net" in run("weights", "list").out
+    assert "pulled" in run("weights", "list").out
     assert run("weights", "verify", "my-net").code == 0
 
 
@@ -326,8 +326,8 @@ def test_the_cache_is_listed_and_weights_are_removed(hub: Hub, run: Run, tiny_ca
 # Pushing
 
 SCORES = "".join(
-    f"[[tiny-denoise.scores]]\nset = '{name}'\nprotocol = 'rgb'\npsnr = {psnr}\ninput_psnr = 20.0\n{more}"
-    for name, psnr, more in (("PolyU", 38.5, "ssim = 0.97\n"), ("CBSD68 sigma 25", 31.0, ""))
+    f"[[tiny-denoise.scores]]\nset = '{name}'\nprotocol = 'rgb'\npsnr = {psnr}\ninput_psnr = {given}\n{more}"
+    for name, psnr, given, more in (("PolyU", 38.5, 36.0, "ssim = 0.97\n"), ("Kodak24 clean", 51.0, "inf", ""))
 )
 
 
@@ -354,8 +354,9 @@ def test_pushed_weights_come_back_the_same(
     assert data.tags == ["image-restoration", "denoise", "tiny"]
     assert (data.datasets, data.metrics) == (["owner/photos"], ["psnr", "ssim"])
     measured = {(r.dataset_name, r.metric_type): r.metric_value for r in data.eval_results or ()}
-    assert measured == {("PolyU", "psnr"): 38.5, ("PolyU", "ssim"): 0.97, ("CBSD68 sigma 25", "psnr"): 31.0}
+    assert measured == {("PolyU", "psnr"): 38.5, ("PolyU", "ssim"): 0.97, ("Kodak24 clean", "psnr"): 51.0}
     assert "restore weights pull hf://owner/net --name net" in text
+    assert "Infinity" not in files["config.json"].decode()  # which is no JSON
 
     entry, bundled = sharing.pull("hf://owner/net"), catalogue.find("tiny-denoise")
     for key in ("network", "config", "task", "sha256", "trained_on", "summary", "recipe", "hours", "machine", "scores"):
@@ -378,6 +379,13 @@ def test_nothing_is_pushed_without_a_token_or_a_licence(
     assert hub.asked == []
     assert run("weights", "push", str(tiny_file), "--repo", "owner/net", "--licence", "MIT").code == 0
     assert sharing.pull("hf://owner/net").licence == "mit"
+
+
+def test_a_run_is_pushed_from_its_file(hub: Hub, tiny: type[Network], tmp_path: Path, logged_in: None) -> None:
+    checkpoints.save(tmp_path / "last.safetensors", tiny(extra=True), "tiny", {"task": "derain", "step": "7"})
+    sharing.push(str(tmp_path / "last.safetensors"), "owner/rain", licence="CC-BY-4.0")
+    entry = sharing.pull("hf://owner/rain")
+    assert (entry.task, entry.config, entry.steps, entry.licence) == ("derain", "own", 7, "cc-by-4.0")
 
 
 def test_private_weights_do_not_get_into_a_public_repository(

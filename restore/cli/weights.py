@@ -104,10 +104,7 @@ def import_weights(
 
 @app.command()
 def pull(
-    source: Annotated[
-        str,
-        typer.Argument(metavar="HF://OWNER/REPO[@REVISION][/FILE]", help="Weights on the Hugging Face Hub."),
-    ],
+    source: Annotated[str, typer.Argument(metavar="ADDRESS", help="hf://owner/repo[@revision][/file]")],
     name: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="What to call them. [default: the repository's name]", show_default=False),
@@ -169,9 +166,10 @@ def verify(
 
 def where(entry: WeightsEntry) -> str:
     """Where its file is."""
-    if not entry.path.is_file():
-        return "on the Hub"
-    return "bundled" if entry.folder == catalogue.weights_folder() else "imported"
+    is_ours = entry.folder == catalogue.weights_folder()
+    if entry.hub_repo is not None and not entry.path.is_file():
+        return "on the Hub" if is_ours else "pulled"
+    return "bundled" if is_ours else "imported"
 
 
 def _training(entry: WeightsEntry) -> str:
