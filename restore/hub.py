@@ -316,6 +316,6 @@ def _explain(error: BaseException, address: Address, doing: str) -> tuple[str, s
         wait = f"{wait} seconds" if wait.isdigit() else "some minutes"
         return f"{what}: the Hub has had too many requests", f"try again in {wait}; it allows more to who is logged in"
     if status is not None:
-        said = getattr(error, "server_message", None)
+        said = str(getattr(error, "server_message", None) or "").partition("\n")[0][:200]
         return f"{what}: the Hub answers with error {status}" + (f", {said}" if said else ""), "try again later"
     return f"{what}: {first_line}", "check the network, the space on the disk, and HF_ENDPOINT if it is set"

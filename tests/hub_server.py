@@ -57,7 +57,7 @@ class Hub:
         url: The endpoint.
         repos: By name.
         asked: All requests.
-        status: Answered to every request whose path matches the pattern.
+        status: Answered to every request whose path matches the pattern, with `code` as the reason.
         cut_at: After so many bytes the connection ends, once.
         stated_sha256, stated_size: Instead of the true ones.
     """
@@ -66,6 +66,7 @@ class Hub:
     repos: dict[str, Repo] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     status: dict[str, int] = field(default_factory=dict)
+    code: str | None = None
     cut_at: int | None = None
     stated_sha256: str | None = None
     stated_size: int | None = None
@@ -122,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             for pattern, status in self.hub.status.items():
                 if re.search(pattern, path):
-                    raise _Refused(status)
+                    raise _Refused(status, self.hub.code)
             if self.token not in (None, TOKEN):
                 raise _Refused(401, "InvalidCredentials")
             self._route(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -229,11 +230,17 @@ def test_what_does_not_exist_is_named(hub: Hub, weights: bytes, logged_in: None)
 
 
 @pytest.mark.parametrize(
-    ("status", "match"), [(429, "too many requests"), (500, "answers with error 500"), (403, "does not allow it")]
+    ("status", "code", "match"),
+    [
+        (429, None, "too many requests"),
+        (500, None, "answers with error 500"),
+        (403, None, "does not allow it"),
+        (403, "GatedRepo", "open only to those its owners let in"),
+    ],
 )
-def test_a_hub_in_trouble_is_one_error(hub: Hub, weights: bytes, status: int, match: str) -> None:
+def test_a_hub_that_refuses_is_one_error(hub: Hub, weights: bytes, status: int, code: str | None, match: str) -> None:
     hub.repo("owner/net", {"model.safetensors": weights})
-    hub.status["/api/models"] = status
+    hub.status["/api/models"], hub.code = status, code
     error = fails("hf://owner/net", match)
     assert status != 429 or (error.hint and "in 30 seconds" in error.hint)
 
@@ -410,6 +417,18 @@ def test_a_push_that_the_hub_refuses_is_one_error(
     for repo, licence in (("net", "MIT"), ("owner/net", "all mine")):
         with pytest.raises(UsageError):
             sharing.push(str(tiny_file), repo, licence=licence)
+
+
+# What the documentation says of the authors' files
+
+
+DOCUMENTATION = (Path(__file__).parents[1] / "docs" / "hub.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", re.findall(r"`restore (weights import .*?)`", DOCUMENTATION))
+def test_the_documented_imports_are_commands(run: Run, line: str) -> None:
+    ran = run(*line.split())
+    assert ran.code == 1 and ran.err.startswith(f"error: cannot read {line.split()[2]}: No such file")  # 2: wrong usage
 
 
 # The environment
