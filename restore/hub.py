@@ -129,10 +129,10 @@ def fetch(address: Address, *, download: bool = True) -> Path:
         if address.file is None:
             try:
                 file = look_up(address).address.file
-            except WeightsError:
+            except WeightsError as error:
                 names = {address.revision or "main"}
                 here = [c for c in cached() if c.address.repo == address.repo and names & {c.address.revision, *c.refs}]
-                if len(here) != 1:
+                if error.__cause__ is None or len(here) != 1:  # without a cause the Hub was reached
                     raise
                 file = here[0].address.file
             # Not of the commit that was found: only so the cache learns what the branch points to.
