@@ -4,6 +4,7 @@
 import restore
 
 restorer = restore.load("cs-kit-s-denoise")
+restored = restorer("photo.jpg")  # or a Pillow image, a NumPy array, a tensor: what goes in comes out
 ```
 
 Importing this package costs milliseconds: torch is imported when `load` or `Restorer` is first used.
@@ -28,7 +29,7 @@ def load(weights: str | os.PathLike[str], *, device: str = "auto") -> Restorer:
     """A restorer with trained weights, ready to use.
 
     Args:
-        weights: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision]/file`.
+        weights: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:

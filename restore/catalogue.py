@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +50,7 @@ class WeightsEntry:
         network, config: Keys of `restore.networks.NETWORKS` and of that network's `CONFIGS`; the config of imported
             weights may be none of them ("own").
         task: Key of `restore.tasks.TASKS`.
-        file: Name of the file in weights/; it need not be there if it is on the Hub.
+        file: Name of the file beside the catalogue; it need not be there if it is on the Hub.
         sha256: 64 hexadecimal digits; checked at every load.
         size_bytes: Size of the file.
         parameters: Number of trained values.
@@ -152,23 +152,58 @@ def find(name: str) -> WeightsEntry:
     raise WeightsError(f"there are no weights called {name!r}", hint=hint)
 
 
+def check_new_name(name: str) -> None:
+    """Make sure that weights can be called so.
+
+    Raises:
+        WeightsError: It is no name, or taken.
+    """
+    if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
+        raise WeightsError(f"{name!r} is no name for weights", hint="use letters, digits, '-', '_' and '.'")
+    if name in load_catalogue():
+        raise WeightsError(f"there are weights called {name!r} already", hint="choose another with --name")
+
+
 def add_own(name: str, table: dict[str, Any]) -> WeightsEntry:
     """Write one more table into the user's own catalogue.
 
     Raises:
-        WeightsError: The table is wrong, or the catalogue cannot be written.
+        WeightsError: The name is taken, the table is wrong, or the catalogue cannot be written.
     """
-    import tomli_w  # here, because every command imports this file and only one writes
+    check_new_name(name)
+    entry = _entry(own_folder() / "catalogue.toml", name, table)
+    _change_own(lambda tables: tables | {name: table})
+    return entry
+
+
+def remove_own(name: str) -> WeightsEntry:
+    """Take a table out of the user's own catalogue; the file stays.
+
+    Returns:
+        The entry that it was.
+
+    Raises:
+        WeightsError: There is no such entry, it is bundled, or the catalogue cannot be written.
+    """
+    entry = find(name)
+    if entry.folder == weights_folder():
+        raise WeightsError(f"{name} comes with restore and stays", hint="only imported and pulled weights are removed")
+    _change_own(lambda tables: {key: table for key, table in tables.items() if key != name})
+    return entry
+
+
+def _change_own(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Write the user's own catalogue anew."""
+    import tomli_w  # here, because every command imports this file and only few write
 
     path = own_folder() / "catalogue.toml"
-    entry = _entry(path, name, table)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
-            temporary.write_text(tomli_w.dumps(tables | {name: table}), encoding="utf-8")
+            temporary.write_text(tomli_w.dumps(change(tables)), encoding="utf-8")
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot write {path}: {error}") from error
-    return entry
 
 
 def default_for(task: str, level: float | None = None) -> WeightsEntry:
@@ -260,6 +295,9 @@ def _record(kind: type[Record], where: str, table: dict[str, Any], **given: Any)
         # Not isinstance: to Python, true is an integer.
         if type(value) not in accepted and not (type(value) is int and float in accepted):
             raise WeightsError(f"{where}: {key} is {value!r}, not of type {accepted[0].__name__}")
+        # A stranger's repository may have written it: what is printed must not steer the terminal.
+        if isinstance(value, str) and not value.isprintable():
+            raise WeightsError(f"{where}: {key} holds characters that cannot be printed")
     for key, field in fields.items():
         if field.default is dataclasses.MISSING and key not in table:
             raise WeightsError(f"{where}: the key {key!r} is missing")

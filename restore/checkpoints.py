@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore import catalogue
+from restore import catalogue, hub
 from restore.catalogue import WeightsEntry, did_you_mean
 from restore.errors import WeightsError, first_few
 from restore.files import whole_file
+from restore.hub import PICKLES, Address
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from restore.networks import Network
 
 FORMAT = "restore/1"
-PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
-_HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/@]+))?/(?P<file>[^@]+)")
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
     """Find weights and verify them, without importing torch.
 
     Args:
-        source: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision]/file`.
+        source: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
         download: Whether the network may be used for what is not on this machine.
 
     Raises:
@@ -82,14 +81,16 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
     """
     source = os.fspath(source)
     if source.startswith("hf://"):
-        match = _HUB.fullmatch(source)
-        if not match:
-            raise WeightsError(f"{source} is no address on the Hub", hint="write hf://owner/name[@revision]/file")
-        _refuse_pickle(source)
-        path = _from_hub(match["repo"], match["file"], match["revision"], download=download)
-        return ResolvedWeights(path, _sha256(path))
+        address = Address.parse(source)
+        refuse_pickle(address.file or "")
+        path = hub.fetch(address, download=download)
+        sha256, stated = _sha256(path), hub.stated_sha256(path)
+        if stated not in (None, sha256):
+            message = f"{path} is damaged: its SHA-256 is {sha256}, and the Hub says {stated}"
+            raise WeightsError(message, hint=f"delete {path.resolve()} and try again")
+        return ResolvedWeights(path, sha256)
     if source not in catalogue.load_catalogue() and _looks_like_a_file(source):
-        _refuse_pickle(source)
+        refuse_pickle(source)
         path = Path(source)
         if not os.path.isfile(source):
             raise WeightsError(f"cannot find the weights file {source}", hint="`restore weights list` shows names")
@@ -101,8 +102,8 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
     if not path.is_file():
         if entry.hub_repo is None or entry.hub_file is None:
             raise WeightsError(f"the file of {entry.name} is missing: {path}", hint=hint)
-        path = _from_hub(entry.hub_repo, entry.hub_file, entry.hub_revision, download=download)
-        hint = "delete this file and try again"
+        path = hub.fetch(Address(entry.hub_repo, entry.hub_revision, entry.hub_file), download=download)
+        hint = f"delete {path.resolve()} and try again"  # the cache's names are links to it
     return ResolvedWeights(path, _verify(path, entry, hint), entry)
 
 
@@ -182,10 +183,7 @@ def import_published(path: Path, *, network: str, task: str, name: str | None = 
             name is taken.
     """
     name = name or re.sub(r"[^a-z0-9]+", "-", f"{network}-{task}-{path.stem}".lower()).strip("-")
-    if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
-        raise WeightsError(f"{name!r} is no name for weights", hint="use letters, digits, '-', '_' and '.'")
-    if name in catalogue.load_catalogue():
-        raise WeightsError(f"there are weights called {name!r} already", hint="choose another with --name")
+    catalogue.check_new_name(name)
     folder = catalogue.own_folder()
     source_sha256 = _sha256(path)
     import torch
@@ -208,22 +206,33 @@ def import_published(path: Path, *, network: str, task: str, name: str | None = 
         raise WeightsError(f"cannot make {folder}: {error.strerror or error}") from error
     file = folder / f"{name}.safetensors"
     save(file, built, network, {"task": task, "imported_from": path.name, "imported_sha256": source_sha256})
-    configs = (key for key, options in type(built).CONFIGS.items() if type(built)(**options).config == built.config)
-    return catalogue.add_own(
-        name,
-        {
-            "network": network,
-            "config": next(configs, "own"),
-            "task": task,
-            "file": file.name,
-            "sha256": _sha256(file),
-            "size_bytes": file.stat().st_size,
-            "parameters": sum(parameter.numel() for parameter in built.parameters()),
-            "licence": "its authors'",
-            "trained_on": "see its authors",
-            "summary": f"imported from {path.name}, SHA-256 {source_sha256[:12]}",
-        },
-    )
+    info = CheckpointInfo(ResolvedWeights(file, _sha256(file)), network, task, {})
+    about = {
+        "file": file.name,
+        "licence": "its authors'",
+        "trained_on": "see its authors",
+        "summary": f"imported from {path.name}, SHA-256 {source_sha256[:12]}",
+    }
+    return catalogue.add_own(name, facts(built, info) | about)
+
+
+def facts(network: Network, info: CheckpointInfo) -> dict[str, Any]:
+    """What a checkpoint itself tells, as keys of the catalogue's tables.
+
+    Args:
+        network: What it was loaded into.
+        info: What it says of itself.
+    """
+    kind = type(network)
+    configs = (key for key, options in kind.CONFIGS.items() if kind(**options).config == network.config)
+    return {
+        "network": info.network,
+        "config": next(configs, "own"),
+        "task": info.task,
+        "sha256": info.weights.sha256,
+        "size_bytes": info.weights.path.stat().st_size,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
 
 
 def _looks_like_a_file(source: str) -> bool:
@@ -231,7 +240,8 @@ def _looks_like_a_file(source: str) -> bool:
     return named_so or os.path.dirname(source) != "" or os.path.isfile(source)
 
 
-def _refuse_pickle(source: str) -> None:
+def refuse_pickle(source: str) -> None:
+    """Raise WeightsError for the name of a file that is a pickle."""
     if source.endswith(PICKLES):
         raise WeightsError(
             f"{source} is a Python pickle, which can run code when it is opened",
@@ -257,50 +267,6 @@ def _verify(path: Path, entry: WeightsEntry, hint: str) -> str:
         message = f"{path} is damaged or not {entry.name}: its SHA-256 is {sha256}, not {entry.sha256}"
         raise WeightsError(message, hint=hint)
     return sha256
-
-
-def _from_hub(repo: str, file: str, revision: str | None, *, download: bool) -> Path:
-    """A file of the Hub from its local cache, else over the network.
-
-    Without a revision, what the cache holds is taken even if the Hub has something newer by now.
-    """
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    try:
-        return Path(huggingface_hub.hf_hub_download(repo, file, revision=revision, local_files_only=True))
-    except errors.LocalEntryNotFoundError:
-        where = f"hf://{repo}{f'@{revision}' if revision else ''}/{file}"
-        if not download:
-            raise WeightsError(f"{where} is not on this machine", hint="any use of it downloads it") from None
-    except errors.HFValidationError as error:
-        raise WeightsError(
-            f"{repo!r} is no name of a repository: {error}", hint="write hf://owner/name/file"
-        ) from error
-    try:
-        return Path(huggingface_hub.hf_hub_download(repo, file, revision=revision))
-    except errors.GatedRepoError as error:
-        what, hint = (
-            f"{repo} is open only to those its owners let in",
-            f"ask on its page, then `hf auth login` ({where})",
-        )
-        raise WeightsError(what, hint=hint) from error
-    except errors.RepositoryNotFoundError as error:
-        hint = "check the spelling; a private repository needs `hf auth login`"
-        raise WeightsError(f"the Hub has no repository {repo}", hint=hint) from error
-    except errors.RevisionNotFoundError as error:
-        raise WeightsError(f"{repo} has no revision {revision!r}", hint="give a branch, a tag or a commit") from error
-    except errors.RemoteEntryNotFoundError as error:
-        raise WeightsError(f"{repo} has no file {file!r}", hint="see the list of files on its page") from error
-    except errors.LocalEntryNotFoundError as error:  # what the client raises when it cannot get through
-        hint = "check the network and HF_HUB_OFFLINE, or name a file that is here"
-        raise WeightsError(
-            f"cannot fetch {where}: it is not in the cache, and the Hub is not reached", hint=hint
-        ) from error
-    except OSError as error:  # a full disk, and every other answer of the Hub: HfHubHTTPError is one too
-        raise WeightsError(
-            f"cannot fetch {where}: {str(error).partition(chr(10))[0]}", hint="try again later"
-        ) from error
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

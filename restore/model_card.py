@@ -1,17 +1,22 @@
-"""The model card of a training run: what it was trained on and how, and what it scores."""
+"""Model cards: what weights were trained on and how, and what they score."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from restore.tasks import TASKS
+
+if TYPE_CHECKING:
+    from restore.catalogue import WeightsEntry
 
 
 def model_card(
     name: str, recipe: dict[str, Any], sessions: Sequence[dict[str, Any]], log: Sequence[dict[str, Any]], seconds: float
 ) -> str:
-    """The card as Markdown, with the metadata that the Hugging Face Hub reads.
+    """The card of a training run as Markdown, with the metadata that the Hugging Face Hub reads.
 
     Args:
         name: What the run is called.
@@ -69,3 +74,80 @@ def model_card(
         found = " (best)" if entry is best else ""
         lines.append(f"| {entry['step']:,}{found} | {before:.2f} | {after:.2f} |")
     return "\n".join([*lines, "", "![Held-out pictures: degraded, restored, clean](validation.png)", ""])
+
+
+def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()) -> str:
+    """The card of weights in a repository of the Hugging Face Hub, as Markdown with the metadata that it reads.
+
+    Args:
+        entry: The weights.
+        repo: `owner/name`.
+        datasets: Data sets of the Hub that they were trained on, as `owner/name`.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    measures = [("psnr", "PSNR in dB"), ("ssim", "SSIM")]
+    results = [
+        EvalResult(
+            task_type="image-to-image",
+            task_name=entry.task,
+            dataset_name=score.set,
+            dataset_type=re.sub(r"[^a-z0-9]+", "-", score.set.lower()).strip("-"),
+            metric_type=measure,
+            metric_name=f"{label}, protocol {score.protocol}",
+            metric_value=value,
+        )
+        for score in entry.scores
+        for measure, label in measures
+        if (value := getattr(score, measure)) not in (None, math.inf)
+    ]
+    name = repo.partition("/")[2]
+    metadata = ModelCardData(
+        library_name="restore",
+        pipeline_tag="image-to-image",
+        license=entry.licence.lower(),
+        tags=["image-restoration", entry.task, entry.network],
+        datasets=list(datasets) or None,
+        metrics=[measure for measure, _ in measures if any(result.metric_type == measure for result in results)]
+        or None,
+        model_name=name,
+        eval_results=results or None,
+    )
+    lines = [
+        "---",
+        metadata.to_yaml(),
+        "---",
+        "",
+        f"# {name}",
+        "",
+        f"{entry.summary[:1].upper()}{entry.summary[1:].rstrip('.')}. {entry.network}, config `{entry.config}`, "
+        f"{entry.parameters:,} parameters.",
+        "",
+        "```sh",
+        f"restore weights pull hf://{repo} --name {name}",
+        f"restore {entry.task} PICTURE -o OUT --weights {name}",
+        "```",
+        "",
+        "```python",
+        "import restore",
+        "",
+        f'restorer = restore.Restorer.from_pretrained("{repo}")',
+        "```",
+        "",
+        f"- **Task.** {TASKS[entry.task].summary}"
+        + (f" Made for level {entry.level:g}." if entry.level is not None else ""),
+        f"- **Data.** {entry.trained_on}",
+    ]
+    if entry.steps is not None:
+        took = f", {entry.hours:g} hours on {entry.machine}" if entry.hours is not None else ""
+        followed = f" of recipe {entry.recipe}" if entry.recipe else ""
+        lines.append(f"- **Training.** {entry.steps:,} steps{followed}{took}.")
+    lines += [f"- **Licence.** {entry.licence}", f"- **SHA-256 of the weights.** `{entry.sha256}`", ""]
+    if entry.scores:
+        lines += ["## Scores", "", "| set | protocol | input, dB | restored, dB | SSIM |", "|---|---|---|---|---|"]
+        for score in entry.scores:
+            ssim = "-" if score.ssim is None else f"{score.ssim:.4f}"
+            given = "-" if score.input_psnr == math.inf else f"{score.input_psnr:.2f}"
+            lines.append(f"| {score.set} | {score.protocol} | {given} | {score.psnr:.2f} | {ssim} |")
+        lines.append("")
+    return "\n".join(lines)

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from restore import checkpoints
 from restore.devices import AUTO_TILES, pick_device
 from restore.errors import DeviceError, RestoreError, UsageError
+from restore.hub import Address
 from restore.memory import free_memory, held_memory, is_out_of_memory, need_of
 from restore.networks.base import Network
 from restore.tiling import Axis, Blender, Seam, plan_axis, round_up, widen
@@ -74,6 +76,25 @@ class Restorer:
         self._need = need_of(network)
         self._idle_bytes = held_memory()
 
+    @classmethod
+    def from_pretrained(
+        cls, repo: str, revision: str | None = None, file: str | None = None, device: str | torch.device = "auto"
+    ) -> Restorer:
+        """A restorer with weights from the Hugging Face Hub, or from its cache on this machine.
+
+        Args:
+            repo: `owner/name`.
+            revision: A commit, branch or tag; None for `main`. Only a commit always means the same weights.
+            file: Path in the repository; None for model.safetensors, or the only safetensors file there is.
+            device: A device, or its name for `pick_device`.
+
+        Raises:
+            WeightsError: The weights cannot be found, fetched, verified or loaded.
+            DeviceError: The device is not there.
+        """
+        network, info = checkpoints.load(str(Address(repo, revision, file)))
+        return cls(network, device=device, entry=info.entry)
+
     @torch.inference_mode()
     def restore_tensor(self, degraded: Tensor) -> Tensor:
         """Restore a batch as whole images.
@@ -131,6 +152,47 @@ class Restorer:
             return result
 
         return run
+
+    def __call__(
+        self,
+        image: Any,
+        *,
+        tile: int | Literal["auto"] = "auto",
+        overlap: int = 32,
+        strength: float = 1.0,
+        memory: int | None = None,
+    ) -> Any:
+        """Restore a picture and return it as it was given.
+
+        >>> import numpy as np, restore
+        >>> restorer = restore.load("cs-kit-s-denoise", device="cpu")
+        >>> noisy = np.random.default_rng(0).normal(128, 25, (64, 96, 3)).clip(0, 255).astype(np.uint8)
+        >>> restored = restorer(noisy)
+        >>> restored.shape, restored.dtype, bool(restored.std() < 0.2 * noisy.std())
+        ((64, 96, 3), dtype('uint8'), True)
+
+        Args:
+            image: The path of a file; a Pillow image; an array `(H, W)` or `(H, W, C)`, or a tensor `(C, H, W)` or
+                `(B, C, H, W)`, of uint8, uint16 (arrays only) or floats in [0, 1]. C is 1 or 3, and with transparency
+                2 or 4.
+            tile, overlap, strength, memory: As for `restore_picture`.
+
+        Returns:
+            What was given: an image, an array, or a tensor on the device where it was, of the same type and, times the
+            network's scale, size; floats are not clipped. For a path a Pillow image of 8 bits a channel.
+
+        Raises:
+            UsageError: It is no picture, or an option is out of its range.
+            PictureError: The file cannot be read.
+            RestoreError: As `restore_picture`.
+        """
+        options: dict[str, Any] = {"tile": tile, "overlap": overlap, "strength": strength, "memory": memory}
+        if isinstance(image, Tensor) and image.ndim == 4:
+            return torch.stack([self(one, **options) for one in image])
+        from restore.images.arrays import taken
+
+        picture, back = taken(image)
+        return back(self.restore_picture(picture, **options).picture)
 
     def restore_picture(
         self,

@@ -6,11 +6,10 @@ import pickle  # noqa: TID251 - to show that it is refused
 import re
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 from conftest import table_of, to_toml
-from huggingface_hub import constants, errors
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from restore import checkpoints
@@ -216,13 +215,14 @@ def test_an_entry_without_a_bundled_file_is_taken_from_the_hub_and_verified(
     cached.write_bytes(cached.read_bytes()[:-1] + b"!")
     with pytest.raises(WeightsError, match="SHA-256") as raised:
         checkpoints.resolve("tiny-denoise")
-    assert raised.value.hint == "delete this file and try again"
+    assert raised.value.hint == f"delete {cached} and try again"
 
 
 def test_without_a_network_the_error_says_that_the_hub_is_not_reached(hub_cache: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot fetch hf://owner/name@v1/a.safetensors") as raised:
         checkpoints.resolve("hf://owner/name@v1/a.safetensors")
-    assert raised.value.hint and "HF_HUB_OFFLINE" in raised.value.hint
+    assert "HF_HUB_OFFLINE is set" in raised.value.message
+    assert raised.value.hint
 
 
 def test_nothing_is_downloaded_where_that_is_not_wanted(hub_cache: Path) -> None:
@@ -230,9 +230,7 @@ def test_nothing_is_downloaded_where_that_is_not_wanted(hub_cache: Path) -> None
         checkpoints.resolve("hf://owner/name/a.safetensors", download=False)
 
 
-@pytest.mark.parametrize(
-    "source", ["hf://", "hf://owner", "hf://owner/name", "hf://owner/name/", "hf://owner/name@/a", "hf://-/n@me/x"]
-)
+@pytest.mark.parametrize("source", ["hf://", "hf://owner", "hf://owner/name/", "hf://owner/name@/a", "hf://-/n@me/x"])
 def test_an_address_that_is_none_is_an_error(source: str) -> None:
     with pytest.raises(WeightsError):
         checkpoints.resolve(source)
@@ -241,31 +239,3 @@ def test_an_address_that_is_none_is_an_error(source: str) -> None:
 def test_a_pickle_on_the_hub_is_refused_before_it_is_fetched() -> None:
     with pytest.raises(WeightsError, match="pickle"):
         checkpoints.resolve("hf://owner/name/model.pth")
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        (errors.GatedRepoError, "open only to those"),
-        (errors.RepositoryNotFoundError, "has no repository owner/name"),
-        (errors.RevisionNotFoundError, "has no revision 'v1'"),
-        (errors.RemoteEntryNotFoundError, "has no file 'a.safetensors'"),
-        (errors.HfHubHTTPError, "cannot fetch .*: first line"),
-        (OSError, "cannot fetch .*: first line"),
-    ],
-)
-def test_what_the_hub_answers_becomes_a_clear_error(
-    monkeypatch: pytest.MonkeyPatch, kind: type[Exception], message: str
-) -> None:
-    # The client's own classes without the response that they are made from: the real client against a real server is
-    # a test of its own.
-    silent = {"__init__": lambda self: None, "__str__": lambda self: "first line\nsecond line"}
-    answer = type("Answer", (kind,), silent)()
-
-    def hub(*_: object, local_files_only: bool = False, **__: object) -> str:
-        raise errors.LocalEntryNotFoundError("not cached") if local_files_only else answer
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hub)
-    with pytest.raises(WeightsError, match=message) as raised:
-        checkpoints.resolve("hf://owner/name@v1/a.safetensors")
-    assert raised.value.hint and "second line" not in raised.value.message

@@ -47,7 +47,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         metavar="WEIGHTS",
-        help="A name from `restore weights list`, a .safetensors file, or hf://owner/repo[@revision]/file. "
+        help="A name from `restore weights list`, a .safetensors file, or hf://owner/repo[@revision][/file]. "
         "[default: the task's own]",
         show_default=False,
     ),

@@ -1,4 +1,4 @@
-"""`restore weights`: what there is, whether it is whole, and more of it from the networks' authors."""
+"""`restore weights`: what there is, whether it is whole, and more of it from the networks' authors and the Hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from restore import catalogue, checkpoints
+from restore import catalogue, checkpoints, sharing
 from restore.catalogue import WeightsEntry
 from restore.cli.console import describe, say, table
 from restore.errors import UsageError, WeightsError
@@ -15,12 +15,18 @@ from restore.tasks import TASKS
 
 PUBLISHED = ("drsformer", "panet", "pa-edsr", "kit", "cs-kit")  # keys of NETWORKS, which are on torch's side
 
-app = typer.Typer(help="List, show, verify and import weights.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, show, verify, import and share weights.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
-def list_weights() -> None:
+def list_weights(
+    cached: Annotated[bool, typer.Option("--cached", help="What is in the Hugging Face Hub's cache instead.")] = False,
+) -> None:
     """List the weights that can be named, with their first score; * marks the default of a task."""
+    if cached:
+        found = [(name, f"{one.size_bytes / 1e6:.1f} MB", str(one.address)) for one, name in sharing.cached()]
+        print(table(("NAME", "SIZE", "ADDRESS"), found))
+        return
     rows = [
         (
             entry.name + "*" * entry.default,
@@ -97,6 +103,57 @@ def import_weights(
 
 
 @app.command()
+def pull(
+    source: Annotated[str, typer.Argument(metavar="ADDRESS", help="hf://owner/repo[@revision][/file]")],
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What to call them. [default: the repository's name]", show_default=False),
+    ] = None,
+) -> None:
+    """Fetch weights from the Hugging Face Hub; the other commands then take them by name, also offline.
+
+    The commit and the SHA-256 are recorded, so the name always means the same weights. Private repositories need
+    `hf auth login` or HF_TOKEN.
+    """
+    entry = sharing.pull(source, name=name)
+    say(f"hf://{entry.hub_repo}@{entry.hub_revision}/{entry.hub_file}, {entry.size_bytes:,} bytes")
+    say(f"licence {entry.licence}; use it with `restore {entry.task} --weights {entry.name}`")
+    print(entry.name)
+
+
+@app.command()
+def push(
+    source: Annotated[str, typer.Argument(metavar="NAME", help="A name, or a file such as RUN/last.safetensors.")],
+    repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository; made if it is not there.")],
+    private: Annotated[bool, typer.Option("--private", help="Only you may see it.")] = False,
+    message: Annotated[str | None, typer.Option(metavar="TEXT", help="The commit's message.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(metavar="SPDX", help="Their licence, such as Apache-2.0, if it is not known here.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OWNER/NAME", help="A data set of the Hub that they were trained on. [repeatable]"),
+    ] = None,
+) -> None:
+    """Publish weights on the Hugging Face Hub, with a config and a model card, in one commit.
+
+    Needs `hf auth login` or HF_TOKEN. Weights whose licence is not known are not published.
+    """
+    address, page = sharing.push(
+        source, repo, private=private, message=message, licence=licence, datasets=dataset or ()
+    )
+    say(page)
+    print(address)
+
+
+@app.command()
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="Weights that were imported or pulled.")]) -> None:
+    """Remove imported or pulled weights, and their file from this machine."""
+    entry = sharing.remove(name)
+    say(f"removed {entry.name}, {entry.size_bytes / 1e6:.1f} MB")
+
+
+@app.command()
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only these. [default: all]")] = None,
 ) -> None:
@@ -109,9 +166,10 @@ def verify(
 
 def where(entry: WeightsEntry) -> str:
     """Where its file is."""
-    if not entry.path.is_file():
-        return "on the Hub"
-    return "bundled" if entry.folder == catalogue.weights_folder() else "imported"
+    is_ours = entry.folder == catalogue.weights_folder()
+    if entry.hub_repo is not None and not entry.path.is_file():
+        return "on the Hub" if is_ours else "pulled"
+    return "bundled" if is_ours else "imported"
 
 
 def _training(entry: WeightsEntry) -> str:

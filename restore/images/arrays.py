@@ -1,0 +1,117 @@
+"""Pictures as Python programs hold them: paths, Pillow's images, arrays and tensors, to `Picture` and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from restore.errors import UsageError
+from restore.images.picture import Picture
+from restore.images.reading import read_picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Back = Callable[[Picture], Any]
+
+
+def taken(image: Any) -> tuple[Picture, Back]:
+    """A picture of what was given, and what makes the same kind of thing of a restored picture.
+
+    Args:
+        image: A path; a Pillow image; an array `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or, with transparency, `(H, W, 2)` or
+            `(H, W, 4)`, of uint8, uint16 or floats in [0, 1]; a tensor `(C, H, W)` of one such image.
+
+    Returns:
+        The picture. For a path what comes back is a Pillow image of 8 bits a channel.
+
+    Raises:
+        PictureError: The file cannot be read.
+        UsageError: It is no picture.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return read_picture(Path(image)), _to_pillow
+    if isinstance(image, Image.Image):
+        return _from_pillow(image)
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    if hasattr(image, "detach"):
+        return _from_tensor(image)
+    raise UsageError(
+        f"cannot restore a {type(image).__name__}", hint="give a path, a Pillow image, a NumPy array or a tensor"
+    )
+
+
+def _from_pillow(image: Image.Image) -> tuple[Picture, Back]:
+    if image.mode == "I;16":
+        return Picture(np.asarray(image)[..., None]), lambda restored: Image.fromarray(restored.pixels[..., 0])
+    plain = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}.get(image.mode)
+    if plain is None:
+        if image.mode in ("I", "F"):  # no range is known
+            raise UsageError(f"cannot restore a Pillow image of mode {image.mode}", hint="convert it to L or RGB")
+        plain = "RGBA" if image.has_transparency_data else "RGB"
+    picture, _ = _from_array(np.asarray(image if image.mode == plain else image.convert(plain)))
+    kept = {key: value for key, value in image.info.items() if key in ("icc_profile", "exif", "dpi", "xmp")}
+
+    def back(restored: Picture) -> Image.Image:
+        made = _to_pillow(restored)
+        made.info.update(kept)
+        return made
+
+    return picture, back
+
+
+def _to_pillow(picture: Picture) -> Image.Image:
+    parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha[..., None]]
+    pixels = np.concatenate(parts, axis=2)
+    if pixels.dtype != np.uint8:
+        levels = np.clip(pixels.astype(np.float32) / picture.peak, 0, 1)
+        pixels = np.round(levels * 255).astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    if picture.icc_profile is not None:
+        image.info["icc_profile"] = picture.icc_profile
+    if picture.exif is not None:
+        image.info["exif"] = b"Exif\0\0" + picture.exif
+    return image
+
+
+def _from_array(array: np.ndarray) -> tuple[Picture, Back]:
+    shape, dtype = array.shape, array.dtype
+    pixels = array[..., None] if array.ndim == 2 else array
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in shape:
+        raise UsageError(
+            f"an array of shape {shape} is no picture",
+            hint="(H, W) or (H, W, C) with 1 to 4 channels are; one at a time",
+        )
+    if dtype.kind == "f":
+        pixels = pixels.astype(np.float32)
+        if not (np.isfinite(pixels).all() and pixels.max() <= 1 and pixels.min() >= 0):
+            raise UsageError("float pictures are in [0, 1]", hint="divide what is in [0, 255] by 255")
+    elif dtype not in (np.uint8, np.uint16):
+        raise UsageError(f"an array of {dtype} is no picture", hint="uint8, uint16 and floats in [0, 1] are")
+    has_alpha = pixels.shape[2] in (2, 4)
+
+    def back(restored: Picture) -> np.ndarray:
+        result = restored.pixels
+        if restored.alpha is not None:
+            result = np.concatenate([result, restored.alpha[..., None]], axis=2)
+        return (result[..., 0] if len(shape) == 2 else result).astype(dtype, copy=False)
+
+    return Picture(pixels[..., :-1] if has_alpha else pixels, pixels[..., -1] if has_alpha else None), back
+
+
+def _from_tensor(tensor: Tensor) -> tuple[Picture, Back]:
+    if tensor.ndim != 3:
+        raise UsageError(
+            f"a tensor of shape {tuple(tensor.shape)} is no picture", hint="(C, H, W) and batches (B, C, H, W) are"
+        )
+    import torch
+
+    plain = tensor.detach().cpu() if tensor.dtype == torch.uint8 else tensor.detach().cpu().to(torch.float32)
+    picture, back = _from_array(plain.permute(1, 2, 0).numpy())
+    return picture, lambda restored: torch.from_numpy(back(restored)).permute(2, 0, 1).to(tensor)
