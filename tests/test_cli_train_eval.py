@@ -41,7 +41,7 @@ def photos(run: Run) -> None:
     for seed in range(2):
         save(f"photos/{seed}.png", seed=seed)
     small = dataclasses.asdict(PLAN) | {
-        "config": "tiny", "steps": 2, "batch": 1, "crop": 64, "held_out": 1, "validate_every": 1,
+        "config": "tiny", "steps": 2, "stages": [], "batch": 1, "crop": 64, "held_out": 1, "validate_every": 1,
         "precision": "float32",
     }  # fmt: skip
     Path("small.toml").write_text(

@@ -46,7 +46,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pixels = np.random.default_rng(seed).integers(20, 236, (9, 10, 3)).repeat(8, 0).repeat(8, 1)
         write_picture(Picture(pixels.astype(np.uint8)), Path(f"photos/{seed}.png"))
     values = dataclasses.asdict(load_recipe("cs-kit-s-denoise")) | {
-        "config": "tiny", "steps": 4, "local_steps": 2, "batch": 2, "crop": 64, "learning_rate": 1e-3, "warm_up": 1,
+        "config": "tiny", "steps": 4, "local_steps": 2, "stages": [], "batch": 2, "crop": 64, "learning_rate": 1e-3,
+        "warm_up": 1,
         "held_out": 1, "validate_every": 1, "precision": "float32",
     }  # fmt: skip
     Path("tiny.toml").write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items() if v is not None))

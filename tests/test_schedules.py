@@ -8,7 +8,7 @@ from restore.recipes import load_recipe
 from restore.schedules import Crops, crops_of, learning_rate, share_of
 
 RECIPE = dataclasses.replace(
-    load_recipe("cs-kit-s-denoise"), steps=14, warm_up=4, learning_rate=1.0, final_learning_rate=0.2
+    load_recipe("cs-kit-s-denoise"), steps=14, stages=(), warm_up=4, learning_rate=1.0, final_learning_rate=0.2
 )
 
 

@@ -50,7 +50,8 @@ class Recipe:
         dataset: What a published run was trained on, for people to read.
         steps: Optimiser steps in all; the learning rate follows them.
         batch, crop: Crops a step, of all processes together, and the side of what the network is given, in pixels.
-        stages: Other batches and crops at the beginning, each (until step, batch, crop), in order.
+        stages: Other batches and crops at the beginning, each (until step, batch, crop), in order; one that
+            reaches beyond `steps` lasts until the end.
         accumulate: A batch goes through the network in so many parts, which takes less memory.
         loss: `l1`, `l2`, `charbonnier`, or `charbonnier-edge` (CS-KiT eq. 12).
         edge_weight: lambda of eq. 12. The paper does not give it; 0.05 is MPRNet's.
@@ -157,10 +158,10 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
             raise UsageError(f"{key} of the recipe {source} is {words}, not {value!r}")
         if kind in (int, float) and not (math.isfinite(value) and value >= _LEAST.get(key, 0)):
             raise UsageError(f"{key} is at least {_LEAST.get(key, 0)}, not {value}")
-    if not _are_stages(stages := values.get("stages", []), values["steps"]):
+    if not _are_stages(stages := values.get("stages", [])):
         raise UsageError(
             f"stages is a list such as [[20000, 8, 64]] (until step, batch, crop), not {json.dumps(stages)}",
-            hint="the steps ascend and are below those in all",
+            hint="the steps ascend",
         )
     recipe = Recipe(**values)
     if (recipe.level_low is None) != (recipe.level_high is None):
@@ -234,11 +235,10 @@ def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     return _read(str(beside) if beside.is_file() else base, above) | values
 
 
-def _are_stages(value: list[Any], steps: Any) -> bool:
+def _are_stages(value: list[Any]) -> bool:
     if not all(type(stage) is list and [type(x) for x in stage] == [int] * 3 and min(stage) > 0 for stage in value):
         return False
-    ends = [0, *(stage[0] for stage in value), steps]
-    return all(a < b for a, b in pairwise(ends))
+    return all(a[0] < b[0] for a, b in pairwise(value))
 
 
 def check_run_folder(run: Path, *, resume: bool) -> None:
