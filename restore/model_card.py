@@ -28,6 +28,7 @@ def model_card(
     now = sessions[-1]
     step = log[-1]["step"] if log else now["step"]
     scored = [entry for entry in log if entry["validation"]]
+    stages = "".join(f" ({batch} of {side} until step {until:,})" for until, batch, side in recipe["stages"])
     degradation = recipe["degradation"]
     if recipe["level_low"] is not None:
         degradation += f", {recipe['level_low']:g} to {recipe['level_high']:g}"
@@ -48,8 +49,8 @@ def model_card(
         "",
         f"- **Data.** {now['data']}",
         f"- **Degradation.** {degradation}",
-        f"- **Training.** {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of {recipe['crop']} pixels{stages}, "
-        f"{seconds / 3600:.2f} hours, {recipe['precision']}, seed {recipe['seed']}; all of it in `recipe.json`.",
+        f"- **Training.** {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of {recipe['crop']} pixels"
+        f"{stages}, {seconds / 3600:.2f} hours, {recipe['precision']}, seed {recipe['seed']}; all of it in `recipe.json`.",
         f"- **Machine.** {now['device']}, {now['processes']} process{'es' * (now['processes'] > 1)}; restore "
         f"{now['restore']}, PyTorch {now['torch']}, NumPy {now['numpy']}, Python {now['python']}"
         + (f", commit {now['commit']}." if now["commit"] else "."),
