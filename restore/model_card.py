@@ -50,7 +50,8 @@ def model_card(
         f"- **Data.** {now['data']}",
         f"- **Degradation.** {degradation}",
         f"- **Training.** {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of {recipe['crop']} pixels"
-        f"{stages}, {seconds / 3600:.2f} hours, {recipe['precision']}, seed {recipe['seed']}; all of it in `recipe.json`.",
+        f"{stages}, {seconds / 3600:.2f} hours, {recipe['precision']}, seed {recipe['seed']}; "
+        "all of it in `recipe.json`.",
         f"- **Machine.** {now['device']}, {now['processes']} process{'es' * (now['processes'] > 1)}; restore "
         f"{now['restore']}, PyTorch {now['torch']}, NumPy {now['numpy']}, Python {now['python']}"
         + (f", commit {now['commit']}." if now["commit"] else "."),

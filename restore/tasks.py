@@ -68,6 +68,7 @@ TASKS: dict[str, Task] = {
         summary="Remove the artifacts of JPEG compression.",
         help=_NO_DEFAULT,
         level=Level("jpeg-quality", "JPEG quality", 1, 100, "quality the picture was saved with"),
+        recipe="panet-s-dejpeg",
     ),
     "demosaic": Task(
         name="demosaic",
