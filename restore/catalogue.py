@@ -31,6 +31,8 @@ class Score:
         protocol: How it was measured; a name of docs/evaluation.md.
         psnr, input_psnr: Of the restored and of the degraded pictures, in dB.
         ssim: Of the restored pictures.
+        others: What else is known for the same set and protocol, in dB: the paper's figure for its full-size network,
+            classical methods on the same files.
     """
 
     set: str
@@ -38,6 +40,7 @@ class Score:
     psnr: float
     input_psnr: float
     ssim: float | None = None
+    others: str | None = None
 
 
 @dataclass(frozen=True)

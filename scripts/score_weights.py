@@ -1,40 +1,105 @@
 """Score weights on the benchmark sets and print the `scores` tables for weights/catalogue.toml.
 
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR
-    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bm3d 8     # against BM3D, needs `pip install bm3d`
+    python scripts/score_weights.py drsformer-s-derain --bench DIR --rain DIR
+    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # what OpenCV does, on the same files
+    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bm3d 8      # against BM3D, needs `pip install bm3d`
 
-DIR holds PolyU/{clean,noisy}, CBSD68 and Kodak24.
+The bench DIR holds PolyU/{clean,noisy}, CBSD68, Kodak24, McMaster, LIVE1, Classic5, Set5 and Set14; that of rain holds
+a folder for each kind with its pairs, {clean,rainy}.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
-import restore
-from restore.data import Pair
+from restore import checkpoints
+from restore.data import Pair, paired
 from restore.dataset_files import degrading, find
+from restore.degradations import Image
 from restore.devices import keep_memory
 from restore.evaluation import evaluate
 from restore.metrics import psnr
 from restore.restorer import Restorer
 
+Set = tuple[str, Iterator[Pair]]  # protocol, pictures
 
-def sets(bench: Path) -> dict[str, Iterator[Pair]]:
-    """Every set of the catalogue by the name it has there."""
-    polyu, cbsd, kodak = (find(name, bench / name) for name in ("PolyU", "CBSD68", "Kodak24"))
-    named = {"PolyU": polyu.pairs()}
-    for sigma, as_file in itertools.product((15, 25, 50), (False, True)):
-        draw = degrading("gaussian-noise", sigma, as_file=as_file)
-        named[f"CBSD68 sigma {sigma}" + " rounded" * as_file] = cbsd.pairs(draw)
-    return named | {"Kodak24 clean": kodak.pairs(), "CBSD68 clean": cbsd.pairs()}
+
+def sets(bench: Path, task: str, level: float | None = None, rain: Path | None = None) -> dict[str, Set]:
+    """Every set of a task by the name that it has in the catalogue; `level` is that of the weights."""
+
+    def spoilt(
+        name: str, degradation: str | None, level: float | None = None, *, as_file: bool = False
+    ) -> Iterator[Pair]:
+        draw = None if degradation is None else degrading(degradation, level, as_file=as_file)
+        return find(name, bench / name).pairs(draw)
+
+    named: dict[str, Set] = {}
+    if task == "denoise":
+        named["PolyU"] = "rgb", spoilt("PolyU", None)
+        for sigma, as_file in itertools.product((15, 25, 30, 50), (False, True)):
+            pictures = spoilt("CBSD68", "gaussian-noise", sigma, as_file=as_file)
+            named[f"CBSD68 sigma {sigma}" + " rounded" * as_file] = "rgb", pictures
+    elif task == "dejpeg":
+        for quality in (10, 20, 30, 40):
+            named[f"LIVE1 luma, quality {quality}"] = "luma", spoilt("LIVE1", "jpeg-luma", quality)
+            named[f"LIVE1 quality {quality}"] = "rgb", spoilt("LIVE1", "jpeg", quality)
+        named["Classic5 luma, quality 10"] = "luma", spoilt("Classic5", "jpeg-luma", 10)
+    elif task == "demosaic":
+        named |= {name: ("rgb", spoilt(name, "mosaic")) for name in ("Kodak24", "McMaster", "CBSD68")}
+    elif task == "upscale":
+        named |= {f"{name} x{level:g}": ("y-border", spoilt(name, "bicubic", level)) for name in ("Set5", "Set14")}
+    elif task == "deblur":
+        named |= {
+            f"{name} {kind}": ("rgb", spoilt(name, kind))
+            for name in ("Kodak24",)
+            for kind in ("motion-blur", "defocus")
+        }
+    elif task == "derain":
+        for folder in sorted(rain.iterdir()) if rain else ():
+            named[folder.name] = "y", paired(folder / "clean", folder / "rainy")
+        named["Kodak24 synthetic rain"] = "y", spoilt("Kodak24", "rain")
+    if task in ("denoise", "derain", "deblur", "dejpeg"):
+        named["Kodak24 clean"] = "rgb", spoilt("Kodak24", None)
+    return named
+
+
+def non_local_means(pair: Pair) -> Image:
+    """OpenCV's, with its parameter as strong as the noise is estimated."""
+    levels = np.round(np.clip(pair.degraded, 0, 1) * 255).astype(np.uint8)
+    strength = 255 * estimated_sigma(pair.degraded)
+    result = cv2.fastNlMeansDenoisingColored(levels, None, strength, strength, 7, 21)
+    return np.asarray(result, np.float32) / np.float32(255)
+
+
+def demosaiced(method: int) -> Callable[[Pair], Image]:
+    """One of OpenCV's methods for RGGB."""
+
+    def answer(pair: Pair) -> Image:
+        mosaic = np.round(pair.degraded.sum(-1) * 255).astype(np.uint8)  # two of the three are 0
+        return np.asarray(cv2.cvtColor(mosaic, method), np.float32) / np.float32(255)
+
+    return answer
+
+
+CLASSICAL: dict[str, dict[str, Callable[[Pair], Image]]] = {
+    "denoise": {"OpenCV's non-local means": non_local_means},
+    "dejpeg": {"OpenCV's non-local means": non_local_means},
+    "demosaic": {  # OpenCV names a pattern by its second row, from the second column on
+        "OpenCV bilinear": demosaiced(cv2.COLOR_BayerBG2RGB),
+        "OpenCV VNG": demosaiced(cv2.COLOR_BayerBG2RGB_VNG),
+        "OpenCV edge-aware": demosaiced(cv2.COLOR_BayerBG2RGB_EA),
+    },
+}
 
 
 def estimated_sigma(picture: NDArray[np.float32]) -> float:
@@ -48,7 +113,7 @@ def against_bm3d(restorer: Restorer, bench: Path, count: int) -> None:
     """PSNR and seconds a megapixel of both, on the first `count` files of CBSD68 and PolyU (sigma estimated)."""
     from bm3d import bm3d_rgb
 
-    named = sets(bench)
+    named = {name: pairs for name, (_, pairs) in sets(bench, "denoise").items()}
     tests = {f"CBSD68 sigma {s}": (itertools.islice(named[f"CBSD68 sigma {s}"], count), s / 255) for s in (15, 25, 50)}
     polyu = list(named["PolyU"])
     spread = polyu[:: max(1, len(polyu) // count)][:count]
@@ -74,18 +139,29 @@ def against_bm3d(restorer: Restorer, bench: Path, count: int) -> None:
 def main(
     weights: Annotated[str, typer.Argument(help="What `--weights` takes.")],
     bench: Annotated[Path, typer.Option(help="Folder of the benchmark sets.")],
+    rain: Annotated[Path | None, typer.Option(help="Folder of folders of rainy pairs.")] = None,
     bm3d: Annotated[int, typer.Option(help="Compare with BM3D on so many files instead.")] = 0,
+    classical: Annotated[bool, typer.Option("--classical", help="Score classical methods instead.")] = False,
     only: Annotated[str, typer.Option(help="Only the sets whose name contains this.")] = "",
 ) -> None:
     keep_memory()
-    restorer = restore.load(weights)
+    network, info = checkpoints.load(weights)
+    restorer = Restorer(network, entry=info.entry)
     if bm3d:
         against_bm3d(restorer, bench, bm3d)
         return
-    for name, pairs in sets(bench).items():
-        if only in name:
-            scores = evaluate(restorer, pairs)
-            print(f'[[{weights}.scores]]\nset = "{name}"\nprotocol = "rgb"\npsnr = {scores.mean("psnr"):.2f}')
+    level = info.entry.level if info.entry else network.scale if info.task == "upscale" else None
+    answers = CLASSICAL.get(info.task, {}) if classical else {"": restorer}
+    for name, (protocol, pairs) in sets(bench, info.task, level, rain).items():
+        if only not in name:
+            continue
+        pictures = list(pairs)
+        for method, answer in answers.items():
+            scores = evaluate(answer, pictures, protocol=protocol)
+            if method:
+                print(f"{name}: {method} {scores.mean('psnr'):.2f}", flush=True)
+                continue
+            print(f'[[{weights}.scores]]\nset = "{name}"\nprotocol = "{protocol}"\npsnr = {scores.mean("psnr"):.2f}')
             before = scores.mean("input_psnr")  # infinite for a clean set, where nothing is to be removed
             print(f"input_psnr = {before:.2f}\nssim = {scores.mean('ssim'):.4f}\n", flush=True)
 

@@ -10,20 +10,28 @@ import pytest
 import torch
 
 from restore import catalogue, checkpoints
+from restore.catalogue import WeightsEntry
 from restore.data import degraded, list_pictures, paired, read_rgb, with_gaussian_noise
+from restore.dataset_files import degrading
 from restore.evaluation import evaluate
 from restore.images import Picture, read_picture
 from restore.metrics import psnr
 from restore.restorer import Restorer
+from restore.runs import middle
 from restore.tiling import plan_axis
+from scripts import write_weights_page
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 BENCH = Path(__file__).parents[2] / "shared" / "data" / "bench"
 needs_bench = pytest.mark.skipif(not BENCH.is_dir(), reason="the benchmark pictures are not here")
 
 
-@pytest.fixture(scope="module", params=[e.name for e in catalogue.load_catalogue().values() if e.hub_repo is None])
+BUNDLED = [e for e in catalogue.load_catalogue().values() if e.hub_repo is None and e.path.is_file()]
+
+
+@pytest.fixture(scope="module", params=[e.name for e in BUNDLED if e.task == "denoise" and e.default])
 def restorer(request: pytest.FixtureRequest) -> Restorer:
+    """What photographs are denoised with."""
     return Restorer(checkpoints.load(request.param)[0], device="cpu")
 
 
@@ -104,3 +112,24 @@ def test_two_runs_give_the_same_bytes_whatever_the_number_of_threads(restorer: R
     finally:
         torch.set_num_threads(before)
     assert all(np.array_equal(results[0], result) for result in results[1:])
+
+
+@needs_bench
+@pytest.mark.parametrize("entry", [e for e in BUNDLED if e.task != "denoise"], ids=lambda e: e.name)
+def test_weights_undo_what_their_task_is_about(entry: WeightsEntry) -> None:
+    network, info = checkpoints.load(entry.name)
+    degradation, level, gain = {
+        "derain": ("rain", None, 1.0),
+        "deblur": ("motion-blur", None, 0.1),
+        "dejpeg": ("jpeg", 10, 0.3),
+        "demosaic": ("mosaic", None, 20.0),
+        "upscale": ("bicubic", network.scale, 0.5),
+    }[info.task]
+    pairs = degraded(list_pictures(BENCH / "Kodak24")[:3], degrading(degradation, level))
+    scores = evaluate(Restorer(network, device="cpu"), (middle(pair, 192) for pair in pairs), with_ssim=False)
+    assert scores.mean("psnr") > scores.mean("input_psnr") + gain
+
+
+def test_the_page_of_the_weights_is_what_the_catalogue_says() -> None:
+    catalogued = catalogue.load_catalogue(catalogue.weights_folder() / "catalogue.toml")
+    assert write_weights_page.PAGE.read_text(encoding="utf-8") == write_weights_page.page(list(catalogued.values()))

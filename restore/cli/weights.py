@@ -69,10 +69,11 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `
                 f"{score.psnr:.2f}",
                 f"{score.input_psnr:.2f}",
                 "" if score.ssim is None else f"{score.ssim:.4f}",
+                score.others or "",
             )
             for score in entry.scores
         ]
-        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "SSIM"), rows))
+        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "SSIM", "OTHERS dB"), rows))
 
 
 @app.command("import")
