@@ -1,0 +1,54 @@
+"""Put the weights of a training run into weights/, in half precision, and print their table for weights/catalogue.toml.
+
+    python scripts/bundle_weights.py runs/derain drsformer-s-derain
+
+The metadata keep what the run wrote. Half precision halves the file; the scores (scripts/score_weights.py) say whether
+it costs anything.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tomli_w
+import typer
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from restore import checkpoints
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    name: Annotated[str, typer.Argument(help="What the weights are called.")],
+    full: Annotated[bool, typer.Option("--full", help="Keep single precision.")] = False,
+) -> None:
+    path = WEIGHTS / f"{name}.safetensors"
+    with safe_open(run / "last.safetensors", "pt") as file:
+        metadata, names = file.metadata(), file.keys()
+        tensors = {key: file.get_tensor(key) for key in names}
+    if not full:
+        tensors = {key: x.half() if x.is_floating_point() else x for key, x in tensors.items()}
+    save_file(tensors, path, metadata)
+    path.chmod(0o644)
+    recipe = json.loads(metadata["recipe"])
+    table = checkpoints.facts(*checkpoints.load(path)) | {
+        "file": path.name,
+        "default": True,
+        "licence": "Apache-2.0",
+        "trained_on": "",
+        "summary": "",
+        "recipe": f"{recipe['network']}-{recipe['config']}-{recipe['task']}",
+        "steps": int(metadata["step"]),
+        "hours": 0.0,
+        "machine": "",
+    }
+    print(tomli_w.dumps({name: table}))
+
+
+if __name__ == "__main__":
+    typer.run(main)
