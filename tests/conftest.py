@@ -12,12 +12,14 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from restore import catalogue, checkpoints
 from restore.cli import app
+from restore.images import Picture, write_picture
 from restore.networks import NETWORKS, Network
 
 
@@ -65,6 +67,14 @@ def tiny_file(tiny: type[Network], tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
     checkpoints.save(path, tiny(), "tiny", {"task": "denoise"})
     return path
+
+
+def save(name: str, *, seed: int = 0, side: int = 64) -> np.ndarray:
+    """Write a picture of noise that stays away from black and white, and return its pixels."""
+    pixels = np.random.default_rng(seed).integers(20, 236, (side, side, 3)).astype(np.uint8)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(pixels), Path(name))
+    return pixels
 
 
 def table_of(path: Path, **changes: object) -> dict[str, object]:

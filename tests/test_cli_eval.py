@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run
+from conftest import Run, save
 
 import restore
 from restore import checkpoints, datasets
@@ -16,14 +16,6 @@ from restore.images import Picture, read_picture, write_picture
 from restore.metrics import PROTOCOLS
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
-
-
-def save(name: str, *, seed: int = 0, side: int = 64) -> np.ndarray:
-    """Write a picture of noise that stays away from black and white, and return its pixels."""
-    pixels = np.random.default_rng(seed).integers(20, 236, (side, side, 3)).astype(np.uint8)
-    Path(name).parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(pixels), Path(name))
-    return pixels
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Run
+from conftest import Run, save
 
 from restore import training
 from restore.cli import train as cli_train
@@ -25,14 +25,6 @@ from restore.training import Progress
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
 PLAN = load_recipe("cs-kit-s-denoise")
-
-
-def save(name: str, *, seed: int = 0, side: int = 64) -> np.ndarray:
-    """Write a picture of noise that stays away from black and white, and return its pixels."""
-    pixels = np.random.default_rng(seed).integers(20, 236, (side, side, 3)).astype(np.uint8)
-    Path(name).parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(pixels), Path(name))
-    return pixels
 
 
 @pytest.fixture
