@@ -55,14 +55,14 @@ def restoring(restorer: Restorer, *, tile: int | Literal["auto"] | None = None, 
     """What `evaluate` asks of a model.
 
     Args:
-        restorer: The model. One for grey pictures is given one of the three equal channels of a grey picture.
+        restorer: The model. A picture of three equal channels is given to it as a grey one, as its file would be.
         tile: None restores pictures whole, as the papers do; else as in `Restorer.restore_picture`.
         overlap: Pixels that neighbouring tiles share at least.
     """
 
     def answer(pair: Pair) -> Image:
         degraded = np.ascontiguousarray(pair.degraded, np.float32)
-        if restorer.network.channels == 1 and not np.ptp(degraded, axis=-1).any():
+        if not np.ptp(degraded, axis=-1).any():
             degraded = degraded[..., :1]
         if tile is None:
             batch = torch.from_numpy(degraded.transpose(2, 0, 1)[None].copy())

@@ -62,11 +62,16 @@ TASKS: dict[str, Task] = {
         summary="Sharpen photographs that camera shake or motion blurred.",
         help=_NO_DEFAULT,
     ),
-    "derain": Task(name="derain", summary="Remove rain streaks.", help=_NO_DEFAULT, recipe="drsformer-s-derain"),
+    "derain": Task(
+        name="derain",
+        summary="Remove rain streaks.",
+        help="One set of default weights is for light and heavy rain of any direction.",
+        recipe="drsformer-s-derain",
+    ),
     "dejpeg": Task(
         name="dejpeg",
         summary="Remove the artifacts of JPEG compression.",
-        help=_NO_DEFAULT,
+        help="The default weights are blind: they find out by themselves how strongly a picture was compressed.",
         level=Level("jpeg-quality", "JPEG quality", 1, 100, "quality the picture was saved with"),
         recipe="panet-s-dejpeg",
     ),
