@@ -61,6 +61,15 @@ def assert_all_learn(network: Network, picture: torch.Tensor) -> None:
     assert not [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
 
 
+@pytest.mark.parametrize("name", ["kit", "cs-kit"])
+def test_a_kit_can_start_as_the_identity(name: str) -> None:
+    network = NETWORKS[name](dim=8, blocks=1, h=1, shuffle=2)
+    network.start_as_identity()
+    picture = torch.rand(1, 3, network.min_size, network.min_size)
+    torch.testing.assert_close(network(picture), picture, rtol=0, atol=0)
+    assert_all_learn(network, picture)
+
+
 def test_a_network_that_cannot_start_as_the_identity_says_so() -> None:
-    with pytest.raises(UsageError, match="CSKiT has no way to start as the identity"):
-        NETWORKS["cs-kit"](dim=8, blocks=1, h=1, shuffle=2).start_as_identity()
+    with pytest.raises(UsageError, match="DRSformer has no way to start as the identity"):
+        NETWORKS["drsformer"](**NETWORKS["drsformer"].CONFIGS["s"]).start_as_identity()
