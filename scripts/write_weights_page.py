@@ -11,6 +11,11 @@ from restore.catalogue import WeightsEntry, load_catalogue
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "weights.md"
+SHEETS = {
+    "derain": "Crops 1:1. First row: a photograph in the rain, derained, and then denoised as well. The others: synthetic "
+    "rain, derained, and the picture without it.",
+    "dejpeg": "Crops 1:1, saved with JPEG quality 10, 10 and 25; restored; the picture.",
+}
 
 
 def page(entries: list[WeightsEntry]) -> str:
@@ -41,6 +46,9 @@ def page(entries: list[WeightsEntry]) -> str:
             f"| {'' if s.ssim is None else f'{s.ssim:.4f}'} | {s.others or ''} |"
             for s in e.scores
         ]
+        if e.default and e.task in SHEETS:
+            source = "From the [sample pictures](samples/README.md), CC BY-SA 4.0."
+            lines += ["", f"![{SHEETS[e.task]}]({e.task}.jpg)", "", f"*{SHEETS[e.task]} {source}*"]
     return "\n".join([*lines, ""])
 
 
