@@ -12,8 +12,8 @@ from restore.catalogue import WeightsEntry, load_catalogue
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "weights.md"
 SHEETS = {
-    "derain": "Crops 1:1. First row: a photograph in the rain, derained, and then denoised as well. The others: synthetic "
-    "rain, derained, and the picture without it.",
+    "derain": "Crops 1:1. First row: a photograph in the rain, derained, and then denoised as well. The others: "
+    "synthetic rain, derained, and the picture without it.",
     "dejpeg": "Crops 1:1, saved with JPEG quality 10, 10 and 25; restored; the picture.",
 }
 
