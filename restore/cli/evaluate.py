@@ -18,7 +18,7 @@ from restore import catalogue, checkpoints
 from restore.catalogue import did_you_mean
 from restore.cli import options
 from restore.cli.console import Progress, say, table
-from restore.errors import DataError, RestoreError, UsageError, WeightsError
+from restore.errors import DataError, RestoreError, UsageError
 from restore.files import whole_file
 from restore.tasks import TASKS
 
@@ -184,7 +184,7 @@ def evaluate(
         published = datasets.published_for(dataset, task, strength)
     resolved = None
     if restored is None and weights != "none":
-        resolved = checkpoints.resolve(weights or _default_weights(task, strength))
+        resolved = checkpoints.resolve(weights or catalogue.weights_for(task, strength).name)
     others = None if restored is None else _by_name(found, restored)
 
     from restore import evaluation, submissions
@@ -315,14 +315,6 @@ def _degradation(name: str, task: str, wanted: str | None, strength: float | Non
     if strength is None and wanted in _NEED_LEVEL:
         raise UsageError(f"{name} is clean: how is it to be degraded?", hint=f"give {_level_option(task)}")
     return wanted
-
-
-def _default_weights(task: str, strength: float | None) -> str:
-    """Those made for the strength, else those for any."""
-    try:
-        return catalogue.default_for(task, strength).name
-    except WeightsError:
-        return catalogue.default_for(task).name
 
 
 def _level_option(task: str) -> str:
