@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -134,6 +135,8 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
     _fill(network, tensors, weights.path)
     if metadata.get("attention") == "left out":
         network.use_attention(False)
+    if TASKS[task].takes_mosaic:  # every tile begins with a red pixel, as the picture does
+        network.size_multiple = math.lcm(network.size_multiple, 2)
     return network, CheckpointInfo(weights, name, task, metadata)
 
 

@@ -239,3 +239,11 @@ def test_an_address_that_is_none_is_an_error(source: str) -> None:
 def test_a_pickle_on_the_hub_is_refused_before_it_is_fetched() -> None:
     with pytest.raises(WeightsError, match="pickle"):
         checkpoints.resolve("hf://owner/name/model.pth")
+
+
+@pytest.mark.parametrize(("task", "multiple"), [("demosaic", 2), ("denoise", 1)])
+def test_what_takes_mosaics_is_given_whole_squares_of_the_pattern(
+    tiny: type[Network], tmp_path: Path, task: str, multiple: int
+) -> None:
+    checkpoints.save(tmp_path / "a.safetensors", tiny(), "tiny", {"task": task})
+    assert checkpoints.load(tmp_path / "a.safetensors")[0].size_multiple == multiple

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -182,8 +181,6 @@ def _load(loading: Loading, report: RunReport) -> Restorer:
     network, info = checkpoints.load(found)
     if task == "upscale" and loading.level not in (None, network.scale):
         _refuse_level(loading, network.scale)
-    if loading.task.takes_mosaic:  # every tile begins with a red pixel, as the picture does
-        network.size_multiple = math.lcm(network.size_multiple, 2)
     restorer = Restorer(
         network,
         device=report.rank.device(loading.device),
