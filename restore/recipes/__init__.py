@@ -66,7 +66,7 @@ class Recipe:
         ema: Decay a step of the averaged weights, which are what is saved and scored; 0 averages nothing.
         start: `random` weights, or such that a picture comes out as it is (`Network.start_as_identity`).
         seed: Fixes the initial weights and every crop.
-        held_out: The last so many photos are kept for validation.
+        held_out: The last so many photos, and pairs, are kept for validation.
         validate_every: Steps between validations.
         validate_crop: Side of the middle of the held-out photos that is scored, in pixels; 0 scores them whole.
         precision: `float32`, `bfloat16` or `float16` (autocast), or `auto`: float32 or bfloat16, whichever runs a step
