@@ -32,6 +32,7 @@ def model_card(
     degradation = recipe["degradation"]
     if recipe["level_low"] is not None:
         degradation += f", {recipe['level_low']:g} to {recipe['level_high']:g}"
+    start = sessions[0].get("start")  # runs of older versions do not tell
     lines = [
         "---",
         "library_name: restore",
@@ -51,7 +52,7 @@ def model_card(
         f"- **Degradation.** {degradation}",
         f"- **Training.** {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of {recipe['crop']} pixels"
         f"{stages}, {seconds / 3600:.2f} hours, {recipe['precision']}, seed {recipe['seed']}; "
-        "all of it in `recipe.json`.",
+        "all of it in `recipe.json`." + (f" Begun from {start}." if start else ""),
         f"- **Machine.** {now['device']}, {now['processes']} process{'es' * (now['processes'] > 1)}; restore "
         f"{now['restore']}, PyTorch {now['torch']}, NumPy {now['numpy']}, Python {now['python']}"
         + (f", commit {now['commit']}." if now["commit"] else "."),

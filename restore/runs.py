@@ -59,7 +59,9 @@ class Run:
         self.folder, self.is_writer = folder, is_writer
         self.last, self.best, self.state = (folder / n for n in ("last.safetensors", "best.safetensors", "state.pt"))
 
-    def begin(self, recipe: Recipe, step: int, *, data: str, device: torch.device, processes: int) -> None:
+    def begin(
+        self, recipe: Recipe, step: int, *, data: str, start: str | None, device: torch.device, processes: int
+    ) -> None:
         """Write what the run is, before its first step, and cut from the log what came after `step`.
 
         Raises:
@@ -69,7 +71,7 @@ class Run:
             return
         session = {
             "begun": datetime.now(UTC).isoformat(timespec="seconds"), "step": step, "data": data,
-            "restore": restore.__version__, "commit": _commit(), "python": platform.python_version(),
+            "start": start, "restore": restore.__version__, "commit": _commit(), "python": platform.python_version(),
             "torch": torch.__version__, "numpy": np.__version__, "system": platform.platform(),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
             "processes": processes, "threads": torch.get_num_threads(),

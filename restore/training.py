@@ -70,6 +70,7 @@ def train(
     pairs: tuple[Path, Path] | None = None,
     resume: bool = False,
     start_from: str | None = None,
+    transfer_from: str | None = None,
     max_seconds: float | None = None,
     save_seconds: float = 120,
     device: torch.device | None = None,
@@ -92,6 +93,7 @@ def train(
         resume: Go on from `run/state.pt`.
         start_from: Weights to begin from (anything `checkpoints.resolve` takes) instead of random ones; a resumed run
             goes on with its own.
+        transfer_from: The same, of another network, size or scale: what fits of it is taken (`transfer`).
         max_seconds: Stop, in a state that can be resumed, after this time.
         save_seconds: Time from one save to the next.
         device: Where to train.
@@ -117,11 +119,20 @@ def train(
     _check_fits(recipe, network, rank)
     if recipe.start == "identity":
         network.start_as_identity()
+    about_start = None
     if start_from is not None and not resume:
         weights, info = checkpoints.load(start_from)
         if info.network != recipe.network or weights.config != network.config:
-            raise UsageError(f"{start_from} does not hold a {recipe.network} of config {recipe.config}")
+            raise UsageError(
+                f"{start_from} does not hold a {recipe.network} of config {recipe.config}",
+                hint="--transfer takes what fits of other weights",
+            )
         network.load_state_dict(weights.state_dict())
+        about_start = f"`{Path(start_from).name}`"
+    if transfer_from is not None and not resume:
+        taken = transfer(network, checkpoints.load(transfer_from)[0])
+        count = sum(parameter.numel() for parameter in network.parameters())
+        about_start = f"`{Path(transfer_from).name}`, {taken:,} of {count:,} parameters"
     folder = Run(run, is_writer=rank.index == 0)
     if folder.is_writer:
         check_run_folder(run, resume=resume)
@@ -171,7 +182,7 @@ def train(
                 "scaler": scaler.state_dict(), "best": best, "seconds": seconds_before + time.monotonic() - started,
             }  # fmt: skip
 
-        folder.begin(recipe, step, data=about_data, device=device, processes=team.count)
+        folder.begin(recipe, step, data=about_data, start=about_start, device=device, processes=team.count)
         if not resume:  # so that what is killed from here on can be resumed
             folder.save(average, snapshot())
         first_step, waited, skipped = step, 0.0, 0
@@ -252,6 +263,29 @@ def train(
                 with _uninterrupted():
                     folder.save(average, snapshot())
     return folder.last
+
+
+def transfer(network: Network, weights: Network) -> int:
+    """Take over the parameters of another network that have the same name and shape, and leave the others.
+
+    A network that enlarges 4 times learns sooner from one that enlarges twice (EDSR, Lim et al., CVPRW 2017,
+    Section 3.2), and KiT and CS-KiT without their attention are one.
+
+    Returns:
+        How many parameters were taken.
+
+    Raises:
+        UsageError: Less than half of them would be: the networks have nothing in common.
+    """
+    own, given = (dict(x.named_parameters()) for x in (network, weights))
+    fitting = [key for key in own.keys() & given.keys() if own[key].shape == given[key].shape]
+    taken, count = (sum(own[key].numel() for key in keys) for keys in (fitting, own))
+    if 2 * taken < count:
+        raise UsageError(f"only {taken:,} of {count:,} parameters fit", hint="leave out --transfer to begin anew")
+    with torch.no_grad():
+        for key in fitting:
+            own[key].copy_(given[key])
+    return taken
 
 
 def _check_fits(recipe: Recipe, network: Network, rank: Rank) -> None:

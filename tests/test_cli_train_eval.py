@@ -98,6 +98,13 @@ def test_options_change_the_recipe_and_the_run(
     assert threads == [3]
 
 
+def test_what_fits_of_other_weights_is_asked_for_by_transfer(run: Run, asked: dict[str, Any], tiny_file: Path) -> None:
+    assert run(*BASE, "--transfer", "tiny-denoise").code == 0
+    assert (asked["start_from"], asked["transfer_from"]) == (None, str(tiny_file))
+    ran = run(*BASE, "--transfer", "tiny-denoise", "--from", "tiny-denoise")
+    assert ran.code == 2 and "error: --from and --transfer both say what to begin from" in ran.err
+
+
 def test_task_and_network_choose_the_recipe(run: Run, asked: dict[str, Any]) -> None:
     ran = run(*BASE, "--task", "derain", "--network", "drsformer", "--save-every", "5m")
     assert ran.code == 0 and "drsformer s by drsformer-s-derain: 40000 steps" in ran.err

@@ -268,6 +268,48 @@ def test_training_can_begin_from_weights(photos: Path, tmp_path: Path) -> None:
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+def test_what_fits_of_other_weights_can_be_begun_from(photos: Path, tmp_path: Path) -> None:
+    first = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "first")
+    recipe = dataclasses.replace(RECIPE, network="kit")
+    train(recipe, photos, tmp_path / "second", transfer_from=str(first), max_seconds=0)
+    given, found = (weights_of(tmp_path / run) for run in ("first", "second"))
+    assert {key for key in given if key not in found} == {key for key in given if ".embed." in key}
+    own = {key: weights for key, weights in found.items() if key.startswith("average.")}
+    assert all(torch.equal(given[key], weights) for key, weights in own.items())
+    taken = sum(weights.numel() for weights in own.values())
+    assert f"Begun from `last.safetensors`, {taken:,} of {taken:,} parameters." in (
+        tmp_path / "second" / "README.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_tensors_of_another_shape_begin_anew(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = {f"tiny-x{scale}": {"scale": scale, "dim": 8, "blocks": 12, "reduction": 2} for scale in (2, 3)}
+    for name, config in configs.items():
+        monkeypatch.setitem(NETWORKS["pa-edsr"].CONFIGS, name, config)
+    two, three = (
+        dataclasses.replace(
+            RECIPE, network="pa-edsr", config=name, degradation="bicubic", level_low=scale, level_high=scale, crop=8
+        )
+        for scale, name in zip((2, 3), configs, strict=True)
+    )
+    first = train(dataclasses.replace(two, steps=1, local_steps=1), photos, tmp_path / "2")
+    train(three, photos, tmp_path / "3", transfer_from=str(first), max_seconds=0)
+    torch.manual_seed(three.seed)
+    fresh = NETWORKS["pa-edsr"](**configs["tiny-x3"]).state_dict()
+    given, found = (weights_of(tmp_path / run) for run in ("2", "3"))
+    for key, weights in fresh.items():
+        is_new = key.startswith("up.")
+        assert torch.equal(found[f"network.{key}"], weights if is_new else given[f"average.{key}"]), key
+
+
+def test_weights_of_which_nothing_fits_are_refused(photos: Path, tmp_path: Path) -> None:
+    first = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "first")
+    recipe = dataclasses.replace(RECIPE, network="panet", config="s")
+    with pytest.raises(UsageError, match="only 0 of 650,000 parameters fit"):
+        train(recipe, photos, tmp_path / "second", transfer_from=str(first))
+    assert not (tmp_path / "second").exists()
+
+
 def test_a_batch_in_parts_gives_the_weights_of_the_batch_as_one(photos: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, batch=3, steps=1)
     train(recipe, photos, tmp_path / "one")

@@ -69,6 +69,14 @@ def train(
         str | None,
         typer.Option("--from", metavar="WEIGHTS", help="Begin from these weights: a name, a file or hf://..."),
     ] = None,
+    transfer_from: Annotated[
+        str | None,
+        typer.Option(
+            "--transfer",
+            metavar="WEIGHTS",
+            help="Begin from what fits of these weights, which are of another network, size or scale.",
+        ),
+    ] = None,
     max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 30s, 90m or 2h, in a state to --resume from.")
     ] = None,
@@ -98,8 +106,13 @@ def train(
     from restore.recipes import PAIRS, check_run_folder, load_recipe, recipe_for
     from restore.schedules import crops_of
 
-    if resume and start_from is not None:
-        raise UsageError("--resume goes on with the weights of the run, so --from cannot be used", hint="leave out one")
+    begun = [o for o, weights in (("--from", start_from), ("--transfer", transfer_from)) if weights is not None]
+    if resume and begun:
+        raise UsageError(
+            f"--resume goes on with the weights of the run, so {begun[0]} cannot be used", hint="leave out one"
+        )
+    if len(begun) > 1:
+        raise UsageError("--from and --transfer both say what to begin from", hint="leave out one")
     if (data is None and clean is None) or (clean is None) != (degraded is None):
         raise UsageError("name what to train on", hint="--data DIR, or --clean DIR --degraded DIR, or all three")
     if rank.index == 0:  # whose work the others may find begun
@@ -114,7 +127,9 @@ def train(
     )  # fmt: skip
     pairs = None if clean is None or degraded is None else (clean, degraded)
     counts = [f"{len(list_pictures(folder))} {what}" for folder, what in ((data, "photos"), (clean, "pairs")) if folder]
-    weights = None if start_from is None else str(checkpoints.resolve(start_from).path)
+    start_from, transfer_from = (
+        None if weights is None else str(checkpoints.resolve(weights).path) for weights in (start_from, transfer_from)
+    )
     plan = load_recipe(source, changes)
     if task is not None and task != plan.task:
         raise UsageError(f"{source} is a recipe for {plan.task}, not for {task}", hint="leave out --task")
@@ -156,7 +171,8 @@ def train(
                     out,
                     pairs=pairs,
                     resume=resume,
-                    start_from=weights,
+                    start_from=start_from,
+                    transfer_from=transfer_from,
                     max_seconds=max_seconds,
                     save_seconds=save_seconds,
                     device=where,

@@ -289,41 +289,54 @@ class PANet(Network):
         dim: Channels inside.
         blocks: Residual blocks; half of them before the attention.
         reduction: Of the channels that the attention matches.
+        shuffle: Pixel-unshuffle factor before the head and after the tail (1: none, as the paper). A factor of 2 is
+            FFDNet's (IEEE TIP 2018, Section III-B): a quarter of the work, a sixteenth of the attention's; a channel
+            then holds one place of a Bayer mosaic's cell.
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {},
         "paper-grey": {"channels": 1},
-        "s": {"blocks": 8},  # 0.64 M parameters; the PANet-S of table 4 has 0.665 M
-        "s-grey": {"blocks": 8, "channels": 1},
+        "s": {
+            "blocks": 8,
+            "shuffle": 2,
+        },  # but for `shuffle` the size of table 4's PANet-S, which has 0.665 M parameters
+        "s-grey": {"blocks": 8, "shuffle": 2, "channels": 1},
     }
 
-    def __init__(self, *, channels: int = 3, dim: int = 64, blocks: int = 80, reduction: int = 2) -> None:
+    def __init__(
+        self, *, channels: int = 3, dim: int = 64, blocks: int = 80, reduction: int = 2, shuffle: int = 1
+    ) -> None:
         super().__init__()
-        self.config = {"channels": channels, "dim": dim, "blocks": blocks, "reduction": reduction}
-        self.channels, self.largest_auto_tile = channels, _TILE
-        self.head = Convolution(channels, dim, 3, padding=1)
+        self.config = {
+            "channels": channels, "dim": dim, "blocks": blocks, "reduction": reduction, "shuffle": shuffle,
+        }  # fmt: skip
+        self.channels, self.shuffle, self.size_multiple, self.min_size = channels, shuffle, shuffle, shuffle
+        pixels = channels * shuffle**2
+        self.head = Convolution(pixels, dim, 3, padding=1)
         attention = PyramidAttention(dim, reduction=reduction, res_scale=1)
         self.body = Body(dim, blocks=blocks, activation=nn.PReLU(), attention=attention, res_scale=1)
-        self.tail = Convolution(dim, channels, 3, padding=1)
+        self.tail = Convolution(dim, pixels, 3, padding=1)
+        self.use_attention(True)
 
     def start_as_identity(self) -> None:
         """Not in the paper. Without it a network first spends thousands of steps to learn what a picture is."""
         self.body.start_as_identity()
-        _pass_on(self.head, self.channels)
-        _pass_on(self.tail, self.channels)
+        for layer in (self.head, self.tail):
+            _pass_on(layer, self.channels * self.shuffle**2)
 
     def use_attention(self, use: bool) -> None:
         """Without, what passes by the attention is all that comes through, and tiles may be large."""
         self.attends = self.body.attention.attends = use
-        self.largest_auto_tile = _TILE if use else None
+        self.largest_auto_tile = _TILE * self.shuffle if use else None
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch; images of a batch do not influence each other."""
         self.check_size(degraded)
-        x = self.head(degraded.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1))
-        restored: Tensor = self.tail(self.body(x))
-        return restored.permute(0, 3, 1, 2)
+        x = F.pixel_unshuffle(degraded, self.shuffle) if self.shuffle > 1 else degraded
+        x = self.head(x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1))
+        restored: Tensor = self.tail(self.body(x)).permute(0, 3, 1, 2)
+        return F.pixel_shuffle(restored, self.shuffle) if self.shuffle > 1 else restored
 
 
 class PAEDSR(Network):
@@ -341,7 +354,7 @@ class PAEDSR(Network):
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
         **{f"paper-x{scale}": {"scale": scale} for scale in (2, 3, 4)},
-        **{f"s-x{scale}": {"scale": scale, "dim": 64, "blocks": 8, "reduction": 2} for scale in (2, 3, 4)},
+        **{f"s-x{scale}": {"scale": scale, "dim": 32, "blocks": 8, "reduction": 2} for scale in (2, 3, 4)},
     }
 
     def __init__(

@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "drsformer-lite": {"dim": 8, "blocks": [2, 1, 1, 1], "compensator": False, "norm_bias": False},
     "drsformer-s": {"dim": 8, "blocks": [1, 1, 1, 1], "compensator": False, "shuffle": 2},
     "panet": {"dim": 8, "blocks": 3},
+    "panet-s": {"dim": 16, "blocks": 2, "shuffle": 2},
     "panet-grey": {"dim": 8, "blocks": 2, "channels": 1},
     "pa-edsr-x2": {"dim": 8, "blocks": 2, "reduction": 2},
     "pa-edsr-x3": {"dim": 8, "blocks": 2, "reduction": 2, "scale": 3},

@@ -30,7 +30,11 @@ def test_a_fresh_network_beats_its_input_after_sixty_steps(name: str, refine: in
     assert sum(ratios[-5:]) / 5 < 0.9
 
 
-@pytest.mark.parametrize("network", [PANet(blocks=2), PANet(blocks=2, channels=1)], ids=["rgb", "grey"])
+@pytest.mark.parametrize(
+    "network",
+    [PANet(blocks=2), PANet(blocks=2, channels=1), PANet(dim=16, blocks=2, shuffle=2)],
+    ids=["rgb", "grey", "shuffled"],
+)
 def test_a_panet_can_start_as_the_identity(network: PANet) -> None:
     network.start_as_identity()
     picture = torch.rand(1, network.channels, 12, 14)
