@@ -44,10 +44,6 @@ class Task:
     recipe: str | None = None
 
 
-_NO_DEFAULT = (
-    "No weights come with this task yet: name some with --weights, such as imported ones (`restore weights import`)."
-)
-
 TASKS: dict[str, Task] = {
     "denoise": Task(
         name="denoise",
@@ -60,7 +56,8 @@ TASKS: dict[str, Task] = {
     "deblur": Task(
         name="deblur",
         summary="Sharpen photographs that camera shake or motion blurred.",
-        help=_NO_DEFAULT,
+        help="The default weights are blind: they take camera shake, moving objects and defocus.",
+        recipe="cs-kit-s-deblur",
     ),
     "derain": Task(
         name="derain",
@@ -78,14 +75,14 @@ TASKS: dict[str, Task] = {
     "demosaic": Task(
         name="demosaic",
         summary="Fill in the two colours that each pixel of a sensor lacks.",
-        help="The picture is a grey mosaic, or one held as RGB where two of the three values of every pixel are zero. "
-        + _NO_DEFAULT,
+        help="The picture is a grey mosaic, or one held as RGB where two of the three values of every pixel are zero.",
         takes_mosaic=True,
+        recipe="panet-s-demosaic",
     ),
     "upscale": Task(
         name="upscale",
         summary="Enlarge pictures.",
-        help=_NO_DEFAULT,
+        help="Say how much with --scale: weights come for 2, 3 and 4 times.",
         level=Level("scale", "times", 2, 4, "output size over input size"),
     ),
 }

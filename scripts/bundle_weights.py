@@ -1,18 +1,18 @@
 """Put the weights of a training run into weights/, in half precision, and print their table for weights/catalogue.toml.
 
-    python scripts/bundle_weights.py runs/derain drsformer-s-derain
+    python scripts/bundle_weights.py runs/derain drsformer-s-derain --default
 
-The metadata keep what the run wrote. Half precision halves the file; the scores (scripts/score_weights.py) say whether
+Weights are called as their recipe. The metadata keep what the run wrote. Half precision halves the file; the scores (scripts/score_weights.py) say whether
 it costs anything.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import tomli_w
+import torch
 import typer
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -26,6 +26,7 @@ def main(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     name: Annotated[str, typer.Argument(help="What the weights are called.")],
     full: Annotated[bool, typer.Option("--full", help="Keep single precision.")] = False,
+    default: Annotated[bool, typer.Option("--default", help="They are what their task uses.")] = False,
 ) -> None:
     path = WEIGHTS / f"{name}.safetensors"
     with safe_open(run / "last.safetensors", "pt") as file:
@@ -35,18 +36,20 @@ def main(
         tensors = {key: x.half() if x.is_floating_point() else x for key, x in tensors.items()}
     save_file(tensors, path, metadata)
     path.chmod(0o644)
-    recipe = json.loads(metadata["recipe"])
-    table = checkpoints.facts(*checkpoints.load(path)) | {
+    network, info = checkpoints.load(path)
+    table = checkpoints.facts(network, info) | {
         "file": path.name,
-        "default": True,
+        "default": default,
         "licence": "Apache-2.0",
         "trained_on": "",
         "summary": "",
-        "recipe": f"{recipe['network']}-{recipe['config']}-{recipe['task']}",
+        "recipe": name,
         "steps": int(metadata["step"]),
-        "hours": 0.0,
+        "hours": round(torch.load(run / "state.pt", weights_only=True)["seconds"] / 3600, 2),
         "machine": "",
     }
+    if info.task == "upscale":
+        table["level"] = network.scale
     print(tomli_w.dumps({name: table}))
 
 

@@ -2,7 +2,8 @@
 
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR
     python scripts/score_weights.py drsformer-s-derain --bench DIR --rain DIR
-    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # what OpenCV does, on the same files
+    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # what OpenCV and others do, on the same files;
+                                                                               # Menon needs `pip install colour-demosaicing`
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bm3d 8      # against BM3D, needs `pip install bm3d`
 
 The bench DIR holds PolyU/{clean,noisy}, CBSD68, Kodak24, McMaster, LIVE1, Classic5, Set5 and Set14; that of rain holds
@@ -91,6 +92,13 @@ def demosaiced(method: int) -> Callable[[Pair], Image]:
     return answer
 
 
+def menon(pair: Pair) -> Image:
+    """Directional filtering with a posteriori decision (Menon, Andriani, Calvagno, IEEE TIP 2007), as published."""
+    from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
+
+    return np.asarray(demosaicing_CFA_Bayer_Menon2007(pair.degraded.sum(-1), "RGGB"), np.float32)
+
+
 CLASSICAL: dict[str, dict[str, Callable[[Pair], Image]]] = {
     "denoise": {"OpenCV's non-local means": non_local_means},
     "dejpeg": {"OpenCV's non-local means": non_local_means},
@@ -98,6 +106,7 @@ CLASSICAL: dict[str, dict[str, Callable[[Pair], Image]]] = {
         "OpenCV bilinear": demosaiced(cv2.COLOR_BayerBG2RGB),
         "OpenCV VNG": demosaiced(cv2.COLOR_BayerBG2RGB_VNG),
         "OpenCV edge-aware": demosaiced(cv2.COLOR_BayerBG2RGB_EA),
+        "Menon": menon,
     },
 }
 

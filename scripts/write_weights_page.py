@@ -15,6 +15,9 @@ SHEETS = {
     "derain": "Crops 1:1. First row: a photograph in the rain, derained, and then denoised as well. The others: "
     "synthetic rain, derained, and the picture without it.",
     "dejpeg": "Crops 1:1, saved with JPEG quality 10, 10 and 25; restored; the picture.",
+    "deblur": "Crops 1:1: camera shake twice and defocus, made on purpose; sharpened; the picture.",
+    "demosaic": "Crops 1:1: RGGB mosaics; the colours filled in; the picture.",
+    "upscale": "Crops 1:1 of pictures reduced 2, 3 and 4 times: enlarged by a bicubic kernel; by the weights; the picture.",
 }
 
 
@@ -26,7 +29,8 @@ def page(entries: list[WeightsEntry]) -> str:
         "Generated from the catalogue by `python scripts/write_weights_page.py`; `restore weights list` and "
         "`restore weights show NAME` print the same.",
         "How scores are made is in [evaluation.md](evaluation.md), how the weights were trained in "
-        "[weights/README.md](../weights/README.md), how to share weights in [hub.md](hub.md).",
+        "[weights/README.md](../weights/README.md), how to share weights in [hub.md](hub.md); where the networks' authors "
+        "offer their checkpoints, and how to import each, in [hub.md](hub.md#the-authors-own-checkpoints).",
         "",
         "| name | task | network | parameters | file | licence |",
         "|---|---|---|---|---|---|",
@@ -36,6 +40,7 @@ def page(entries: list[WeightsEntry]) -> str:
         f"| {e.size_bytes / 1e6:.1f} MB | {e.licence} |"
         for e in entries
     ]
+    last = {e.task: e for e in entries if e.default}  # where a task has weights for several levels, the sheet is of all
     for e in entries:
         lines += ["", f"## {e.name}", "", f"{e.summary[0].upper()}{e.summary[1:]}. Trained on {e.trained_on}."]
         if e.steps is not None:
@@ -46,7 +51,7 @@ def page(entries: list[WeightsEntry]) -> str:
             f"| {'' if s.ssim is None else f'{s.ssim:.4f}'} | {s.others or ''} |"
             for s in e.scores
         ]
-        if e.default and e.task in SHEETS:
+        if e.default and e.task in SHEETS and e is last[e.task]:
             source = "From the [sample pictures](samples/README.md), CC BY-SA 4.0."
             lines += ["", f"![{SHEETS[e.task]}]({e.task}.jpg)", "", f"*{SHEETS[e.task]} {source}*"]
     return "\n".join([*lines, ""])
