@@ -2,8 +2,8 @@
 
     python scripts/bundle_weights.py runs/derain drsformer-s-derain --default
 
-Weights are called as their recipe. The metadata keep what the run wrote. Half precision halves the file; the scores (scripts/score_weights.py) say whether
-it costs anything.
+Weights are called as their recipe. The metadata keep what the run wrote. Half precision halves the file; the scores
+(scripts/score_weights.py) say whether it costs anything.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python scripts/contact_sheet.py deblur demosaic upscale
 
-The samples are noisy, so half their size stands for a clean picture. What is seen is said in scripts/write_weights_page.py.
+The samples are noisy, so half their size stands for a clean picture. The captions are in
+scripts/write_weights_page.py.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR
     python scripts/score_weights.py drsformer-s-derain --bench DIR --rain DIR
-    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # what OpenCV and others do, on the same files;
-                                                                               # Menon needs `pip install colour-demosaicing`
+    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # what others do, on the same files
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bm3d 8      # against BM3D, needs `pip install bm3d`
 
-The bench DIR holds PolyU/{clean,noisy}, CBSD68, Kodak24, McMaster, LIVE1, Classic5, Set5 and Set14; that of rain holds
-a folder for each kind with its pairs, {clean,rainy}.
+`--classical` for mosaics needs `pip install colour-demosaicing`. The bench DIR holds PolyU/{clean,noisy}, CBSD68,
+Kodak24, McMaster, LIVE1, Classic5, Set5 and Set14; that of rain holds a folder for each kind with its pairs,
+{clean,rainy}.
 """
 
 from __future__ import annotations

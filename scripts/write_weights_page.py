@@ -17,7 +17,8 @@ SHEETS = {
     "dejpeg": "Crops 1:1, saved with JPEG quality 10, 10 and 25; restored; the picture.",
     "deblur": "Crops 1:1: camera shake twice and defocus, made on purpose; sharpened; the picture.",
     "demosaic": "Crops 1:1: RGGB mosaics; the colours filled in; the picture.",
-    "upscale": "Crops 1:1 of pictures reduced 2, 3 and 4 times: enlarged by a bicubic kernel; by the weights; the picture.",
+    "upscale": "Crops 1:1 of pictures reduced 2, 3 and 4 times: enlarged by a bicubic kernel; by the weights; "
+    "the picture.",
 }
 
 
@@ -29,8 +30,8 @@ def page(entries: list[WeightsEntry]) -> str:
         "Generated from the catalogue by `python scripts/write_weights_page.py`; `restore weights list` and "
         "`restore weights show NAME` print the same.",
         "How scores are made is in [evaluation.md](evaluation.md), how the weights were trained in "
-        "[weights/README.md](../weights/README.md), how to share weights in [hub.md](hub.md); where the networks' authors "
-        "offer their checkpoints, and how to import each, in [hub.md](hub.md#the-authors-own-checkpoints).",
+        "[weights/README.md](../weights/README.md), how to share weights in [hub.md](hub.md); where the networks' "
+        "authors offer their checkpoints, and how to import each, in [hub.md](hub.md#the-authors-own-checkpoints).",
         "",
         "| name | task | network | parameters | file | licence |",
         "|---|---|---|---|---|---|",

@@ -27,7 +27,7 @@ def progress(step: int, validation: tuple[float, float] | None = None) -> Progre
 
 
 def begin(run: Run, step: int = 0) -> None:
-    run.begin(RECIPE, step, data="Two photos.", device=CPU, processes=2)
+    run.begin(RECIPE, step, start=None, data="Two photos.", device=CPU, processes=2)
 
 
 def steps_of(run: Run) -> list[int]:
@@ -99,7 +99,7 @@ def test_the_strip_shows_degraded_restored_and_clean(tmp_path: Path) -> None:
 
 def test_the_card_says_what_was_done_on_what_and_how_well(tmp_path: Path) -> None:
     run = Run(tmp_path / "rain-1")
-    run.begin(dataclasses.replace(RECIPE, steps=8000), 0, data="Two photos.", device=CPU, processes=2)
+    run.begin(dataclasses.replace(RECIPE, steps=8000), 0, start=None, data="Two photos.", device=CPU, processes=2)
     with run.log() as log:
         log(progress(7, (25.0, 30.0)))
         log(progress(9))
