@@ -14,7 +14,7 @@ from restore.degradations.blur import blur, defocus, motion_blur
 from restore.degradations.compression import colour_jpegs, jpeg, jpeg_luma, luma_jpegs
 from restore.degradations.noise import blind_noise, gaussian_noise, white_noise
 from restore.degradations.rain import rain
-from restore.degradations.sampling import bicubic, imresize, mosaics, reductions
+from restore.degradations.sampling import bicubic, imresize, mosaics, reductions, vivid_mosaics
 from restore.errors import UsageError
 from restore.tasks import TASKS
 
@@ -67,6 +67,7 @@ DEGRADATIONS: dict[str, Callable[[Range | None], Draw]] = {
     "jpeg": _levelled("jpeg", "dejpeg", colour_jpegs, (10, 95)),
     "jpeg-luma": _levelled("jpeg-luma", "dejpeg", luma_jpegs, (10, 95)),
     "mosaic": _plain("mosaic", mosaics),
+    "vivid-mosaic": _plain("vivid-mosaic", vivid_mosaics),
     "bicubic": _levelled("bicubic", "upscale", reductions, None),
 }
 """Name -> range of levels, in the unit of the task's `Level`, -> what decides on a degradation.

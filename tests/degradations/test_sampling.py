@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from restore.bayer import mosaic
-from restore.degradations.sampling import bicubic, imresize, mosaics, reductions
+from restore.degradations.sampling import bicubic, imresize, mosaics, reductions, vivid_mosaics
 
 FACTORS = (2, 3, 4)
 
@@ -112,3 +112,19 @@ def test_the_mosaic_to_learn_from_is_rggb() -> None:
     reference, degraded = mosaics(np.random.default_rng(0)).apply(clean, np.random.default_rng(0))
     assert reference is clean
     np.testing.assert_array_equal(degraded, mosaic(clean, "RGGB"))
+
+
+def test_vivid_mosaics_are_mosaics_of_their_reference_whose_colours_lie_farther_from_grey() -> None:
+    clean = np.full((4, 6, 3), [0.5, 0.4, 0.6], np.float32) + np.linspace(0, 0.1, 6, dtype=np.float32)[:, None]
+    spreads = []
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        degradation = vivid_mosaics(generator)
+        reference, degraded = degradation.apply(clean, generator)
+        np.testing.assert_array_equal(degraded, mosaic(reference, "RGGB"))
+        assert degradation.is_oriented
+        # Grey stays, to the rounding of three channels to 8 bits.
+        np.testing.assert_allclose(reference.mean(-1), clean.mean(-1), atol=0.51 / 255)
+        spreads.append(float(np.ptp(reference, axis=-1).max() / 0.2))
+    assert min(spreads) > 0.97 and 2.5 < max(spreads) < 4.1
+    assert 4 < sum(spread < 1.01 for spread in spreads) < 20  # a third, and those whose gain is near 1
