@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -192,6 +193,9 @@ def _peak(device: torch.device) -> int | None:
         return torch.cuda.max_memory_reserved()
     if device.type != "cpu" or sys.platform == "win32":
         return None
+    if sys.platform == "linux":  # where ru_maxrss counts the process that started this one, too
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
+        return int(fields["VmHWM"].removesuffix("kB")) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
