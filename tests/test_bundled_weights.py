@@ -115,10 +115,11 @@ def test_two_runs_give_the_same_bytes_whatever_the_number_of_threads(restorer: R
 
 
 @needs_bench
-@pytest.mark.parametrize("entry", [e for e in BUNDLED if e.task != "denoise"], ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", [e for e in BUNDLED if e.task != "denoise" or not e.default], ids=lambda e: e.name)
 def test_weights_undo_what_their_task_is_about(entry: WeightsEntry) -> None:
     network, info = checkpoints.load(entry.name)
     degradation, level, gain = {
+        "denoise": ("gaussian-noise", 25, 8.0),
         "derain": ("rain", None, 1.0),
         "deblur": ("motion-blur", None, 0.1),
         "dejpeg": ("jpeg", 10, 0.3),

@@ -250,6 +250,7 @@ class Body(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(channels, res_scale=res_scale) for _ in range(blocks))
         self.attention = attention
         self.last = Convolution(channels, channels, 3, padding=1)
+        self.reach = 2 * blocks + 1  # pixels that one of its own depends on around it, without the attention
 
     def forward(self, x: Tensor) -> Tensor:
         out = x
@@ -326,9 +327,13 @@ class PANet(Network):
             _pass_on(layer, self.channels * self.shuffle**2)
 
     def use_attention(self, use: bool) -> None:
-        """Without, what passes by the attention is all that comes through, and tiles may be large."""
+        """Without, what passes by the attention is all that comes through: tiles may be large, and give the whole's
+        values.
+        """
         self.attends = self.body.attention.attends = use
         self.largest_auto_tile = _TILE * self.shuffle if use else None
+        # A pixel for each convolution: head, body, tail; and to the end of the cell that is shuffled.
+        self.halo = None if use else self.shuffle * (self.body.reach + 2) + self.shuffle - 1
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch; images of a batch do not influence each other."""
@@ -383,9 +388,13 @@ class PAEDSR(Network):
         _pass_on(self.tail, 3)
 
     def use_attention(self, use: bool) -> None:
-        """Without, what passes by the attention is all that comes through, and tiles may be large."""
+        """Without, what passes by the attention is all that comes through: tiles may be large, and give the whole's
+        values.
+        """
         self.attends = self.body.attention.attends = use
         self.largest_auto_tile = _TILE if use else None
+        # A pixel for each convolution: head, body, each step up, tail; those after the first step are smaller.
+        self.halo = None if use else self.body.reach + 2 + len(self.up)
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Enlarge a batch; images of a batch do not influence each other."""

@@ -151,3 +151,23 @@ def test_a_paper_config_restores_a_photo(name: str) -> None:
     assert restored.shape == (384 * network.scale, 512 * network.scale, 3)
     assert restored.std() > 0
     assert all(max(shape) <= (network.largest_auto_tile or 512) for shape in calls)
+
+
+@pytest.mark.parametrize("name", ["panet", "panet-s", "pa-edsr-x2", "pa-edsr-x3", "pa-edsr-x4"])
+def test_without_pyramid_attention_a_pixel_sees_as_far_as_the_halo(name: str) -> None:
+    network = build(name)
+    assert network.halo is None
+    network.use_attention(False)
+    halo = network.halo
+    assert halo is not None
+    size = network.size_multiple * (2 * halo + 9)
+    picture = images(network, 1, size, size).double()
+    network.double()
+    reached = []
+    for place in range(size // 2, size // 2 + network.size_multiple):  # every place of a cell
+        other = picture.clone()
+        other[..., place, place] = 0.5
+        with torch.inference_mode():
+            changed = (network(picture) != network(other)).any(dim=1)[0].any(dim=0).nonzero() // network.scale
+        reached += [place - int(changed.min()), int(changed.max()) - place]
+    assert halo - 1 <= max(reached) <= halo  # what lies behind a step up is rounded up to a whole pixel
