@@ -158,6 +158,15 @@ def test_interrupted_training_resumes_to_identical_weights(
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT as Python has it, which a shell's background job ignores instead."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_amid_an_update_does_not_tear_it(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(RECIPE, photos, tmp_path / "whole")
     update = training._update_average
