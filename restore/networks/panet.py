@@ -298,10 +298,8 @@ class PANet(Network):
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {},
         "paper-grey": {"channels": 1},
-        "s": {
-            "blocks": 8,
-            "shuffle": 2,
-        },  # but for `shuffle` the size of table 4's PANet-S, which has 0.665 M parameters
+        # But for `shuffle` the size of table 4's PANet-S, which has 0.665 M parameters.
+        "s": {"blocks": 8, "shuffle": 2},
         "s-grey": {"blocks": 8, "shuffle": 2, "channels": 1},
     }
 
