@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import imagecodecs
@@ -52,8 +53,9 @@ def samples(colours: str, depth: str = "8") -> np.ndarray:
     return values.astype(np.float32) if depth == "float" else np.rint(values).astype(f"u{1 if depth == '8' else 2}")
 
 
+@cache
 def profile_of(space: str) -> bytes:
-    """A colour profile: "RGB" or "GRAY"."""
+    """A colour profile: "RGB" or "GRAY". It holds the second it was made in, so it is made once."""
     if space == "GRAY":
         return bytes(imagecodecs.cms_profile("gray", gamma=2.2))
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -9,6 +9,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -37,6 +38,7 @@ def smooth(channels: int) -> np.ndarray:
     return np.stack([(x * 2 + y * (k + 1)) % 256 // 2 + 40 for k in range(channels)], axis=-1).astype(np.uint8)
 
 
+@cache  # it holds the second it was made in
 def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
