@@ -43,11 +43,8 @@ ROWS: dict[str, list[tuple[str, int, int, str, float | None]]] = {
 
 def row(task: str, pair: Pair, top: int, left: int, level: float | None) -> Image:
     """Degraded (enlarged by a bicubic kernel where it is smaller), restored, clean."""
-    entry = weights_for(task, level if task == "upscale" else None)
-    restored = restoring(Restorer(checkpoints.load(entry.name)[0]))(pair)
-    before = pair.degraded
-    if scale := pair.clean.shape[0] // before.shape[0] - 1:
-        before = imresize(before, scale + 1)
+    restored = restoring(Restorer(checkpoints.load(weights_for(task, level).name)[0]))(pair)
+    before = imresize(pair.degraded, level) if task == "upscale" and level else pair.degraded
     crops = [x[top : top + HEIGHT, left : left + WIDTH] for x in (before, restored, pair.clean)]
     return np.concatenate([np.pad(x, ((0, GAP), (0, GAP), (0, 0)), constant_values=1) for x in crops], axis=1)
 
@@ -57,7 +54,7 @@ def main(tasks: list[str]) -> None:
         rows = []
         for number, (sample, top, left, degradation, level) in enumerate(ROWS[task]):
             picture = read_rgb(DOCS / "samples" / f"{sample}.jpg")
-            clean = to_8_bits(np.clip(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), 0, 1))
+            clean = to_8_bits(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
             generator = np.random.default_rng(number)
             reference, degraded = degrading(degradation, level)(generator).apply(clean, generator)
             rows.append(row(task, Pair(sample, reference, degraded), top, left, level))
