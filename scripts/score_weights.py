@@ -118,15 +118,19 @@ def estimated_sigma(picture: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(detail)) / 0.6745)
 
 
-def against_bm3d(restorer: Restorer, bench: Path, count: int) -> None:
+def against_bm3d(restorer: Restorer, bench: Path, count: int, only: str) -> None:
     """PSNR and seconds a megapixel of both, on the first `count` files of CBSD68 and PolyU (sigma estimated)."""
     from bm3d import bm3d_rgb
 
     named = {name: pairs for name, (_, pairs) in sets(bench, "denoise").items()}
-    tests = {f"CBSD68 sigma {s}": (itertools.islice(named[f"CBSD68 sigma {s}"], count), s / 255) for s in (15, 25, 50)}
+    tests = {
+        f"CBSD68 sigma {s}": (itertools.islice(named[f"CBSD68 sigma {s}"], count), s / 255) for s in (15, 25, 30, 50)
+    }
     polyu = list(named["PolyU"])
     spread = polyu[:: max(1, len(polyu) // count)][:count]
     for name, (pairs, sigma) in (tests | {"PolyU": (iter(spread), None)}).items():
+        if only not in name:
+            continue
         ours, theirs, pixels, seconds = [], [], 0, [0.0, 0.0]
         for pair in pairs:
             began = time.perf_counter()
@@ -157,7 +161,7 @@ def main(
     network, info = checkpoints.load(weights)
     restorer = Restorer(network, entry=info.entry)
     if bm3d:
-        against_bm3d(restorer, bench, bm3d)
+        against_bm3d(restorer, bench, bm3d, only)
         return
     level = info.entry.level if info.entry else network.scale if info.task == "upscale" else None
     answers = CLASSICAL.get(info.task, {}) if classical else {"": restorer}

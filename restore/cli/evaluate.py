@@ -38,7 +38,7 @@ _SYNTHETIC = {  # what a task undoes, where a set does not say otherwise
     "demosaic": "mosaic",
     "upscale": "bicubic",
 }
-_NEED_LEVEL = ("jpeg", "jpeg-luma", "bicubic")  # they could take a range, but scores are for one strength
+_NEED_LEVEL = ("jpeg", "jpeg-luma", "blind-jpeg", "bicubic")  # they could take a range, but scores are for one strength
 _PROTOCOLS = {"derain": "y", "upscale": "y-border"}  # of tasks that are not scored in RGB
 _PACKAGES = ("torch", "numpy", "opencv-python-headless")
 _OVERLAP = 32  # pixels

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from restore.degradations.base import Degradation, Draw, Image, to_8_bits
 from restore.degradations.blur import blur, defocus, motion_blur
-from restore.degradations.compression import colour_jpegs, jpeg, jpeg_luma, luma_jpegs
+from restore.degradations.compression import blind_jpegs, colour_jpegs, jpeg, jpeg_luma, luma_jpegs
 from restore.degradations.noise import blind_noise, gaussian_noise, white_noise
 from restore.degradations.rain import rain
 from restore.degradations.sampling import bicubic, imresize, mosaics, reductions, vivid_mosaics
@@ -66,6 +66,7 @@ DEGRADATIONS: dict[str, Callable[[Range | None], Draw]] = {
     "blur": _plain("blur", blur),
     "jpeg": _levelled("jpeg", "dejpeg", colour_jpegs, (10, 95)),
     "jpeg-luma": _levelled("jpeg-luma", "dejpeg", luma_jpegs, (10, 95)),
+    "blind-jpeg": _levelled("blind-jpeg", "dejpeg", blind_jpegs, (10, 95)),
     "mosaic": _plain("mosaic", mosaics),
     "vivid-mosaic": _plain("vivid-mosaic", vivid_mosaics),
     "bicubic": _levelled("bicubic", "upscale", reductions, None),

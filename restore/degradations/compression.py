@@ -62,6 +62,15 @@ def luma_jpegs(level: tuple[float, float]) -> Draw:
     return draw
 
 
+def blind_jpegs(level: tuple[float, float]) -> Draw:
+    """What compact networks train on: `colour_jpegs` in three of four pictures, in the others `luma_jpegs`.
+
+    A network that has seen only colour removes less of what is alike in all channels, as in grey files.
+    """
+    colour, grey = colour_jpegs(level), luma_jpegs(level)
+    return lambda generator: (colour if generator.random() < 0.75 else grey)(generator)
+
+
 def _quality(generator: Generator, level: tuple[float, float]) -> int:
     return int(generator.integers(round(level[0]), round(level[1]) + 1))
 

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from restore.degradations import Image, jpeg, jpeg_luma, to_8_bits
-from restore.degradations.compression import colour_jpegs, luma_jpegs
+from restore.degradations.compression import blind_jpegs, colour_jpegs, luma_jpegs
 
 
 def flat(level: float, side: int = 64) -> Image:
@@ -69,7 +69,7 @@ def test_the_luma_of_a_grey_picture_is_the_picture() -> None:
     np.testing.assert_array_equal(jpeg_luma(grey, 10)[1][..., 0], by_pillow(grey[..., :1], 10))
 
 
-@pytest.mark.parametrize("make", [colour_jpegs, luma_jpegs])
+@pytest.mark.parametrize("make", [colour_jpegs, luma_jpegs, blind_jpegs])
 def test_qualities_are_drawn_from_the_whole_range_and_no_further(make: object) -> None:
     assert callable(make)
     clean, seen = photo(), set()
@@ -78,7 +78,6 @@ def test_qualities_are_drawn_from_the_whole_range_and_no_further(make: object) -
         degraded = make((10, 12))(generator).apply(clean, generator)[1]
         seen.add(degraded.tobytes())
     qualities = range(10, 13)
-    expected = {jpeg_luma(clean, q)[1].tobytes() for q in qualities}
-    if make is colour_jpegs:
-        expected = {jpeg(clean, q, chroma_subsampling=s).tobytes() for q in qualities for s in (True, False)}
-    assert seen == expected
+    grey = {jpeg_luma(clean, q)[1].tobytes() for q in qualities}
+    colour = {jpeg(clean, q, chroma_subsampling=s).tobytes() for q in qualities for s in (True, False)}
+    assert seen == {colour_jpegs: colour, luma_jpegs: grey, blind_jpegs: colour | grey}[make]

@@ -7,7 +7,9 @@ from restore.degradations import DEGRADATIONS, Image
 from restore.errors import UsageError
 
 CLEAN = np.random.default_rng(5).random((72, 84, 3), dtype=np.float32)
-RANGES = {"bicubic": (3.0, 3.0), "gaussian-noise": (10.0, 50.0), "jpeg": (10.0, 40.0), "jpeg-luma": (10.0, 40.0)}
+RANGES = {"bicubic": (3.0, 3.0), "gaussian-noise": (10.0, 50.0)} | dict.fromkeys(
+    ("jpeg", "jpeg-luma", "blind-jpeg"), (10.0, 40.0)
+)
 
 
 def made(name: str, seed: int) -> tuple[Image, Image]:
