@@ -1,9 +1,9 @@
 """Write docs/TASK.jpg: crops of the sample pictures, degraded, restored by the default weights, and as they were, 1:1.
 
-    python scripts/contact_sheet.py deblur demosaic upscale
+    python scripts/contact_sheet.py derain dejpeg deblur demosaic upscale
 
-The samples are noisy, so half their size stands for a clean picture. The captions are in
-scripts/write_weights_page.py.
+The samples are noisy, so half their size stands for a clean picture; only the first row of derain is a sample as it is,
+for it was raining. The captions are in scripts/write_weights_page.py.
 """
 
 from __future__ import annotations
@@ -25,8 +25,18 @@ from restore.restorer import Restorer
 
 DOCS = Path(__file__).parents[1] / "docs"
 HEIGHT, WIDTH, GAP = 192, 288, 6
-ROWS: dict[str, list[tuple[str, int, int, str, float | None]]] = {
+ROWS: dict[str, list[tuple[str, int, int, str | None, float | None]]] = {
     # sample, top and left in the reduced picture, degradation, level
+    "derain": [
+        ("tower-at-night", 700, 860, None, None),
+        ("tower-at-night", 150, 376, "rain", None),
+        ("lantern-at-night", 170, 504, "rain", None),
+    ],
+    "dejpeg": [
+        ("tower-at-night", 150, 376, "jpeg", 10),
+        ("lantern-at-night", 170, 504, "jpeg", 10),
+        ("tower-at-night", 330, 376, "jpeg", 25),
+    ],
     "deblur": [
         ("tower-at-night", 150, 376, "motion-blur", None),
         ("lantern-at-night", 170, 504, "motion-blur", None),
@@ -41,23 +51,33 @@ ROWS: dict[str, list[tuple[str, int, int, str, float | None]]] = {
 }
 
 
-def row(task: str, pair: Pair, top: int, left: int, level: float | None) -> Image:
-    """Degraded (enlarged by a bicubic kernel where it is smaller), restored, clean."""
-    restored = restoring(Restorer(checkpoints.load(weights_for(task, level).name)[0]))(pair)
-    before = imresize(pair.degraded, level) if task == "upscale" and level else pair.degraded
-    crops = [x[top : top + HEIGHT, left : left + WIDTH] for x in (before, restored, pair.clean)]
-    return np.concatenate([np.pad(x, ((0, GAP), (0, GAP), (0, 0)), constant_values=1) for x in crops], axis=1)
+def restored(task: str, pair: Pair, level: float | None = None) -> Image:
+    return restoring(Restorer(checkpoints.load(weights_for(task, level).name)[0]))(pair)
+
+
+def columns(task: str, number: int) -> list[Image]:
+    """Of a row: degraded (enlarged by a bicubic kernel where it is smaller), restored, clean; of a sample as it is,
+    that, restored, and then denoised as well.
+    """
+    sample, _, _, degradation, level = ROWS[task][number]
+    picture = read_rgb(DOCS / "samples" / f"{sample}.jpg")
+    if degradation is None:
+        first = restored(task, Pair(sample, picture, picture))
+        return [picture, first, restored("denoise", Pair(sample, first, first))]
+    clean = to_8_bits(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    generator = np.random.default_rng(number)
+    reference, degraded = degrading(degradation, level)(generator).apply(clean, generator)
+    before = imresize(degraded, level) if task == "upscale" and level else degraded
+    return [before, restored(task, Pair(sample, reference, degraded), level), reference]
 
 
 def main(tasks: list[str]) -> None:
     for task in tasks:
         rows = []
-        for number, (sample, top, left, degradation, level) in enumerate(ROWS[task]):
-            picture = read_rgb(DOCS / "samples" / f"{sample}.jpg")
-            clean = to_8_bits(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-            generator = np.random.default_rng(number)
-            reference, degraded = degrading(degradation, level)(generator).apply(clean, generator)
-            rows.append(row(task, Pair(sample, reference, degraded), top, left, level))
+        for number, (_, top, left, _, _) in enumerate(ROWS[task]):
+            crops = [x[top : top + HEIGHT, left : left + WIDTH] for x in columns(task, number)]
+            crops = [np.pad(x, ((0, GAP), (0, GAP), (0, 0)), constant_values=1) for x in crops]
+            rows.append(np.concatenate(crops, axis=1))
         sheet = np.round(np.clip(np.concatenate(rows)[:-GAP, :-GAP], 0, 1) * 255).astype(np.uint8)
         write_picture(Picture(sheet), DOCS / f"{task}.jpg", quality=92)
         print(DOCS / f"{task}.jpg")
