@@ -137,3 +137,16 @@ def test_pasted_rain_takes_a_share_of_the_pictures() -> None:
         _, degraded = pasted_rain([layer], share=0.3)(generator).apply(flat(0.2, 16), generator)
         pasted += bool(np.ptp(degraded) == 0 and degraded.max() > 0.3)
     assert abs(pasted / 200 - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 200)
+
+
+def test_mist_comes_with_heavy_rain_and_light_rain_leaves_what_is_dry_as_it_was() -> None:
+    light, veiled = 0, 0
+    for seed in range(120):
+        generator = at(seed)
+        rained = rain(generator).apply(flat(0.0, 128), generator)[1][..., 1]
+        has_veil = np.percentile(rained, 20) > 0
+        veiled += has_veil
+        if (rained - cv2.GaussianBlur(rained, (0, 0), 6) > 3 / 255).mean() < 0.04:  # covered by streaks
+            light += 1
+            assert not has_veil
+    assert light > 10 and veiled > 15
