@@ -52,32 +52,32 @@ ROWS: dict[str, list[tuple[str, int, int, str | None, float | None]]] = {
 
 
 def restored(task: str, pair: Pair, level: float | None = None) -> Image:
+    """By the default weights of the task."""
     return restoring(Restorer(checkpoints.load(weights_for(task, level).name)[0]))(pair)
 
 
-def columns(task: str, number: int) -> list[Image]:
-    """Of a row: degraded (enlarged by a bicubic kernel where it is smaller), restored, clean; of a sample as it is,
-    that, restored, and then denoised as well.
+def row(task: str, number: int) -> Image:
+    """Degraded (enlarged by a bicubic kernel where it is smaller), restored, clean; of a sample as it is, that,
+    restored, and then denoised as well.
     """
-    sample, _, _, degradation, level = ROWS[task][number]
+    sample, top, left, degradation, level = ROWS[task][number]
     picture = read_rgb(DOCS / "samples" / f"{sample}.jpg")
     if degradation is None:
         first = restored(task, Pair(sample, picture, picture))
-        return [picture, first, restored("denoise", Pair(sample, first, first))]
-    clean = to_8_bits(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    generator = np.random.default_rng(number)
-    reference, degraded = degrading(degradation, level)(generator).apply(clean, generator)
-    before = imresize(degraded, level) if task == "upscale" and level else degraded
-    return [before, restored(task, Pair(sample, reference, degraded), level), reference]
+        columns = [picture, first, restored("denoise", Pair(sample, first, first))]
+    else:
+        clean = to_8_bits(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        generator = np.random.default_rng(number)
+        reference, degraded = degrading(degradation, level)(generator).apply(clean, generator)
+        before = imresize(degraded, level) if task == "upscale" and level else degraded
+        columns = [before, restored(task, Pair(sample, reference, degraded), level), reference]
+    crops = [x[top : top + HEIGHT, left : left + WIDTH] for x in columns]
+    return np.concatenate([np.pad(x, ((0, GAP), (0, GAP), (0, 0)), constant_values=1) for x in crops], axis=1)
 
 
 def main(tasks: list[str]) -> None:
     for task in tasks:
-        rows = []
-        for number, (_, top, left, _, _) in enumerate(ROWS[task]):
-            crops = [x[top : top + HEIGHT, left : left + WIDTH] for x in columns(task, number)]
-            crops = [np.pad(x, ((0, GAP), (0, GAP), (0, 0)), constant_values=1) for x in crops]
-            rows.append(np.concatenate(crops, axis=1))
+        rows = [row(task, number) for number in range(len(ROWS[task]))]
         sheet = np.round(np.clip(np.concatenate(rows)[:-GAP, :-GAP], 0, 1) * 255).astype(np.uint8)
         write_picture(Picture(sheet), DOCS / f"{task}.jpg", quality=92)
         print(DOCS / f"{task}.jpg")

@@ -9,7 +9,6 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from odd_files import profile_of
 from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
 from restore.errors import PictureError
@@ -36,11 +36,6 @@ def smooth(channels: int) -> np.ndarray:
     """(64, 96, channels) uint8 that lossy formats change little."""
     y, x = np.mgrid[0:64, 0:96]
     return np.stack([(x * 2 + y * (k + 1)) % 256 // 2 + 40 for k in range(channels)], axis=-1).astype(np.uint8)
-
-
-@cache  # it holds the second it was made in
-def srgb_profile() -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def cmyk_profile() -> bytes:
@@ -428,7 +423,7 @@ def test_the_content_decides_what_a_file_is(tmp_path: Path) -> None:
 
 def full_picture(dtype: Any = np.uint8) -> Picture:
     pixels = smooth(3).astype(dtype) * (257 if dtype == np.uint16 else 1)
-    return Picture(pixels, None, srgb_profile(), exif_block(), XMP, (300.0, 150.0))
+    return Picture(pixels, None, profile_of("RGB"), exif_block(), XMP, (300.0, 150.0))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -563,7 +558,7 @@ def test_metadata_too_long_for_jpeg_is_dropped_with_a_note(tmp_path: Path) -> No
     exif = Image.Exif()
     exif[270] = "x" * 70_000
     picture = Picture(
-        smooth(3), exif=exif.tobytes()[6:], xmp=b"x" * 70_000, icc_profile=srgb_profile() + noise(200_000).tobytes()
+        smooth(3), exif=exif.tobytes()[6:], xmp=b"x" * 70_000, icc_profile=profile_of("RGB") + noise(200_000).tobytes()
     )
     write_picture(picture, tmp_path / "a.jpg")
     assert len(picture.notes) == 2
@@ -936,7 +931,7 @@ def test_a_missing_extra_is_named(
 
 
 def test_a_profile_of_other_colours_than_the_pixels_is_dropped_with_a_note(tmp_path: Path) -> None:
-    Image.fromarray(smooth(1)[..., 0]).save(tmp_path / "a.jpg", icc_profile=srgb_profile())
+    Image.fromarray(smooth(1)[..., 0]).save(tmp_path / "a.jpg", icc_profile=profile_of("RGB"))
     picture = read_picture(tmp_path / "a.jpg")
     assert picture.icc_profile is None
     assert picture.notes == ["the colour profile does not fit the pixels (RGB); it is dropped"]

@@ -144,7 +144,7 @@ def test_mist_comes_with_heavy_rain_and_light_rain_leaves_what_is_dry_as_it_was(
     for seed in range(120):
         generator = at(seed)
         rained = rain(generator).apply(flat(0.0, 128), generator)[1][..., 1]
-        has_veil = np.percentile(rained, 20) > 0
+        has_veil = bool(np.percentile(rained, 20) > 0)
         veiled += has_veil
         if (rained - cv2.GaussianBlur(rained, (0, 0), 6) > 3 / 255).mean() < 0.04:  # covered by streaks
             light += 1
