@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from restore.degradations.base import Degradation, Draw, Image, to_8_bits
-from restore.degradations.blur import blur, defocus, motion_blur
+from restore.degradations.blur import blur, defocus, mild_blur, motion_blur
 from restore.degradations.compression import blind_jpegs, colour_jpegs, jpeg, jpeg_luma, luma_jpegs
 from restore.degradations.noise import blind_noise, gaussian_noise, white_noise
 from restore.degradations.rain import rain
@@ -64,6 +64,7 @@ DEGRADATIONS: dict[str, Callable[[Range | None], Draw]] = {
     "motion-blur": _plain("motion-blur", motion_blur),
     "defocus": _plain("defocus", defocus),
     "blur": _plain("blur", blur),
+    "mild-blur": _plain("mild-blur", mild_blur),
     "jpeg": _levelled("jpeg", "dejpeg", colour_jpegs, (10, 95)),
     "jpeg-luma": _levelled("jpeg-luma", "dejpeg", luma_jpegs, (10, 95)),
     "blind-jpeg": _levelled("blind-jpeg", "dejpeg", blind_jpegs, (10, 95)),

@@ -15,7 +15,8 @@ from restore.degradations.noise import gaussian_noise
 
 Kernel = NDArray[np.float32]
 _POINTS = 400  # of a trajectory
-_LONGEST = 40.0  # pixels
+_LONGEST, _WIDEST = 40.0, 8.0  # path and radius in pixels
+_LONGEST_MILD, _WIDEST_MILD = 10.0, 2.5
 
 
 def to_linear(encoded: Image) -> Image:
@@ -112,25 +113,34 @@ def brightened(light: Image, gain: float) -> Image:
     return np.asarray(light * (1 + np.float32(gain - 1) * excess), np.float32)
 
 
-def motion_blur(generator: Generator) -> Degradation:
-    """A random camera shake of up to 40 pixels, in a fifth of the pictures of a moving object's region alone."""
+def motion_blur(generator: Generator, longest: float = _LONGEST) -> Degradation:
+    """A random camera shake of 2 to `longest` pixels, in a fifth of the pictures of a moving object's region alone."""
     draw, chance = generator.uniform, generator.random
-    path = trajectory(log_uniform(generator, 2, _LONGEST), draw(0.0, 2.5), draw(0.0, 1.5), generator)
+    path = trajectory(log_uniform(generator, 2, longest), draw(0.0, 2.5), draw(0.0, 1.5), generator)
     kernel, is_object = motion_kernel(path), chance() < 0.2
     if not is_object:
         return _blurring(generator, kernel, lambda light, g: averaged(light, kernel))
     return _blurring(generator, kernel, lambda light, g: moved(light, _region(light.shape[:2], g), kernel))
 
 
-def defocus(generator: Generator) -> Degradation:
-    """`disc_kernel` of a random radius of 0.5 to 8 pixels."""
-    kernel = disc_kernel(log_uniform(generator, 0.5, 8))
+def defocus(generator: Generator, widest: float = _WIDEST) -> Degradation:
+    """`disc_kernel` of a random radius of 0.5 to `widest` pixels."""
+    kernel = disc_kernel(log_uniform(generator, 0.5, widest))
     return _blurring(generator, kernel, lambda light, g: averaged(light, kernel))
 
 
-def blur(generator: Generator) -> Degradation:
+def blur(generator: Generator, longest: float = _LONGEST, widest: float = _WIDEST) -> Degradation:
     """`motion_blur` in three of four pictures, `defocus` in the others."""
-    return motion_blur(generator) if generator.random() < 0.75 else defocus(generator)
+    return motion_blur(generator, longest) if generator.random() < 0.75 else defocus(generator, widest)
+
+
+def mild_blur(generator: Generator) -> Degradation:
+    """`blur` of paths of up to 10 pixels and radii of up to 2.5, as most pictures have that are worth sharpening.
+
+    A network learns from it what it does not from `blur`, where what cannot be undone drowns the rest; so it comes
+    first (Bengio et al., "Curriculum Learning", ICML 2009).
+    """
+    return blur(generator, _LONGEST_MILD, _WIDEST_MILD)
 
 
 def _blurring(generator: Generator, kernel: Kernel, spread: Callable[[Image, Generator], Image]) -> Degradation:

@@ -10,6 +10,7 @@ from restore.degradations.blur import (
     brightened,
     defocus,
     disc_kernel,
+    mild_blur,
     motion_blur,
     motion_kernel,
     moved,
@@ -111,7 +112,7 @@ def test_only_highlights_were_brighter_than_the_file_could_hold() -> None:
     np.testing.assert_allclose(brightened(light, 3)[0], [[0.2, 0.5, 0.9], [3, 1.5, 0.6], [1.96, 1.96, 1.96]], rtol=1e-4)
 
 
-@pytest.mark.parametrize("draw", [motion_blur, defocus, blur])
+@pytest.mark.parametrize("draw", [motion_blur, defocus, blur, mild_blur])
 def test_blur_keeps_flat_pictures_but_for_noise_and_takes_detail(draw: object) -> None:
     assert callable(draw)
     losses = []
@@ -138,3 +139,8 @@ def test_the_margin_is_as_far_as_the_border_reaches() -> None:
         np.testing.assert_allclose(whole[10 + margin :, 10 + margin :], part[margin:, margin:], atol=1.01 / 255)
         assert np.abs(whole[10:, 10:] - part).max() > 3 / 255
     assert noiseless > 2
+
+
+def test_mild_blur_reaches_no_farther_than_it_says() -> None:
+    mild, any_ = ([draw(at(seed)).margin for seed in range(100)] for draw in (mild_blur, blur))
+    assert max(mild) <= 11 < max(any_)
