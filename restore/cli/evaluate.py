@@ -38,7 +38,6 @@ _SYNTHETIC = {  # what a task undoes, where a set does not say otherwise
     "demosaic": "mosaic",
     "upscale": "bicubic",
 }
-_NEED_LEVEL = ("jpeg", "jpeg-luma", "blind-jpeg", "bicubic")  # they could take a range, but scores are for one strength
 _PROTOCOLS = {"derain": "y", "upscale": "y-border"}  # of tasks that are not scored in RGB
 _PACKAGES = ("torch", "numpy", "opencv-python-headless")
 _OVERLAP = 32  # pixels
@@ -306,13 +305,15 @@ def _pictures(
 
 def _degradation(name: str, task: str, wanted: str | None, strength: float | None) -> str | None:
     """What is done to clean pictures; None for nothing."""
+    from restore.degradations import LEVELLED
+
     if wanted is None:
         raise UsageError(
             f"{name} has no degraded pictures to {task}", hint="give --degraded DIR, or --degradation NAME"
         )
     if wanted == "gaussian-noise" and not strength:
         return None
-    if strength is None and wanted in _NEED_LEVEL:
+    if strength is None and wanted in LEVELLED:  # scores are for one strength
         raise UsageError(f"{name} is clean: how is it to be degraded?", hint=f"give {_level_option(task)}")
     return wanted
 

@@ -19,8 +19,8 @@ from restore.errors import UsageError
 from restore.tasks import TASKS
 
 __all__ = [
-    "DEGRADATIONS", "Degradation", "Draw", "Image", "bicubic", "blind_noise", "gaussian_noise", "imresize", "jpeg",
-    "jpeg_luma", "to_8_bits",
+    "DEGRADATIONS", "LEVELLED", "Degradation", "Draw", "Image", "bicubic", "blind_noise", "gaussian_noise", "imresize",
+    "jpeg", "jpeg_luma", "to_8_bits",
 ]  # fmt: skip
 
 Range = tuple[float, float]
@@ -57,20 +57,24 @@ def _plain(name: str, draw: Draw) -> Callable[[Range | None], Draw]:
     return checked
 
 
+_LEVELLED: dict[str, tuple[str, Callable[[Range], Draw], Range | None]] = {
+    "gaussian-noise": ("denoise", white_noise, (0, 75)),
+    "jpeg": ("dejpeg", colour_jpegs, (10, 95)),
+    "jpeg-luma": ("dejpeg", luma_jpegs, (10, 95)),
+    "blind-jpeg": ("dejpeg", blind_jpegs, (10, 95)),
+    "bicubic": ("upscale", reductions, None),
+}
+LEVELLED = frozenset(_LEVELLED)
+"""The degradations that have a level."""
+
+_PLAIN: dict[str, Draw] = {
+    "rain": rain, "motion-blur": motion_blur, "defocus": defocus, "blur": blur, "mild-blur": mild_blur,
+    "mosaic": mosaics, "vivid-mosaic": vivid_mosaics,
+}  # fmt: skip
 DEGRADATIONS: dict[str, Callable[[Range | None], Draw]] = {
     "blind-noise": lambda _: blind_noise,
-    "gaussian-noise": _levelled("gaussian-noise", "denoise", white_noise, (0, 75)),
-    "rain": _plain("rain", rain),
-    "motion-blur": _plain("motion-blur", motion_blur),
-    "defocus": _plain("defocus", defocus),
-    "blur": _plain("blur", blur),
-    "mild-blur": _plain("mild-blur", mild_blur),
-    "jpeg": _levelled("jpeg", "dejpeg", colour_jpegs, (10, 95)),
-    "jpeg-luma": _levelled("jpeg-luma", "dejpeg", luma_jpegs, (10, 95)),
-    "blind-jpeg": _levelled("blind-jpeg", "dejpeg", blind_jpegs, (10, 95)),
-    "mosaic": _plain("mosaic", mosaics),
-    "vivid-mosaic": _plain("vivid-mosaic", vivid_mosaics),
-    "bicubic": _levelled("bicubic", "upscale", reductions, None),
+    **{name: _levelled(name, *about) for name, about in _LEVELLED.items()},
+    **{name: _plain(name, draw) for name, draw in _PLAIN.items()},
 }
 """Name -> range of levels, in the unit of the task's `Level`, -> what decides on a degradation.
 
