@@ -29,6 +29,7 @@ from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
 from restore.losses import loss_of
 from restore.networks import NETWORKS, Network
+from restore.optimizers import optimizer_of
 from restore.ranks import Rank
 from restore.recipes import Recipe as Recipe
 from restore.recipes import check_run_folder
@@ -142,10 +143,9 @@ def train(
     network.to(device)
     average = network_class(**network.config).to(device)
     average.load_state_dict(network.state_dict())
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    optimizer = kind(
-        network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2),
-        weight_decay=recipe.weight_decay, fused=True,
+    optimizer = optimizer_of(
+        recipe.optimizer, network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2),
+        weight_decay=recipe.weight_decay,
     )  # fmt: skip
     loss_function = loss_of(recipe.loss, recipe.edge_weight)
     step, seconds_before, best = 0, 0.0, -math.inf

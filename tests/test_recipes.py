@@ -160,7 +160,7 @@ def test_precision_may_be_left_out_and_a_whole_number_is_a_number(tmp_path: Path
         ({"config": "xl"}, "no config of cs-kit called 'xl'", "choose one of"),
         ({"precision": "float61"}, "no precision called 'float61'", "did you mean"),
         ({"loss": "l3"}, "no loss called 'l3'", "choose one of l1, l2"),
-        ({"optimizer": "sgd"}, "no optimizer called 'sgd'", "choose one of adamw, adam"),
+        ({"optimizer": "sgd"}, "no optimizer called 'sgd'", "choose one of adamw, adam, muon"),
         ({"schedule": "step"}, "no schedule called 'step'", "choose one of cosine, halving"),
         ({"accumulate": 0}, "accumulate is at least 1, not 0", None),
         ({"level_low": 3}, "only one is given", None),

@@ -351,7 +351,7 @@ def test_stages_change_the_batch_and_the_crops_and_resume_exactly(
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("changes", [{"optimizer": "adam"}, {"loss": "l1"}, {"clip_norm": 0.0}])
+@pytest.mark.parametrize("changes", [{"optimizer": "adam"}, {"optimizer": "muon"}, {"loss": "l1"}, {"clip_norm": 0.0}])
 def test_every_choice_of_a_recipe_changes_what_is_learned(
     photos: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -369,8 +369,11 @@ def test_without_averaging_the_saved_weights_are_the_trained_ones(photos: Path, 
         assert torch.equal(weights[key], weights[key.replace("average.", "network.")])
 
 
-def test_float16_trains_and_resumes_to_identical_weights(photos: Path, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, precision="float16")
+@pytest.mark.parametrize("changes", [{"precision": "float16"}, {"optimizer": "muon"}])
+def test_other_choices_train_and_resume_to_identical_weights(
+    photos: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    recipe = dataclasses.replace(RECIPE, **changes)
     train(recipe, photos, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(recipe, photos, tmp_path / "parts", on_progress=interrupt_at(2))

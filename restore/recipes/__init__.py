@@ -20,7 +20,7 @@ from restore.tasks import TASKS
 PAIRS = "pairs"  # the degradation of recipes that are for pairs of pictures
 CHOICES = {
     "loss": ("l1", "l2", "charbonnier", "charbonnier-edge"),
-    "optimizer": ("adamw", "adam"),
+    "optimizer": ("adamw", "adam", "muon"),
     "schedule": ("cosine", "halving"),
     "start": ("random", "identity"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
