@@ -33,6 +33,8 @@ class Muon(Optimizer):
     `cs-kit-s`, one known blur, 200 steps (blurred 33.11)   34.10   34.33   35.04   33.11
     =====================================================  ======  ======  ======  ======
 
+    (36.76 and the second row are of a first version that took layers from 8 channels on, and depthwise ones.)
+
     It does not fit all. Going on from trained weights `pa-edsr-s-x4` rose from 30.52 to 31.06 dB on Set5 in 2,400
     steps (from 1.5e-3), but `panet-s-demosaic` fell by 1.1 dB on Kodak24 in 1,560 (from 1e-3), and against random blurs
     with noise (`mild-blur`) `cs-kit-s` learned as much with AdamW.

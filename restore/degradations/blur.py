@@ -137,8 +137,9 @@ def blur(generator: Generator, longest: float = _LONGEST, widest: float = _WIDES
 def mild_blur(generator: Generator) -> Degradation:
     """`blur` of paths of up to 10 pixels and radii of up to 2.5, as most pictures have that are worth sharpening.
 
-    A network learns from it what it does not from `blur`, where what cannot be undone drowns the rest; so it comes
-    first (Bengio et al., "Curriculum Learning", ICML 2009).
+    For networks that need not undo more, or to begin with (Bengio et al., "Curriculum Learning", ICML 2009). With paths
+    of 2 to 10 pixels alone and no noise, `cs-kit-s` gained more than from `blur` on paths of 2.5 and 4 pixels (3.2 and
+    1.6 dB; 1.8 and 1.3), and less on longer ones.
     """
     return blur(generator, _LONGEST_MILD, _WIDEST_MILD)
 
