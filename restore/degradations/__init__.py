@@ -57,24 +57,24 @@ def _plain(name: str, draw: Draw) -> Callable[[Range | None], Draw]:
     return checked
 
 
-_LEVELLED: dict[str, tuple[str, Callable[[Range], Draw], Range | None]] = {
+_WITH_LEVEL: dict[str, tuple[str, Callable[[Range], Draw], Range | None]] = {
     "gaussian-noise": ("denoise", white_noise, (0, 75)),
     "jpeg": ("dejpeg", colour_jpegs, (10, 95)),
     "jpeg-luma": ("dejpeg", luma_jpegs, (10, 95)),
     "blind-jpeg": ("dejpeg", blind_jpegs, (10, 95)),
     "bicubic": ("upscale", reductions, None),
 }
-LEVELLED = frozenset(_LEVELLED)
+LEVELLED = frozenset(_WITH_LEVEL)
 """The degradations that have a level."""
 
-_PLAIN: dict[str, Draw] = {
+_WITHOUT_LEVEL: dict[str, Draw] = {
     "rain": rain, "motion-blur": motion_blur, "defocus": defocus, "blur": blur, "mild-blur": mild_blur,
     "mosaic": mosaics, "vivid-mosaic": vivid_mosaics,
 }  # fmt: skip
 DEGRADATIONS: dict[str, Callable[[Range | None], Draw]] = {
     "blind-noise": lambda _: blind_noise,
-    **{name: _levelled(name, *about) for name, about in _LEVELLED.items()},
-    **{name: _plain(name, draw) for name, draw in _PLAIN.items()},
+    **{name: _levelled(name, *about) for name, about in _WITH_LEVEL.items()},
+    **{name: _plain(name, draw) for name, draw in _WITHOUT_LEVEL.items()},
 }
 """Name -> range of levels, in the unit of the task's `Level`, -> what decides on a degradation.
 
