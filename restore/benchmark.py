@@ -95,10 +95,12 @@ def build(name: str) -> Network:
 
 
 def count_gmacs(network: Network, height: int, width: int) -> float:
-    """Of the equations as they stand, without computing anything."""
+    """Of the equations as they stand, without computing anything; an attention that is left out does not count."""
     with torch.device("meta"):  # a second network in memory would count in the peak
         plain = type(network)(**network.config).to("meta")  # also what does not come from torch
     plain.use_plain_forms(True)
+    if not network.attends:
+        plain.use_attention(False)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         plain(torch.empty(1, network.channels, height, width, device="meta"))
     return float(counter.get_total_flops() / 2e9)

@@ -19,6 +19,13 @@ def test_multiplications_are_as_many_as_the_paper_says(name: str, gmacs: float) 
     assert count_gmacs(build(name), 256, 256) == pytest.approx(gmacs, abs=0.1)
 
 
+def test_an_attention_that_is_left_out_does_not_count() -> None:
+    network = build("panet:s")
+    network.use_attention(False)
+    layers = 12 * 64 + 17 * 64 * 64 + 64 * 12  # 3x3 convolutions on half the resolution
+    assert count_gmacs(network, 64, 96) == pytest.approx(9 * layers * 32 * 48 / 1e9, rel=1e-6)
+
+
 def test_a_network_is_measured() -> None:
     cost = measure(Subject("cs-kit:s", 60, 100, repeats=1, threads=1))
     assert cost.seconds > 0 and not cost.has_plain
