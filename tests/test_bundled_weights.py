@@ -121,13 +121,15 @@ def test_weights_undo_what_their_task_is_about(entry: WeightsEntry) -> None:
     degradation, level, gain = {
         "denoise": ("gaussian-noise", 25, 8.0),
         "derain": ("rain", None, 1.0),
-        "deblur": ("motion-blur", None, 0.1),
+        "deblur": ("motion-blur", None, 0.3),
         "dejpeg": ("jpeg", 10, 0.3),
         "demosaic": ("mosaic", None, 20.0),
         "upscale": ("bicubic", network.scale, 0.5),
     }[info.task]
-    pairs = degraded(list_pictures(BENCH / "Kodak24")[:3], degrading(degradation, level))
-    scores = evaluate(Restorer(network, device="cpu"), (middle(pair, 192) for pair in pairs), with_ssim=False)
+    # How a camera shook, and how bright highlights were, is seen in the whole picture; the rest in a part of it, too.
+    count, side = (4, 768) if info.task == "deblur" else (3, 192)
+    pairs = degraded(list_pictures(BENCH / "Kodak24")[:count], degrading(degradation, level))
+    scores = evaluate(Restorer(network, device="cpu"), (middle(pair, side) for pair in pairs), with_ssim=False)
     assert scores.mean("psnr") > scores.mean("input_psnr") + gain
 
 
