@@ -2,11 +2,11 @@
 
     python scripts/train_side_by_side.py scripts/side_by_side.toml PHOTOS runs/gpu --seconds 550
 
-`restore train` follows a number of steps, and its crops come from threads, which cannot feed a GPU that wants thousands
-of them a second. Here the learning rate follows the clock; Gaussian noise, mosaics and reduced pictures are made on the
-GPU, and what recipes make otherwise comes from processes into a pool on the GPU that batches are drawn from. When the
-loss leaps, the weights go back to those of some hundred steps before, and the rate is halved. Nothing can be resumed;
-the averaged weights are saved as `OUT/RECIPE/last.safetensors` every 45 seconds and at the end.
+`restore train` follows a number of steps, and takes its crops from threads. Here the learning rate follows the clock;
+Gaussian noise, mosaics and reduced pictures are made on the GPU, and what recipes make otherwise comes from processes
+into a pool on the GPU that batches are drawn from. When the loss leaps, the weights go back to those of some hundred
+steps before, and the rate is halved. Nothing can be resumed; the averaged weights are saved as
+`OUT/RECIPE/last.safetensors` every 45 seconds and at the end.
 """
 
 from __future__ import annotations
