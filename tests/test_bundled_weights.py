@@ -114,23 +114,39 @@ def test_two_runs_give_the_same_bytes_whatever_the_number_of_threads(restorer: R
     assert all(np.array_equal(results[0], result) for result in results[1:])
 
 
+# Parts of 192x192 pixels lose 0.3 dB, mostly where one has a saturated red dimmed; weights that mend it end this.
+_worse_on_parts = pytest.mark.xfail(strict=True, raises=AssertionError, reason="deblurring needs the whole picture")
+
+
 @needs_bench
-@pytest.mark.parametrize("entry", [e for e in BUNDLED if e.task != "denoise" or not e.default], ids=lambda e: e.name)
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(e, id=e.name, marks=[_worse_on_parts] if e.task == "deblur" else [])
+        for e in BUNDLED
+        if e.task != "denoise" or not e.default
+    ],
+)
 def test_weights_undo_what_their_task_is_about(entry: WeightsEntry) -> None:
     network, info = checkpoints.load(entry.name)
     degradation, level, gain = {
         "denoise": ("gaussian-noise", 25, 8.0),
         "derain": ("rain", None, 1.0),
-        "deblur": ("motion-blur", None, 0.3),
+        "deblur": ("motion-blur", None, 0.1),
         "dejpeg": ("jpeg", 10, 0.3),
         "demosaic": ("mosaic", None, 20.0),
         "upscale": ("bicubic", network.scale, 0.5),
     }[info.task]
-    # How a camera shook, and how bright highlights were, is seen in the whole picture; the rest in a part of it, too.
-    count, side = (4, 768) if info.task == "deblur" else (3, 192)
-    pairs = degraded(list_pictures(BENCH / "Kodak24")[:count], degrading(degradation, level))
-    scores = evaluate(Restorer(network, device="cpu"), (middle(pair, side) for pair in pairs), with_ssim=False)
+    pairs = degraded(list_pictures(BENCH / "Kodak24")[:3], degrading(degradation, level))
+    scores = evaluate(Restorer(network, device="cpu"), (middle(pair, 192) for pair in pairs), with_ssim=False)
     assert scores.mean("psnr") > scores.mean("input_psnr") + gain
+
+
+@needs_bench
+def test_whole_shaken_pictures_become_sharper() -> None:
+    pairs = degraded(list_pictures(BENCH / "Kodak24")[:4], degrading("motion-blur"))
+    scores = evaluate(Restorer(checkpoints.load("cs-kit-s-deblur")[0], device="cpu"), pairs, with_ssim=False)
+    assert scores.mean("psnr") > scores.mean("input_psnr") + 0.3
 
 
 def test_the_page_of_the_weights_is_what_the_catalogue_says() -> None:
