@@ -32,10 +32,9 @@ import torch.multiprocessing
 import typer
 from torch import Tensor, nn
 
-from restore import checkpoints
+from restore import checkpoints, training
 from restore.data import PhotoCrops, check_photos, list_pictures
-from restore.degradations import DEGRADATIONS
-from restore.degradations.sampling import _taps
+from restore.degradations import DEGRADATIONS, imresize
 from restore.losses import loss_of
 from restore.networks import Network
 from restore.optimizers import optimizer_of
@@ -121,10 +120,8 @@ class OnGPU:
         if recipe.degradation == "bicubic":
             self.scale = round(recipe.level_low or 1)
             side = recipe.crop + 4  # the kernel reaches two pixels of the smaller picture
-            matrix = np.zeros((side, side * self.scale))
-            for at, weight in zip(*_taps(side * self.scale, 1 / self.scale), strict=True):
-                np.add.at(matrix, (np.arange(side), at), weight)
-            self.matrix = torch.from_numpy(matrix).float().to(self.device)
+            columns = np.eye(side * self.scale)[:, None]  # what reducing them one by one gives is its matrix
+            self.matrix = torch.from_numpy(imresize(columns, 1 / self.scale)[:, 0]).float().to(self.device)
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
         crop, kind = self.recipe.crop, self.recipe.degradation
@@ -247,7 +244,8 @@ def train(job: Job, source: Source, end: float, run: Path, device: torch.device)
     loss_function = loss_of(recipe.loss, recipe.edge_weight)
     begin, saved, step, slower = time.time(), time.time(), 0, 1.0
     total, summed, best = torch.zeros((), device=device), 0, math.inf
-    states: list[Any] | None = None
+    parts = network, average, optimizer
+    states = [copy.deepcopy(part.state_dict()) for part in parts]
     uses_rmse = False
     run.mkdir(parents=True, exist_ok=True)
     with (run / "log.jsonl").open("w", buffering=1, encoding="utf-8") as log:
@@ -270,10 +268,8 @@ def train(job: Job, source: Source, end: float, run: Path, device: torch.device)
             scaler.step(optimizer)
             scaler.update()
             step, summed = step + 1, summed + 1
-            with torch.no_grad():
-                total += loss
-                decay = min(recipe.ema, (1 + step) / (10 + step))
-                torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+            total += loss.detach()
+            training._update_average(average, network, min(recipe.ema, (1 + step) / (10 + step)))
             if step % CHECK_EVERY == 0:
                 mean, summed = total.item() / summed, 0
                 total.zero_()
@@ -282,10 +278,10 @@ def train(job: Job, source: Source, end: float, run: Path, device: torch.device)
                 )
                 if mean < 1.6 * best:
                     best = min(best, mean)
-                    states = [copy.deepcopy(part.state_dict()) for part in (network, average, optimizer)]
+                    states = [copy.deepcopy(part.state_dict()) for part in parts]
                 else:
                     slower /= 2
-                    for part, state in zip((network, average, optimizer), states or (), strict=bool(states)):
+                    for part, state in zip(parts, states, strict=True):
                         part.load_state_dict(copy.deepcopy(state))
             if now - saved > SAVE_SECONDS:
                 save(run, average, recipe, step)
@@ -313,10 +309,11 @@ def run_lane(jobs: list[Job], folder: Path, out: Path, start: float, seconds: fl
     made = {
         job: ByProcesses(folder, job.resolved(), job.workers, device) for job in jobs if job.workers
     }  # all from the start: what they make in advance is there when their job begins
+    on_gpu = None if len(made) == len(jobs) else squares(folder).to(device)
     end = start
     for job in jobs:
         end += seconds * job.share / sum(other.share for other in jobs)
-        source: Source = made[job] if job.workers else OnGPU(squares(folder).to(device), job.resolved())
+        source: Source = made[job] if on_gpu is None or job.workers else OnGPU(on_gpu, job.resolved())
         try:
             train(job, source, end, out / job.recipe, device)
         except Exception as failure:
