@@ -104,12 +104,13 @@ def moved(light: Image, mask: NDArray[np.float32], kernel: Kernel) -> Image:
 
 
 def brightened(light: Image, gain: float) -> Image:
-    """The light that highlights had before the camera clipped them: `gain` times at white, as it is below 0.96.
+    """The light that highlights had before the camera clipped them: `gain` times at 1, as it is below 0.96.
 
     Without it a lamp in motion leaves a grey trace instead of a white one (Rim et al., "Realistic Blur Synthesis for
-    Learning Image Deblurring", ECCV 2022, Section 4: saturated pixels).
+    Learning Image Deblurring", ECCV 2022, Section 4: saturated pixels). Of a saturated colour only the channels that
+    clipped were brighter: with the others brightened, too, red things would turn pale.
     """
-    excess = np.clip((light.max(axis=-1, keepdims=True) - np.float32(0.96)) / np.float32(0.04), 0, 1)
+    excess = np.clip((light - np.float32(0.96)) / np.float32(0.04), 0, 1)
     return np.asarray(light * (1 + np.float32(gain - 1) * excess), np.float32)
 
 

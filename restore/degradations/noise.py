@@ -49,6 +49,12 @@ def _blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
     return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
 
 
+def _coarse(noise: NDArray[Any], deviation: float) -> NDArray[Any]:
+    """`noise` blurred, of standard deviation 1 over all (or 0, where there is none)."""
+    blurred: NDArray[Any] = _blurred(noise, deviation).reshape(noise.shape)
+    return np.asarray(blurred / max(blurred.std(), np.float32(1e-8)))
+
+
 def _sharpened(x: NDArray[Any], amount: float, radius: float) -> NDArray[Any]:
     """Unsharp masking by a blur of standard deviation `radius` pixels; an amount of 0 leaves `x` as it is."""
     return x + np.float32(amount) * (x - _blurred(x, radius)) if amount else x
@@ -120,7 +126,10 @@ class Camera:
         edge_aware: Demosaic along edges instead of bilinearly.
         softness: Standard deviation in pixels of the lens and anti-aliasing blur before the sensor.
         chroma_noise: Share of the colour noise that the camera leaves; phones often leave none.
-        blotches, blotch_size: Amount of additional coarse noise, and its standard deviation in pixels.
+        blotches, blotch_size: Additional coarse noise, in standard deviations of the noise's brightness, and the
+            blur in pixels that makes it.
+        colour_blotches, colour_blotch_size: The same of colour: cameras smooth away fine colour noise and leave the
+            coarse. (In the pictures of PolyU, detail of 4 to 16 pixels has as much colour noise as that of 1 to 4.)
         luma_blur, chroma_blur: In-camera noise reduction, standard deviations in pixels (0: none).
         keeps_edges: Whether that smooths the noise alone, or the picture too.
         sharpening, radius: Amount and standard deviation in pixels of the unsharp masking after it.
@@ -142,6 +151,8 @@ class Camera:
     chroma_noise: float
     blotches: float
     blotch_size: float
+    colour_blotches: float
+    colour_blotch_size: float
     luma_blur: float
     chroma_blur: float
     keeps_edges: bool
@@ -183,6 +194,8 @@ class Camera:
             chroma_noise=draw(*((0.0, 0.3) if chance() < 0.35 else (0.3, 1.0))) if processed else 1.0,
             blotches=draw(0.05, 0.4) if processed and chance() < 0.85 else 0.0,
             blotch_size=draw(1.5, 5.0),
+            colour_blotches=draw(0.0, 0.5) if processed and chance() < 0.75 else 0.0,
+            colour_blotch_size=log_uniform(generator, 2.0, 12.0),
             luma_blur=draw(0.4, 0.9) if processed and chance() < 0.9 else 0.0,
             chroma_blur=draw(1.5, 6.0) if processed else 0.0,
             keeps_edges=chance() < 0.5,
@@ -257,10 +270,13 @@ class Camera:
         reference = self.develop(raw)
         noise: NDArray[Any] = self.develop(self.mosaic_noise(raw, generator)) - reference
         luma = (noise @ _LUMA)[..., None]
-        noise = luma + np.float32(self.chroma_noise) * (noise - luma)
-        if self.blotches:  # of the noise's own strength times `blotches`, had it been white
-            coarse = _blurred(luma, self.blotch_size)[..., None]
-            noise += coarse * np.float32(self.blotches * 2 * np.sqrt(np.pi) * self.blotch_size)
+        colour = noise - luma
+        noise = (
+            luma
+            + np.float32(self.chroma_noise) * colour
+            + np.float32(self.blotches) * luma.std() * _coarse(luma, self.blotch_size)
+            + np.float32(self.colour_blotches) * luma.std() * _coarse(colour, self.colour_blotch_size)
+        )
         if self.luma_blur or self.chroma_blur:
             noise = self.reduce_noise(noise)
             if not self.keeps_edges:
@@ -298,6 +314,7 @@ def grain(generator: Generator) -> Degradation:
     )
     colour = draw(0.0, 1.5) if chance() < 0.6 else 0.0
     chroma_blur = draw(0.3, 4.0) if chance() < 0.7 else 0.0
+    blotches, blotch_size = draw(0.0, 1.0) if chance() < 0.6 else 0.0, log_uniform(generator, 2.0, 12.0)
     sharpening, radius = draw(0.0, 3.0) if chance() < 0.5 else 0.0, draw(0.6, 1.8)
     zoom = draw(1.0, 4.0) if chance() < 0.7 else 1.0
     flatness = draw(4.0, 16.0) if chance() < 0.8 else 0.0
@@ -307,13 +324,15 @@ def grain(generator: Generator) -> Degradation:
         clean = np.clip(_flattened(_enlarged(clean, zoom), flatness), 0, 1).astype(np.float32)
         white = g.standard_normal(clean.shape, dtype=np.float32)
         luma: NDArray[Any] = white @ _LUMA
-        chroma = _blurred(white - luma[..., None], chroma_blur)
+        chroma = white - luma[..., None]
+        blotched = np.float32(blotches) * _coarse(chroma, blotch_size)
+        chroma = _blurred(chroma, chroma_blur)
         luma = _blurred(luma, luma_blur)
         if threshold:
             luma = _shrunk(luma, threshold, grids)
         if band:
             luma -= _blurred(luma, band)
-        noise = luma[..., None] / luma.std() + np.float32(colour) * chroma / chroma.std()
+        noise = luma[..., None] / luma.std() + np.float32(colour) * chroma / chroma.std() + blotched
         noise = _sharpened(noise, sharpening, radius)
         strength = (1 + slope * (2 * clean.mean(axis=-1, keepdims=True) - 1)) * (sigma / 255) / noise.std()
         return clean, _saved(clean + noise * strength.astype(np.float32), quality, chroma_subsampling)

@@ -25,6 +25,8 @@ IDEAL = Camera(
     chroma_noise=1.0,
     blotches=0.0,
     blotch_size=3.0,
+    colour_blotches=0.0,
+    colour_blotch_size=6.0,
     luma_blur=0.0,
     chroma_blur=0.0,
     keeps_edges=False,
@@ -159,10 +161,20 @@ def test_demosaicing_makes_noise_correlated_and_gaussian_noise_is_not() -> None:
 
 def test_blotches_reach_further_than_the_mosaic() -> None:
     plain = dataclasses.replace(IDEAL, shot=0.002, read=0.0001)
-    coarse = dataclasses.replace(plain, blotches=0.4)
+    coarse = dataclasses.replace(plain, blotches=0.6)
     noises = [np.subtract(*camera.photograph(flat(0.5, 128), at(0))[::-1]) for camera in (plain, coarse)]
     at_4 = [float(np.mean(n[:, 4:] * n[:, :-4]) / n.var()) for n in noises]
     assert abs(at_4[0]) < 0.03 and at_4[1] > 0.05
+
+
+def test_colour_blotches_add_coarse_colour_and_leave_brightness_alone() -> None:
+    plain = dataclasses.replace(IDEAL, shot=0.002, read=0.0001, chroma_noise=0.0)
+    blotched = dataclasses.replace(plain, colour_blotches=0.5)
+    noises = [np.subtract(*camera.photograph(flat(0.5, 128), at(0))[::-1]) for camera in (plain, blotched)]
+    added = noises[1] - noises[0]
+    assert added.std() == pytest.approx(0.5 * noises[0].std(), rel=0.1)
+    assert (added @ np.array([0.299, 0.587, 0.114])).std() < 0.2 * added.std()  # rounding alone makes 0.16
+    assert np.mean(added[:, 4:] * added[:, :-4]) > 0.7 * added.var()
 
 
 def test_noise_reduction_that_keeps_edges_smooths_the_noise_alone() -> None:
