@@ -51,18 +51,32 @@ class Need:
 def need_of(network: Network) -> Need:
     """What is measured for this network; for one of another size the most of its kind, for an unknown kind nothing.
 
-    Measured on a CPU in float32. On a GPU it stands for want of a measurement.
+    Measured on a CPU in float32; without its attention where the network leaves it out and that is measured. On a GPU
+    it stands for want of a measurement.
     """
-    name, rows = key_of(network), _table()
-    of_kind = [(config, need) for kind, config, need in rows if kind == name]
-    worst = max((need for _, need in of_kind), key=lambda need: need.bytes_per_pixel, default=Need(0, 0))
-    return next((need for config, need in of_kind if config == network.config), worst)
+    of_kind = [row for row in _table() if row.network == key_of(network)]
+    worst = max((row.need for row in of_kind), key=lambda need: need.bytes_per_pixel, default=Need(0, 0))
+    own = {row.attends: row.need for row in of_kind if row.config == network.config}
+    return own.get(network.attends, own.get(True, worst))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One network in `TABLE`."""
+
+    network: str
+    config: dict[str, object]
+    attends: bool
+    need: Need
 
 
 @cache
-def _table() -> list[tuple[str, dict[str, object], Need]]:
+def _table() -> list[_Row]:
     rows = json.loads(TABLE.read_text(encoding="utf-8"))["memory"]
-    return [(row["network"], row["config"], Need(row["fixed_bytes"], row["bytes_per_pixel"])) for row in rows]
+    return [
+        _Row(row["network"], row["config"], row["attends"], Need(row["fixed_bytes"], row["bytes_per_pixel"]))
+        for row in rows
+    ]
 
 
 def total_memory() -> int:

@@ -108,8 +108,25 @@ def test_every_named_config_is_measured_or_larger_ones_stand_for_it(tiny: type[N
     assert need_of(tiny()) == Need(0, 0)
     with torch.device("meta"):
         own = NETWORKS["cs-kit"](**{**NETWORKS["cs-kit"].CONFIGS["s"], "dim": 40})
-    of_kind = [need.bytes_per_pixel for kind, _, need in memory._table() if kind == "cs-kit"]
+    of_kind = [row.need.bytes_per_pixel for row in memory._table() if row.network == "cs-kit"]
     assert need_of(own).bytes_per_pixel == max(of_kind)
+
+
+@pytest.mark.parametrize(("kind", "config"), [("panet", "s"), ("pa-edsr", "s-x2"), ("pa-edsr", "s-x4")])
+def test_without_its_attention_a_network_needs_less(kind: str, config: str) -> None:
+    with torch.device("meta"):
+        network = NETWORKS[kind](**NETWORKS[kind].CONFIGS[config])
+    whole = need_of(network)
+    network.use_attention(False)
+    assert need_of(network).of(512 * 512) < 0.8 * whole.of(512 * 512)
+
+
+def test_what_is_not_measured_without_attention_needs_as_much_as_with_it() -> None:
+    with torch.device("meta"):
+        network = NETWORKS["drsformer"](**NETWORKS["drsformer"].CONFIGS["s"])
+    whole = need_of(network)
+    network.attends = False
+    assert need_of(network) == whole
 
 
 def test_a_larger_config_needs_more(tiny: type[Network]) -> None:

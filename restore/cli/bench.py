@@ -99,6 +99,7 @@ def _bench_memory(subjects: list[str], table: Table, device: str, threads: int) 
             {
                 "network": key_of(network),
                 "config": network.config,
+                "attends": network.attends,
                 "fixed_bytes": round(need.fixed_bytes),
                 "bytes_per_pixel": round(need.bytes_per_pixel, 2),
             }
