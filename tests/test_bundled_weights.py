@@ -114,19 +114,8 @@ def test_two_runs_give_the_same_bytes_whatever_the_number_of_threads(restorer: R
     assert all(np.array_equal(results[0], result) for result in results[1:])
 
 
-# Parts of 192x192 pixels lose 0.3 dB, mostly where one has a saturated red dimmed; weights that mend it end this.
-_worse_on_parts = pytest.mark.xfail(strict=True, raises=AssertionError, reason="deblurring needs the whole picture")
-
-
 @needs_bench
-@pytest.mark.parametrize(
-    "entry",
-    [
-        pytest.param(e, id=e.name, marks=[_worse_on_parts] if e.task == "deblur" else [])
-        for e in BUNDLED
-        if e.task != "denoise" or not e.default
-    ],
-)
+@pytest.mark.parametrize("entry", [e for e in BUNDLED if e.task != "denoise" or not e.default], ids=lambda e: e.name)
 def test_weights_undo_what_their_task_is_about(entry: WeightsEntry) -> None:
     network, info = checkpoints.load(entry.name)
     degradation, level, gain = {
