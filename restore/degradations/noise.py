@@ -49,10 +49,12 @@ def _blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
     return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
 
 
-def _coarse(noise: NDArray[Any], deviation: float) -> NDArray[Any]:
-    """`noise` blurred, of standard deviation 1 over all (or 0, where there is none)."""
-    blurred: NDArray[Any] = _blurred(noise, deviation).reshape(noise.shape)
-    return np.asarray(blurred / max(blurred.std(), np.float32(1e-8)))
+def _blotches(noise: NDArray[Any], strength: np.floating[Any], deviation: float) -> NDArray[Any]:
+    """`noise` blurred, of standard deviation `strength` over all; 0 where there is none, or a strength of 0."""
+    if not strength:
+        return np.zeros_like(noise)
+    coarse: NDArray[Any] = _blurred(noise, deviation).reshape(noise.shape)
+    return np.asarray(strength * (coarse / max(coarse.std(), np.float32(1e-8))))
 
 
 def _sharpened(x: NDArray[Any], amount: float, radius: float) -> NDArray[Any]:
@@ -270,12 +272,12 @@ class Camera:
         reference = self.develop(raw)
         noise: NDArray[Any] = self.develop(self.mosaic_noise(raw, generator)) - reference
         luma = (noise @ _LUMA)[..., None]
-        colour = noise - luma
+        colour, strength = noise - luma, luma.std()
         noise = (
             luma
             + np.float32(self.chroma_noise) * colour
-            + np.float32(self.blotches) * luma.std() * _coarse(luma, self.blotch_size)
-            + np.float32(self.colour_blotches) * luma.std() * _coarse(colour, self.colour_blotch_size)
+            + _blotches(luma, np.float32(self.blotches) * strength, self.blotch_size)
+            + _blotches(colour, np.float32(self.colour_blotches) * strength, self.colour_blotch_size)
         )
         if self.luma_blur or self.chroma_blur:
             noise = self.reduce_noise(noise)
@@ -325,7 +327,7 @@ def grain(generator: Generator) -> Degradation:
         white = g.standard_normal(clean.shape, dtype=np.float32)
         luma: NDArray[Any] = white @ _LUMA
         chroma = white - luma[..., None]
-        blotched = np.float32(blotches) * _coarse(chroma, blotch_size)
+        blotched = _blotches(chroma, np.float32(blotches), blotch_size)
         chroma = _blurred(chroma, chroma_blur)
         luma = _blurred(luma, luma_blur)
         if threshold:
