@@ -1,4 +1,4 @@
-"""What training makes small: the losses of the papers, each a mean over all elements."""
+"""What training makes small: the losses of the papers, and the root mean square error."""
 
 from __future__ import annotations
 
@@ -26,11 +26,21 @@ def charbonnier_and_edges(restored: Tensor, clean: Tensor, edge_weight: float) -
     return charbonnier(difference) + edge_weight * charbonnier(neighbours - 4 * centre)
 
 
+def rmse(restored: Tensor, clean: Tensor) -> Tensor:
+    """Root of the mean square error of each of `(B, C, H, W)`, the mean over the batch.
+
+    It aims at the mean of what a crop may have been, as PSNR does, where absolute errors aim at the median; and crops
+    that cannot be restored well do not outweigh the others, as they do in the mean square.
+    """
+    return (restored - clean).square().mean((1, 2, 3)).add(1e-8).sqrt().mean()
+
+
 def loss_of(name: str, edge_weight: float) -> Loss:
-    """The loss that a recipe names: `l1` (DRSformer eq. 1, PANet eq. 6), `l2`, `charbonnier`, `charbonnier-edge`."""
+    """The loss a recipe names: `l1` (DRSformer eq. 1, PANet eq. 6), `l2`, `rmse`, `charbonnier`, `charbonnier-edge`."""
     losses: dict[str, Loss] = {
         "l1": F.l1_loss,
         "l2": F.mse_loss,
+        "rmse": rmse,
         "charbonnier": lambda restored, clean: charbonnier(restored - clean),
         "charbonnier-edge": lambda restored, clean: charbonnier_and_edges(restored, clean, edge_weight),
     }

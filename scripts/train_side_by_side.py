@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from restore import checkpoints, training
 from restore.data import PhotoCrops, check_photos, list_pictures
 from restore.degradations import DEGRADATIONS, imresize
-from restore.losses import loss_of
+from restore.losses import loss_of, rmse
 from restore.networks import Network
 from restore.optimizers import optimizer_of
 from restore.recipes import Recipe, load_recipe
@@ -288,11 +288,6 @@ def train(job: Job, source: Source, end: float, run: Path, device: torch.device)
                 saved = now
         save(run, average, recipe, step)
     torch.save({"seconds": time.time() - begin}, run / "state.pt")  # what scripts/bundle_weights.py asks for
-
-
-def rmse(restored: Tensor, clean: Tensor) -> Tensor:
-    """Mean over the crops of the root of their mean square error: what PSNR measures, and strong crops do not rule."""
-    return (restored - clean).square().mean((1, 2, 3)).add(1e-8).sqrt().mean()
 
 
 def save(run: Path, average: Network, recipe: Recipe, step: int) -> None:

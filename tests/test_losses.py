@@ -39,6 +39,14 @@ def test_losses_are_means_over_all_elements(name: str, expected: float) -> None:
     assert loss_of(name, 0)(restored, clean).item() == pytest.approx(expected)
 
 
+def test_rmse_is_the_root_for_each_picture_and_the_mean_of_them() -> None:
+    clean = torch.zeros(2, 3, 4, 4, dtype=torch.float64)
+    restored = clean.clone()
+    restored[0, :, :2] = 0.2  # half of the first is off
+    restored[1] = 0.5
+    assert loss_of("rmse", 0)(restored, clean).item() == pytest.approx((0.2 / 2**0.5 + 0.5) / 2, rel=1e-6)
+
+
 def test_every_loss_of_a_recipe_is_there_and_smallest_where_there_is_no_difference() -> None:
     clean = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     for name in CHOICES["loss"]:

@@ -196,7 +196,7 @@ class Camera:
             chroma_noise=draw(*((0.0, 0.3) if chance() < 0.35 else (0.3, 1.0))) if processed else 1.0,
             blotches=draw(0.05, 0.4) if processed and chance() < 0.85 else 0.0,
             blotch_size=draw(1.5, 5.0),
-            colour_blotches=draw(0.0, 0.5) if processed and chance() < 0.75 else 0.0,
+            colour_blotches=draw(0.1, 0.7) if processed and chance() < 0.85 else 0.0,
             colour_blotch_size=log_uniform(generator, 2.0, 12.0),
             luma_blur=draw(0.4, 0.9) if processed and chance() < 0.9 else 0.0,
             chroma_blur=draw(1.5, 6.0) if processed else 0.0,
@@ -316,7 +316,7 @@ def grain(generator: Generator) -> Degradation:
     )
     colour = draw(0.0, 1.5) if chance() < 0.6 else 0.0
     chroma_blur = draw(0.3, 4.0) if chance() < 0.7 else 0.0
-    blotches, blotch_size = draw(0.0, 1.0) if chance() < 0.6 else 0.0, log_uniform(generator, 2.0, 12.0)
+    blotches, blotch_size = draw(0.1, 1.3) if chance() < 0.75 else 0.0, log_uniform(generator, 2.0, 12.0)
     sharpening, radius = draw(0.0, 3.0) if chance() < 0.5 else 0.0, draw(0.6, 1.8)
     zoom = draw(1.0, 4.0) if chance() < 0.7 else 1.0
     flatness = draw(4.0, 16.0) if chance() < 0.8 else 0.0
