@@ -40,7 +40,7 @@ def load(weights: str | os.PathLike[str], *, device: str = "auto") -> Restorer:
     from restore.restorer import Restorer
 
     network, info = checkpoints.load(weights)
-    return Restorer(network, device=device, entry=info.entry)
+    return Restorer(network, device=device, entry=info.entry, task=info.task)
 
 
 def __getattr__(name: str) -> Any:

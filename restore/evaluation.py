@@ -51,13 +51,20 @@ class _Levels(Picture):
         return 1.0
 
 
-def restoring(restorer: Restorer, *, tile: int | Literal["auto"] | None = None, overlap: int = 32) -> Answer:
+def restoring(
+    restorer: Restorer,
+    *,
+    tile: int | Literal["auto"] | None = None,
+    overlap: int = 32,
+    self_ensemble: bool = False,
+) -> Answer:
     """What `evaluate` asks of a model.
 
     Args:
         restorer: The model. A picture of three equal channels is given to it as a grey one, as its file would be.
         tile: None restores pictures whole, as the papers do; else as in `Restorer.restore_picture`.
         overlap: Pixels that neighbouring tiles share at least.
+        self_ensemble: As for `Restorer.restore_tensor`.
     """
 
     def answer(pair: Pair) -> Image:
@@ -66,9 +73,11 @@ def restoring(restorer: Restorer, *, tile: int | Literal["auto"] | None = None, 
             degraded = degraded[..., :1]
         if tile is None:
             batch = torch.from_numpy(degraded.transpose(2, 0, 1)[None].copy())
-            restored = restorer.restore_tensor(batch)[0].permute(1, 2, 0).cpu().numpy()
+            restored = restorer.restore_tensor(batch, self_ensemble=self_ensemble)[0].permute(1, 2, 0).cpu().numpy()
         else:
-            restored = restorer.restore_picture(_Levels(degraded), tile=tile, overlap=overlap).picture.pixels
+            restored = restorer.restore_picture(
+                _Levels(degraded), tile=tile, overlap=overlap, self_ensemble=self_ensemble
+            ).picture.pixels
         return np.broadcast_to(restored, (*restored.shape[:2], 3))
 
     return answer

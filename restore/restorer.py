@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,7 @@ from restore.errors import DeviceError, RestoreError, UsageError
 from restore.hub import Address
 from restore.memory import free_memory, held_memory, is_out_of_memory, need_of
 from restore.networks.base import Network
+from restore.tasks import TASKS
 from restore.tiling import Axis, Blender, Seam, plan_axis, round_up, widen
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Restorer:
         network: Moved to the device and set to evaluation mode, in place.
         device: A device, or its name for `pick_device`.
         entry: Where the weights come from, if they are in the catalogue.
+        task: What they do, a key of `TASKS`: a self-ensemble treats rain and mosaics in ways of their own.
         precision: `float32`, or `bfloat16` or `float16`: what autocast computes in. What then comes out with NaN or
             infinity is computed again in float32.
         compile_network: Compile the network at its first run (`torch.compile`, anew for every size of tile). That takes
@@ -65,13 +68,14 @@ class Restorer:
         *,
         device: str | torch.device = "auto",
         entry: WeightsEntry | None = None,
+        task: str | None = None,
         precision: str = "float32",
         compile_network: bool = False,
     ) -> None:
         self.precision = precision
         self.device = pick_device(device) if isinstance(device, str) else device
         self.network = network.to(self.device, torch.float32).eval()
-        self.entry = entry
+        self.entry, self.task = entry, TASKS[task] if task else None
         self._run: Callable[[Tensor], Tensor] = self._compiled() if compile_network else self.network
         self._need = need_of(network)
         self._idle_bytes = held_memory()
@@ -93,10 +97,10 @@ class Restorer:
             DeviceError: The device is not there.
         """
         network, info = checkpoints.load(str(Address(repo, revision, file)))
-        return cls(network, device=device, entry=info.entry)
+        return cls(network, device=device, entry=info.entry, task=info.task)
 
     @torch.inference_mode()
-    def restore_tensor(self, degraded: Tensor) -> Tensor:
+    def restore_tensor(self, degraded: Tensor, *, self_ensemble: bool = False) -> Tensor:
         """Restore a batch as whole images.
 
         The right and bottom are padded to what the network takes and cropped afterwards. Grey images run through an
@@ -104,6 +108,9 @@ class Restorer:
 
         Args:
             degraded: `(B, C, H, W)` in [0, 1], any side, on any device.
+            self_ensemble: Return the mean of what the network makes of the images turned and mirrored in all eight ways
+                (Lim et al., EDSR, CVPRW 2017, Section 3.4), or, where the task is to remove rain, in the four that do
+                not lay them on their side: eight or four times the time.
 
         Returns:
             `(B, C, scale * H, scale * W)` float32 on the restorer's device, not clamped.
@@ -112,22 +119,41 @@ class Restorer:
             RestoreError: RGB images for a grey network, or a result that is not finite.
         """
         net = self.network
-        channels, height, width = degraded.shape[1:]
+        channels = degraded.shape[1]
         if channels not in (1, net.channels):
             raise RestoreError(
                 f"these weights restore images of {net.channels} channel(s), not of {channels}",
                 hint="convert the picture to grey, or choose weights for RGB (see `restore weights list`)",
             )
         x = degraded.to(self.device, torch.float32).expand(-1, net.channels, -1, -1)
-        x = _pad(x, *(round_up(max(side, net.min_size), net.size_multiple) for side in (height, width)))
-        if self.device.type == "cpu":
-            x = x.contiguous(memory_format=torch.channels_last)
-        restored = self._forward(x)[..., : net.scale * height, : net.scale * width]
+        restored = self._mean_over_orientations(x) if self_ensemble else self._restore_whole(x)
         if channels != net.channels:
             restored = restored.mean(1, keepdim=True)
         if not restored.isfinite().all():
             raise RestoreError("the network's result holds NaN or infinity", hint="check the weights")
         return restored
+
+    def _mean_over_orientations(self, x: Tensor) -> Tensor:
+        height, width = (self.network.scale * side for side in x.shape[2:])
+        if self.task and self.task.takes_mosaic:  # with odd sides RGGB stays RGGB however it is turned
+            x = _pad(x, *(side | 1 for side in x.shape[2:]))
+        turns = (0, 2) if self.task and self.task.is_upright else (0, 1, 2, 3)
+        total: Tensor | None = None
+        for turn, is_mirrored in itertools.product(turns, (False, True)):
+            restored = x.rot90(turn, (2, 3))
+            restored = self._restore_whole(restored.flip(3) if is_mirrored else restored)
+            restored = (restored.flip(3) if is_mirrored else restored).rot90(-turn, (2, 3))
+            total = restored if total is None else total.add_(restored)
+        assert total is not None
+        return total.div_(2 * len(turns))[..., :height, :width]
+
+    def _restore_whole(self, x: Tensor) -> Tensor:
+        net = self.network
+        height, width = x.shape[2:]
+        x = _pad(x, *(round_up(max(side, net.min_size), net.size_multiple) for side in (height, width)))
+        if self.device.type == "cpu":
+            x = x.contiguous(memory_format=torch.channels_last)
+        return self._forward(x)[..., : net.scale * height, : net.scale * width]
 
     def _forward(self, x: Tensor) -> Tensor:
         """The network's result in float32; finite if it is so in float32."""
@@ -160,6 +186,7 @@ class Restorer:
         tile: int | Literal["auto"] = "auto",
         overlap: int = 32,
         strength: float = 1.0,
+        self_ensemble: bool = False,
         memory: int | None = None,
     ) -> Any:
         """Restore a picture and return it as it was given.
@@ -175,7 +202,7 @@ class Restorer:
             image: The path of a file; a Pillow image; an array `(H, W)` or `(H, W, C)`, or a tensor `(C, H, W)` or
                 `(B, C, H, W)`, of uint8, uint16 (arrays only) or floats in [0, 1]. C is 1 or 3, and with transparency
                 2 or 4.
-            tile, overlap, strength, memory: As for `restore_picture`.
+            tile, overlap, strength, self_ensemble, memory: As for `restore_picture`.
 
         Returns:
             What was given: an image, an array, or a tensor on the device where it was, of the same type and, times the
@@ -186,7 +213,9 @@ class Restorer:
             PictureError: The file cannot be read.
             RestoreError: As `restore_picture`.
         """
-        options: dict[str, Any] = {"tile": tile, "overlap": overlap, "strength": strength, "memory": memory}
+        options: dict[str, Any] = {
+            "tile": tile, "overlap": overlap, "strength": strength, "self_ensemble": self_ensemble, "memory": memory
+        }  # fmt: skip
         if isinstance(image, Tensor) and image.ndim == 4:
             return torch.stack([self(one, **options) for one in image])
         from restore.images.arrays import taken
@@ -201,6 +230,7 @@ class Restorer:
         tile: int | Literal["auto"] = "auto",
         overlap: int = 32,
         strength: float = 1.0,
+        self_ensemble: bool = False,
         memory: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Restored:
@@ -216,6 +246,7 @@ class Restorer:
                 (`devices.AUTO_TILES`) and fits into free memory; the whole picture where it is no larger than that.
             overlap: Pixels that neighbouring tiles share at least; more where the network's halo needs more.
             strength: 0 returns the input, 1 the network's result, and what is between mixes them.
+            self_ensemble: As for `restore_tensor`, tile by tile.
             memory: Bytes that may be used for automatic tiles: by this process, or on the GPU.
             progress: Called after each tile with the number done and the number in all.
 
@@ -266,7 +297,7 @@ class Restorer:
                 top = rows.starts[row]
                 for column, left in enumerate(columns.starts):
                     pixels = picture.pixels[top : top + rows.side, left : left + columns.side]
-                    blender.add(row, column, self._restore_pixels(pixels, peak, strength))
+                    blender.add(row, column, self._restore_pixels(pixels, peak, strength, self_ensemble))
                     if progress is not None:
                         progress(done + column + 1, total)
             except Exception as error:
@@ -352,12 +383,14 @@ class Restorer:
         if self.device.type != "cpu":
             getattr(torch, self.device.type).empty_cache()
 
-    def _restore_pixels(self, pixels: npt.NDArray[Any], peak: float, strength: float) -> npt.NDArray[np.float32]:
+    def _restore_pixels(
+        self, pixels: npt.NDArray[Any], peak: float, strength: float, self_ensemble: bool
+    ) -> npt.NDArray[np.float32]:
         """One tile: `(h, w, C)` to `(scale * h, scale * w, C)` float32, nominally in [0, 1]."""
         levels = pixels.astype(np.float32)
         levels /= peak
         degraded = torch.from_numpy(levels).permute(2, 0, 1)[None]
-        restored = self.restore_tensor(degraded).cpu()
+        restored = self.restore_tensor(degraded, self_ensemble=self_ensemble).cpu()
         if strength != 1:
             restored = degraded + strength * (restored - degraded)
         result: npt.NDArray[np.float32] = restored[0].permute(1, 2, 0).numpy()

@@ -33,6 +33,7 @@ class Task:
         help: What else a user of the command should know.
         level: None for a task that has no strength. Weights without a level (blind) work at any strength.
         takes_mosaic: Whether the picture is a mosaic of colour filters (`restore.bayer`).
+        is_upright: Whether it matters which way is down: rain falls.
         recipe: The shipped recipe that `restore train` follows where none is named.
     """
 
@@ -41,6 +42,7 @@ class Task:
     help: str
     level: Level | None = None
     takes_mosaic: bool = False
+    is_upright: bool = False
     recipe: str | None = None
 
 
@@ -63,6 +65,7 @@ TASKS: dict[str, Task] = {
         name="derain",
         summary="Remove rain streaks.",
         help="One set of default weights is for light and heavy rain of any direction.",
+        is_upright=True,
         recipe="drsformer-s-derain",
     ),
     "dejpeg": Task(

@@ -13,7 +13,7 @@ from restore import catalogue, checkpoints
 from restore.catalogue import WeightsEntry
 from restore.data import degraded, list_pictures, paired, read_rgb, with_gaussian_noise
 from restore.dataset_files import degrading
-from restore.evaluation import evaluate
+from restore.evaluation import evaluate, restoring
 from restore.images import Picture, read_picture
 from restore.metrics import psnr
 from restore.restorer import Restorer
@@ -129,6 +129,22 @@ def test_weights_undo_what_their_task_is_about(entry: WeightsEntry) -> None:
     pairs = degraded(list_pictures(BENCH / "Kodak24")[:3], degrading(degradation, level))
     scores = evaluate(Restorer(network, device="cpu"), (middle(pair, 192) for pair in pairs), with_ssim=False)
     assert scores.mean("psnr") > scores.mean("input_psnr") + gain
+
+
+@needs_bench
+@pytest.mark.parametrize(
+    ("name", "degradation", "scale"),
+    [("panet-s-demosaic", "mosaic", 1), ("pa-edsr-s-x4", "bicubic", 4), ("drsformer-s-derain", "rain", 1)],
+)
+def test_a_self_ensemble_scores_better(name: str, degradation: str, scale: int) -> None:
+    network, info = checkpoints.load(name)
+    restorer = Restorer(network, device="cpu", task=info.task)
+    pairs = list(degraded(list_pictures(BENCH / "Kodak24")[:2], degrading(degradation, None if scale == 1 else scale)))
+    pairs = [middle(pair, 192) for pair in pairs]
+    alone, together = (
+        evaluate(restoring(restorer, self_ensemble=way), pairs, with_ssim=False).mean("psnr") for way in (False, True)
+    )
+    assert together > alone
 
 
 @needs_bench

@@ -100,6 +100,8 @@ def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted: None, ti
         (("--clean", "clean", "--degradation", "mosiac"), 2, "hint:  did you mean 'mosaic'?"),
         (("--clean", "clean", "--tile", "x"), 2, "error: --tile is auto or a number of pixels, not 'x'"),
         (("--clean", "clean", "--restored", "noisy", "--weights", "none"), 2, "error: --restored scores what is there"),
+        (("--clean", "clean", "--restored", "noisy", "--self-ensemble"), 2, "error: --self-ensemble is about weights"),
+        (("--clean", "clean", "--sigma", "5", "--weights", "none", "--self-ensemble"), 2, "error: --self-ensemble is"),
         (("--clean", "clean", "--submission", "s.csv"), 2, "error: --submission is for --dataset SIDD"),
         (("--clean", "gone"), 1, "error: gone is not a folder"),
         (

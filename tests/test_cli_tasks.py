@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,6 +39,7 @@ class Reveals(Network):
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {"s": {}}
     halo = 0
+    runs = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +47,7 @@ class Reveals(Network):
         self.one = nn.Parameter(torch.ones(1))
 
     def forward(self, degraded: Tensor) -> Tensor:
+        Reveals.runs += 1
         seen = torch.zeros_like(degraded)
         seen[:, 0, ::2, ::2] = seen[:, 1, ::2, 1::2] = seen[:, 1, 1::2, ::2] = seen[:, 2, 1::2, 1::2] = 1
         return torch.where(seen > 0, degraded, self.one)
@@ -55,6 +58,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalogue of weights to upscale twice and four times, to denoise blindly and at sigma 25, and to demosaic."""
     monkeypatch.setitem(NETWORKS, "enlarges", Enlarges)
     monkeypatch.setitem(NETWORKS, "reveals", Reveals)
+    monkeypatch.setattr(Reveals, "runs", 0)
     folder, text = tmp_path / "weights", ""
     folder.mkdir()
     for name, network, task, level in (
@@ -161,3 +165,25 @@ def test_the_pattern_that_fits_is_named(run: Run, weights: Path) -> None:
     save("a.png", mosaic(noise(20, 30, 3), "GBRG"))
     ran = run("demosaic", "a.png", "-o", "b.png")
     assert ran.code == 1 and "no mosaic of RGGB" in ran.err and "hint:  --pattern GBRG fits" in ran.err
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_self_ensemble_of_a_mosaic_is_one_whatever_its_pattern(run: Run, weights: Path, pattern: str) -> None:
+    for name, sides in (("even", (20, 30)), ("odd", (21, 31))):
+        save(f"{name}.png", mosaic(noise(*sides, 3), pattern))
+        for more in ((), ("--self-ensemble",)):
+            assert run("demosaic", f"{name}.png", "-o", f"{name}{len(more)}.png", "--pattern", pattern, *more).code == 0
+        results = [read_picture(Path(f"{name}{index}.png")).pixels for index in (0, 1)]
+        np.testing.assert_array_equal(results[0], results[1])
+    assert Reveals.runs == 2 * (1 + 8)
+
+
+def test_a_self_ensemble_is_scored_and_said(run: Run, weights: Path) -> None:
+    Path("clean").mkdir()
+    save("clean/a.png", noise(20, 30, 3))
+    ran = run(
+        "eval", "--clean", "clean", "--task", "demosaic", "--self-ensemble", "--device", "cpu", "--json", "s.json"
+    )
+    assert ran.code == 0 and ran.out.startswith("clean mosaic, rgb, self-ensemble, mean of 1: restored ")
+    assert json.loads(Path("s.json").read_text())["self_ensemble"] is True
+    assert Reveals.runs == 8

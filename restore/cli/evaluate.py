@@ -104,6 +104,7 @@ def evaluate(
     tile: Annotated[
         str, typer.Option(metavar="none|auto|N", help="Restore in tiles of N pixels, or whole as the papers do.")
     ] = "none",
+    self_ensemble: options.SelfEnsemble = False,
     device: options.Device = "auto",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all scores, and how they came about, here.")
@@ -138,6 +139,8 @@ def evaluate(
         raise UsageError("--rounded is about the noise of --sigma")
     if restored is not None and (weights is not None or submission is not None or save_images is not None):
         raise UsageError("--restored scores what is there already: leave out --weights, --submission and --save-images")
+    if self_ensemble and (restored is not None or weights == "none"):
+        raise UsageError("--self-ensemble is about weights, and none are scored", hint="leave it out")
     size = _tile(tile)
     for file in (json_file, csv_file, submission):
         if file is not None and not file.absolute().parent.is_dir():
@@ -201,6 +204,7 @@ def evaluate(
         "protocol": protocol,
         "tile": tile,
         "overlap": None if size is None else _OVERLAP,
+        "self_ensemble": self_ensemble,
         "weights": None,
         "device": None,
         "restored_by_another_tool": None if restored is None else str(restored),
@@ -209,8 +213,8 @@ def evaluate(
     method = None
     if resolved is not None:
         network, checkpoint = checkpoints.load(resolved)
-        restorer = Restorer(network, device=device)
-        answer = evaluation.restoring(restorer, tile=size, overlap=_OVERLAP)
+        restorer = Restorer(network, device=device, task=checkpoint.task)
+        answer = evaluation.restoring(restorer, tile=size, overlap=_OVERLAP, self_ensemble=self_ensemble)
         method = checkpoint.network
         report["weights"] = {"path": str(resolved.path), "sha256": resolved.sha256}
         if resolved.entry is not None:
@@ -250,8 +254,9 @@ def evaluate(
         for kind, label in (("", "restored"), ("input_", "input"))
         if f"{kind}psnr" in means
     )
-    tiled = "" if size is None or resolved is None else f", tile {tile}"
-    print(f"{name}, {protocol}{tiled}, mean of {len(scores.pictures)}: {shown}")
+    how = "" if size is None or resolved is None else f", tile {tile}"
+    how += ", self-ensemble" * self_ensemble
+    print(f"{name}, {protocol}{how}, mean of {len(scores.pictures)}: {shown}")
     report["mean"] = {field: _number(value) for field, value in means.items()}
     report["published"] = [
         {

@@ -30,6 +30,7 @@ def _command(task: Task) -> Callable[..., None]:
         level: float | None = None,
         pattern: options.Pattern = "RGGB",
         strength: options.Strength = 1.0,
+        self_ensemble: options.SelfEnsemble = False,
         tile: options.Tile = "auto",
         overlap: options.Overlap = 32,
         memory: options.Memory = None,
@@ -68,7 +69,13 @@ def _command(task: Task) -> Callable[..., None]:
         restore_run.carry_out(
             work,
             restore_run.Loading(task, weights, level, device, precision, compile_network, threads),
-            {"tile": largest_tile, "overlap": overlap, "strength": strength, "memory": memory_bytes},
+            {
+                "tile": largest_tile,
+                "overlap": overlap,
+                "strength": strength,
+                "self_ensemble": self_ensemble,
+                "memory": memory_bytes,
+            },
             pattern if task.takes_mosaic else None,
             {"format": format, "quality": quality, "stop_on_error": on_error == "stop"},
             json_file=json_file,

@@ -185,6 +185,7 @@ def _load(loading: Loading, report: RunReport) -> Restorer:
         network,
         device=report.rank.device(loading.device),
         entry=info.entry,
+        task=info.task,
         precision=loading.precision,
         compile_network=loading.compile_network,
     )
