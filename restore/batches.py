@@ -32,6 +32,7 @@ from restore.errors import DataError, first_few
 from restore.recipes import DEGRADATIONS, PAIRS, Recipe
 from restore.runs import middle
 from restore.schedules import crops_of, share_of
+from restore.tasks import TASKS
 
 
 def load(
@@ -56,7 +57,8 @@ def load(
     if pairs is not None:
         names = " and ".join(f"`{folder.absolute().name}`" for folder in pairs)
         used, kept = split(pair_up(*pairs), f"pairs of the folders {names}")
-        crops = PairCrops(used, crop=recipe.largest_crop, seed=recipe.seed, scale=scale)
+        is_upright = TASKS[recipe.task].is_upright
+        crops = PairCrops(used, crop=recipe.largest_crop, seed=recipe.seed, scale=scale, is_upright=is_upright)
         check_pairs(kept, scale=scale)
         held_out += [Pair(clean.stem, read_rgb(clean), read_rgb(other)) for clean, other in kept]
         if recipe.degradation == "rain":

@@ -272,16 +272,19 @@ class PairCrops:
         crop: Side of the degraded crops in pixels.
         seed: Fixes everything.
         scale: Size of the clean pictures over that of the degraded ones.
+        is_upright: Turn and mirror crops in the four ways that lay nothing on its side, not in all eight.
 
     Raises:
         DataError: No pair is left, or some are not whole 8-bit RGB pictures whose sizes fit.
     """
 
-    def __init__(self, pairs: Sequence[tuple[Path, Path]], *, crop: int, seed: int, scale: int = 1) -> None:
+    def __init__(
+        self, pairs: Sequence[tuple[Path, Path]], *, crop: int, seed: int, scale: int = 1, is_upright: bool = False
+    ) -> None:
         self.pairs = [pair for pair in check_pairs(pairs, scale=scale) if min(pair[1].shape[:2]) >= crop]
         if not self.pairs:
             raise DataError(f"no pair of at least {crop}x{crop} pixels to train on", hint="use a smaller crop")
-        self.crop, self.seed, self.scale = crop, seed, scale
+        self.crop, self.seed, self.scale, self.is_upright = crop, seed, scale, is_upright
         self.shares = _shares([degraded for _, degraded in self.pairs])
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -294,7 +297,7 @@ class PairCrops:
         places = _places(degraded.shape, self.crop, generator)
         sides = [(top * self.scale, left * self.scale, self.crop * self.scale) for top, left in places]
         best, reference = _busiest([_crop(clean, *side) for side in sides])
-        turned = _turning(generator)
+        turned = _turning(generator, is_upright=self.is_upright)
         pair = (
             turned(x).astype(np.float32) / np.float32(255)
             for x in (reference, _crop(degraded, *places[best], self.crop))
@@ -374,9 +377,11 @@ def _crop(x: NDArray[Scalar], top: int, left: int, side: int) -> NDArray[Scalar]
     return x[top : top + side, left : left + side]
 
 
-def _turning(generator: Generator) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """One of the eight turns and mirrorings of a square."""
+def _turning(generator: Generator, *, is_upright: bool = False) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """One of the eight turns and mirrorings of a square, or of the four that lay nothing on its side."""
     turn, mirror = int(generator.integers(4)), generator.integers(2)
+    if is_upright:
+        turn = turn // 2 * 2
 
     def turned(x: NDArray[Any]) -> NDArray[Any]:
         x = np.rot90(x, turn)

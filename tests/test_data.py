@@ -261,6 +261,20 @@ def test_crops_of_pairs_are_from_the_same_place_and_lie_alike(tmp_path: Path) ->
     assert not np.array_equal(PairCrops(pairs, crop=16, seed=4)[0][0], crops[0][0])
 
 
+def test_upright_crops_are_not_laid_on_their_side(tmp_path: Path) -> None:
+    for folder in ("clean", "degraded"):
+        rows = np.arange(40, dtype=np.uint8)[:, None, None].repeat(40, axis=1).repeat(3, axis=2)
+        (tmp_path / folder).mkdir()
+        write_picture(Picture(rows), tmp_path / folder / "a.png")
+    pairs = pair_up(tmp_path / "clean", tmp_path / "degraded")
+
+    def lie_down(crops: PairCrops) -> set[bool]:
+        return {bool(np.ptp(crops[index][1], axis=-1).any()) for index in range(40)}
+
+    assert lie_down(PairCrops(pairs, crop=16, seed=0)) == {True, False}
+    assert lie_down(PairCrops(pairs, crop=16, seed=0, is_upright=True)) == {False}
+
+
 def test_pairs_may_be_of_two_sizes_to_learn_upscaling(tmp_path: Path) -> None:
     small = save(tmp_path / "degraded/a.png", size=(20, 24))
     (tmp_path / "clean").mkdir()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from restore import checkpoints, training
 from restore.batches import load
-from restore.data import PhotoCrops, degraded, paired
+from restore.data import MixedCrops, PhotoCrops, degraded, paired
 from restore.degradations import Degradation, Image, blind_noise
 from restore.errors import DataError, UsageError
 from restore.evaluation import evaluate
@@ -563,6 +563,10 @@ def test_photos_and_pairs_are_trained_on_together(photos: Path, tmp_path: Path) 
     assert np.flatnonzero(column).tolist() == [40]  # of the pairs, as it is
     assert not np.array_equal(held_out[1].degraded, held_out[1].clean)  # of the photos, rained on
     assert crops.source(0) in {"0.png", "1.png"}
+    assert isinstance(crops, MixedCrops)
+    for dry, wet in map(crops.pairs.__getitem__, range(16)):
+        rained_on = (dry != wet).any(axis=0)
+        assert np.array_equal(rained_on.all(axis=0), rained_on.any(axis=0))  # upright: whole columns
 
 
 def test_pairs_that_do_not_fit_are_named_before_a_run_begins(photos: Path, tmp_path: Path) -> None:
