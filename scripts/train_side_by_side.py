@@ -1,6 +1,7 @@
 """Train several networks on one GPU at once, each for its share of a fixed time: for a GPU that is there for minutes.
 
     python scripts/train_side_by_side.py scripts/side_by_side.toml PHOTOS runs/gpu --seconds 550
+    python scripts/train_side_by_side.py PLAN PHOTOS runs/gpu --clean CLEAN --degraded RAINY   # pairs, for rain
 
 `restore train` follows a number of steps, and takes its crops from threads. Here the learning rate follows the clock;
 Gaussian noise, mosaics and reduced pictures are made on the GPU, and what recipes make otherwise comes from processes
@@ -33,17 +34,21 @@ import typer
 from torch import Tensor, nn
 
 from restore import checkpoints, training
-from restore.data import PhotoCrops, check_photos, list_pictures
-from restore.degradations import DEGRADATIONS, imresize
+from restore.batches import load
+from restore.data import check_photos, list_pictures
+from restore.degradations import imresize
 from restore.losses import loss_of, rmse
 from restore.networks import Network
 from restore.optimizers import optimizer_of
 from restore.recipes import Recipe, load_recipe
+from restore.tasks import TASKS
 
 PHOTO = 512  # side of the photos that are held on the GPU, in pixels
 POOLED = 256  # side of the crops of the pool
 POOL, SLOTS, FEWEST = 4096, 64, 64  # pairs in the pool, on their way to it, and needed before the first step
 CHECK_EVERY, SAVE_SECONDS = 200, 45
+
+Data = tuple[Path, tuple[Path, Path] | None]  # photos, and pairs of pictures, which are for rain
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,13 @@ class Source(Protocol):
         """End what runs beside."""
 
 
-def turned(x: Tensor) -> Tensor:
-    """Turn and mirror each of `(B, C, H, H)` at random."""
+def turned(x: Tensor, *, is_upright: bool = False) -> Tensor:
+    """Turn and mirror each of `(B, C, H, H)` at random, where it is upright in the four ways that lay nothing on its
+    side.
+    """
     transposed, mirrored, flipped = torch.rand(3, len(x), 1, 1, 1, device=x.device) < 0.5
-    x = torch.where(transposed, x.mT, x)
+    if not is_upright:
+        x = torch.where(transposed, x.mT, x)
     x = torch.where(mirrored, x.flip(2), x)
     return torch.where(flipped, x.flip(3), x)
 
@@ -173,8 +181,9 @@ def detail(x: Tensor) -> Tensor:
 class ByProcesses:
     """Pairs that processes make by any recipe, in a pool on the GPU; a new one takes the place of the oldest."""
 
-    def __init__(self, folder: Path, recipe: Recipe, workers: int, device: torch.device) -> None:
+    def __init__(self, data: Data, recipe: Recipe, workers: int, device: torch.device) -> None:
         self.crop, self.device, self.pool, self.made = recipe.crop, device, torch.empty(0), 0
+        self.is_upright = TASKS[recipe.task].is_upright
         processes = torch.multiprocessing.get_context("spawn")
         self.ring = torch.empty(SLOTS, POOLED, POOLED, 6, dtype=torch.float16).share_memory_()
         self.free, self.ready = processes.Queue(), processes.Queue()
@@ -182,7 +191,7 @@ class ByProcesses:
             self.free.put(slot)
         self.workers = [
             processes.Process(
-                target=_make, args=(folder, recipe, number, workers, self.ring, self.free, self.ready), daemon=True
+                target=_make, args=(data, recipe, number, workers, self.ring, self.free, self.ready), daemon=True
             )
             for number in range(workers)
         ]
@@ -197,7 +206,7 @@ class ByProcesses:
             time.sleep(0.02)
             self.take(SLOTS)
         which = torch.randint(min(self.made, POOL), (size,), device=self.device)
-        pairs = turned(cut(self.pool, which, self.crop)).float()
+        pairs = turned(cut(self.pool, which, self.crop), is_upright=self.is_upright).float()
         return pairs[:, :3], pairs[:, 3:]
 
     def take(self, most: int) -> None:
@@ -216,11 +225,12 @@ class ByProcesses:
             worker.kill()
 
 
-def _make(folder: Path, recipe: Recipe, number: int, step: int, ring: Tensor, free: Any, ready: Any) -> None:
+def _make(data: Data, recipe: Recipe, number: int, step: int, ring: Tensor, free: Any, ready: Any) -> None:
     """Fill free slots with the pairs `number`, `number + step`, ... of the recipe."""
     cv2.setNumThreads(1)
-    draw = DEGRADATIONS[recipe.degradation](recipe.levels)
-    crops = PhotoCrops(list_pictures(folder), draw, crop=POOLED, seed=recipe.seed)
+    folder, pairs = data
+    whole = dataclasses.replace(recipe, crop=POOLED, held_out=0)
+    crops, _, _ = load(whole, 1, folder, pairs if recipe.task == "derain" else None)
     while True:
         slot = free.get()
         ring[slot] = torch.from_numpy(np.concatenate(crops[number])).permute(1, 2, 0)
@@ -296,15 +306,15 @@ def save(run: Path, average: Network, recipe: Recipe, step: int) -> None:
     checkpoints.save(run / "last.safetensors", average, recipe.network, metadata)
 
 
-def run_lane(jobs: list[Job], folder: Path, out: Path, start: float, seconds: float) -> None:
+def run_lane(jobs: list[Job], data: Data, out: Path, start: float, seconds: float) -> None:
     """Train the jobs of a lane one after the other; those that fail leave their time to nobody."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     made = {
-        job: ByProcesses(folder, job.resolved(), job.workers, device) for job in jobs if job.workers
+        job: ByProcesses(data, job.resolved(), job.workers, device) for job in jobs if job.workers
     }  # all from the start: what they make in advance is there when their job begins
-    on_gpu = None if len(made) == len(jobs) else squares(folder).to(device)
+    on_gpu = None if len(made) == len(jobs) else squares(data[0]).to(device)
     end = start
     for job in jobs:
         end += seconds * job.share / sum(other.share for other in jobs)
@@ -327,12 +337,15 @@ def main(
     photos: Annotated[Path, typer.Argument(help="Folder of clean photographs.")],
     out: Annotated[Path, typer.Argument(help="A folder is written into it for each job.")],
     seconds: Annotated[float, typer.Option(help="For all, with what the start takes.")] = 550,
+    clean: Annotated[Path | None, typer.Option(help="Folder of clean pictures of pairs, for rain.")] = None,
+    degraded: Annotated[Path | None, typer.Option(help="Folder of their rainy pictures, of the same names.")] = None,
     lane: Annotated[int | None, typer.Option(hidden=True)] = None,
     start: Annotated[float, typer.Option(hidden=True)] = 0,
 ) -> None:
     jobs = [Job(**fields) for fields in tomllib.loads(plan.read_text(encoding="utf-8"))["job"]]
     if lane is not None:
-        run_lane([job for job in jobs if job.lane == lane], photos, out, start, seconds)
+        pairs = (clean, degraded) if clean and degraded else None
+        run_lane([job for job in jobs if job.lane == lane], (photos, pairs), out, start, seconds)
         return
     start = time.time()
     check_photos(list_pictures(photos))  # decodes them for all
