@@ -342,6 +342,8 @@ def main(
     lane: Annotated[int | None, typer.Option(hidden=True)] = None,
     start: Annotated[float, typer.Option(hidden=True)] = 0,
 ) -> None:
+    if (clean is None) != (degraded is None):
+        raise typer.BadParameter("--clean and --degraded go together")
     jobs = [Job(**fields) for fields in tomllib.loads(plan.read_text(encoding="utf-8"))["job"]]
     if lane is not None:
         pairs = (clean, degraded) if clean and degraded else None

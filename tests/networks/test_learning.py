@@ -11,7 +11,15 @@ from restore.networks import NETWORKS, Network
 from restore.networks.panet import PAEDSR, PANet
 
 
-@pytest.mark.parametrize(("name", "refine"), [("kit", 0), ("cs-kit", 2)])
+@pytest.mark.parametrize(
+    ("name", "refine"),
+    [
+        ("kit", 0),
+        ("cs-kit", 2),
+        pytest.param("kit", 2, marks=pytest.mark.slow),
+        pytest.param("cs-kit", 0, marks=pytest.mark.slow),
+    ],
+)
 def test_a_fresh_network_beats_its_input_after_sixty_steps(name: str, refine: int) -> None:
     torch.manual_seed(0)
     network = NETWORKS[name](dim=16, h=1, shuffle=2, refine=refine, refine_width=16)
