@@ -35,16 +35,38 @@ class Convolution(nn.Conv2d):
         return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
+class WinogradConvolution(Convolution):
+    """A 3x3 convolution, padded by one, that takes NNPACK's Winograd transforms (Lavin and Gray, CVPR 2016) where they
+    were faster than oneDNN: with 64 channels or more, on a CPU with AVX2 and no more (AVX-512 was not measured).
+
+    What they give is dense as `(B, C, H, W)`; where sums with others follow, those had better be, too.
+    """
+
+    def uses_winograd(self, x: Tensor) -> bool:
+        return (
+            min(self.in_channels, self.out_channels) >= 64
+            and uses_vectors(x)
+            and torch.backends.cpu.get_cpu_capability() == "AVX2"
+            and torch.backends.nnpack.is_available()  # type: ignore[no-untyped-call]  # and this starts it
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.uses_winograd(x):
+            return super().forward(x)
+        x, weight = x.permute(0, 3, 1, 2).contiguous(), self.weight.contiguous()
+        return torch._nnpack_spatial_convolution(x, weight, self.bias, padding=1).permute(0, 2, 3, 1)
+
+
 class ResidualBlock(nn.Module):
     """x + res_scale * conv(act(conv(x))), 3x3 convolutions without normalisation (EDSR, Lim et al., CVPRW 2017,
     Section 3.1). The activation is given, for PANet's blocks share one that learns.
     """
 
-    def __init__(self, channels: int, *, res_scale: float = 1) -> None:
+    def __init__(self, channels: int, *, res_scale: float = 1, convolution: type[Convolution] = Convolution) -> None:
         super().__init__()
         self.res_scale = res_scale
-        self.first = Convolution(channels, channels, 3, padding=1)
-        self.second = Convolution(channels, channels, 3, padding=1)
+        self.first = convolution(channels, channels, 3, padding=1)
+        self.second = convolution(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
         return torch.add(x, self.second(activation(self.first(x))), alpha=self.res_scale)
@@ -70,11 +92,15 @@ class Linear(nn.Linear):
 
 
 def uses_blocks(x: Tensor) -> bool:
-    """Whether `laid_out` gives oneDNN's tensors, which have no gradients: float32 on a CPU with AVX."""
+    """Whether `laid_out` gives oneDNN's tensors, which have no gradients."""
+    return uses_vectors(x) and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+
+
+def uses_vectors(x: Tensor) -> bool:
+    """Whether `x` is float32 on a CPU with AVX, and nothing but values is asked for."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.backends.cpu.get_cpu_capability().startswith("AVX")
         and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
     )

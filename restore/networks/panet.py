@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.networks.base import Network
-from restore.networks.blocks import Convolution, Linear, ResidualBlock, TwoForms
+from restore.networks.blocks import Convolution, Linear, ResidualBlock, TwoForms, WinogradConvolution
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the pyramid (Section 4.1)
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's RGB, which PA-EDSR takes away and gives back
@@ -247,12 +247,16 @@ class Body(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation
-        self.blocks = nn.ModuleList(ResidualBlock(channels, res_scale=res_scale) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            ResidualBlock(channels, res_scale=res_scale, convolution=WinogradConvolution) for _ in range(blocks)
+        )
         self.attention = attention
-        self.last = Convolution(channels, channels, 3, padding=1)
+        self.last = WinogradConvolution(channels, channels, 3, padding=1)
         self.reach = 2 * blocks + 1  # pixels that one of its own depends on around it, without the attention
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.last.uses_winograd(x):
+            x = x.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
         out = x
         for i, block in enumerate(self.blocks):
             if i == len(self.blocks) // 2:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restore.networks import drsformer, panet
-from restore.networks.blocks import TwoForms
+from restore.networks.blocks import TwoForms, WinogradConvolution
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -133,3 +133,17 @@ def test_pyramid_attention_that_is_trained_takes_the_plain_form() -> None:
     x = features(1, 4, 5, 4).requires_grad_()
     assert torch.equal(layer(x), layer.plain(x))
     assert torch.autograd.gradcheck(layer, x, atol=1e-4)
+
+
+@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX2", reason="for CPUs with AVX2 and no more")
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 8), (31, 64)])
+def test_winograd_transforms_change_nothing_but_the_last_bits(height: int, width: int) -> None:
+    layer = randomised(WinogradConvolution(64, 80, 3, padding=1))
+    x = features(2, height, width, 64)
+    with torch.inference_mode():
+        exact = layer(x)
+        assert not layer.uses_winograd(x), "it is for float32"
+        found = layer.float()(x.float())
+        assert layer.uses_winograd(x.float())
+    assert not layer.uses_winograd(x.float()), "it has no gradients"
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=2e-5 * float(exact.abs().max()))
