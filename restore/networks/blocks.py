@@ -39,7 +39,8 @@ class WinogradConvolution(Convolution):
     """A 3x3 convolution, padded by one, that takes NNPACK's Winograd transforms (Lavin and Gray, CVPR 2016) where they
     were faster than oneDNN: with 64 channels or more, on a CPU with AVX2 and no more (AVX-512 was not measured).
 
-    What they give is dense as `(B, C, H, W)`; where sums with others follow, those had better be, too.
+    What they give is dense as `(B, C, H, W)`. A sum with a channels-last tensor is slow, so what they are added to goes
+    through `arranged`.
     """
 
     def uses_winograd(self, x: Tensor) -> bool:
@@ -50,6 +51,10 @@ class WinogradConvolution(Convolution):
             and torch.backends.nnpack.is_available()  # type: ignore[no-untyped-call]  # and this starts it
         )
 
+    def arranged(self, x: Tensor) -> Tensor:
+        """x, laid out as the result for it will be."""
+        return x.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1) if self.uses_winograd(x) else x
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.uses_winograd(x):
             return super().forward(x)
@@ -59,7 +64,7 @@ class WinogradConvolution(Convolution):
 
 class ResidualBlock(nn.Module):
     """x + res_scale * conv(act(conv(x))), 3x3 convolutions without normalisation (EDSR, Lim et al., CVPRW 2017,
-    Section 3.1). The activation is given, for PANet's blocks share one that learns.
+    Section 3.1). The activation is given, for PANet's blocks share one that learns; `convolution` is the class of both.
     """
 
     def __init__(self, channels: int, *, res_scale: float = 1, convolution: type[Convolution] = Convolution) -> None:

@@ -255,12 +255,10 @@ class Body(nn.Module):
         self.reach = 2 * blocks + 1  # pixels that one of its own depends on around it, without the attention
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.last.uses_winograd(x):
-            x = x.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
-        out = x
+        out = x = self.last.arranged(x)
         for i, block in enumerate(self.blocks):
             if i == len(self.blocks) // 2:
-                out = self.attention(out)
+                out = self.last.arranged(self.attention(out))
             out = block(out, self.activation)
         last: Tensor = self.last(out)
         return last + x
