@@ -39,8 +39,9 @@ class Muon(Optimizer):
     `panet-s` needs smaller rates: that for demosaicing fell by 1.1 dB on Kodak24 in 1,560 steps from 1e-3, and rose by
     0.12 in 480 from 1.5e-4; that against JPEG forgot all within 800 from 1.2e-3, and gained 0.3 dB on LIVE1 in 4,000
     from 4e-4. A rate that is too high does not show at once: from 1e-3 `panet-s-denoise-gaussian` rose by 0.37 dB in
-    500 steps, but its matrices doubled, and in 25,000 more it did not reach what it had after 1,000 at 4e-4 from those
-    against JPEG. Against random blurs with noise (`mild-blur`) `cs-kit-s` learned as much with AdamW.
+    500 steps, but after 3,200 more from 1.2e-3 some matrices were four times as large, twice those of the other two,
+    and 25,000 further steps did not reach what 1,000 at 4e-4 made of those against JPEG. Against random blurs with
+    noise (`mild-blur`) `cs-kit-s` learned as much with AdamW.
 
     PyTorch's own takes matrices alone and works in bfloat16, which is ten times slower on a CPU that does not have it;
     this one works in float32.
