@@ -1,0 +1,363 @@
+"""Train by a plan: go on with the first run that is not finished and that no other process is at, then with the next.
+
+    python scripts/train_next.py --hours 2.5      # two such processes train two runs
+    python scripts/train_next.py --list
+
+A plan is a TOML file of [[run]], each with the fields of `Planned`. Every run has a folder below --states, which
+`restore train` could go on with as well. A run ends with its averaged weights in last.safetensors and best.safetensors
+of that folder, and with a line in plan.log beside it. One thread a process, which makes room for all other work.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded
+
+import dataclasses
+import fcntl
+import json
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from restore.catalogue import did_you_mean
+from restore.cli.console import say
+from restore.errors import RestoreError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from restore.recipes import Recipe
+    from restore.training import Progress
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared/data/train"
+WARM_UP, TIMED = 3, 10  # steps of each phase that are not timed, and that are
+TELL_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of the plan.
+
+    Attributes:
+        name: Of the run, and of its folder if there is no `state`.
+        recipe: A shipped one, or a `.toml` file.
+        hours: Of one core, or of the GPU; the recipe's steps, stages and holds are stretched to them.
+        from_: `from` in the file: weights to begin from.
+        transfer: The same, of another network or size.
+        set: Fields of the recipe to change.
+        uses_pairs: Whether the pairs of pictures are trained on as well.
+        state: Folder of the run.
+        device: Left out on another one.
+    """
+
+    name: str
+    recipe: str
+    hours: float
+    from_: str | None = None
+    transfer: str | None = None
+    set: dict[str, Any] = field(default_factory=dict)
+    uses_pairs: bool = False
+    state: str | None = None
+    device: str | None = None
+
+    def folder(self, states: Path) -> Path:
+        return Path(self.state) if self.state else states / self.name
+
+    def asked(self) -> Recipe:
+        """The recipe, with the steps that it has by itself."""
+        from restore.recipes import load_recipe
+
+        changes = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.set.items()}
+        return load_recipe(self.recipe, changes)
+
+
+def read_plan(path: Path) -> list[Planned]:
+    """The runs of a plan, in order of value.
+
+    Raises:
+        UsageError: It cannot be read, a field is unknown or missing, or two runs share a folder.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("run", [])
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the plan {path}: {error}") from error
+    fields = {f.name.rstrip("_"): f for f in dataclasses.fields(Planned)}
+    plan = []
+    for table in tables:
+        name = table.get("name", "without a name")
+        for key in table.keys() - fields.keys():
+            raise UsageError(f"a run of the plan has no field {key!r}", hint=did_you_mean(key, fields))
+        if missing := [key for key in ("name", "recipe", "hours") if key not in table]:
+            raise UsageError(f"the run {name} of {path} lacks {', '.join(missing)}")
+        plan.append(Planned(**{fields[key].name: value for key, value in table.items()}))
+    folders = [run.folder(Path()) for run in plan]
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise UsageError(f"two runs of {path} have the folder {folder}", hint="give each a name of its own")
+    return plan
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether no other process is at the run; while it is entered, this one is. The system ends it with the process."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def progress_of(folder: Path) -> tuple[int, int]:
+    """Steps that are done, and steps in all; 0 of 0 where the run has not begun."""
+    from safetensors import SafetensorError, safe_open
+
+    with suppress(OSError, ValueError, SafetensorError):
+        steps = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["steps"]
+        with safe_open(folder / "last.safetensors", "np") as file:
+            return int(file.metadata()["step"]), steps
+    return 0, 0
+
+
+def is_finished(folder: Path) -> bool:
+    step, steps = progress_of(folder)
+    return 0 < steps <= step
+
+
+def stretched(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe with other steps in all; stages, hold and the steps without attention keep their shares."""
+    factor = steps / recipe.steps
+    stages, before = [], 0
+    for until, batch, crop in recipe.stages:
+        if (new := round(until * factor)) > before:
+            stages.append((new, batch, crop))
+            before = new
+    return dataclasses.replace(
+        recipe, steps=steps, stages=tuple(stages), hold=round(recipe.hold * factor),
+        local_steps=round(recipe.local_steps * factor), warm_up=min(recipe.warm_up, steps // 4),
+    )  # fmt: skip
+
+
+def phases(recipe: Recipe) -> list[tuple[float, Recipe]]:
+    """Parts of a run whose steps cost the same: their share of the steps, and a recipe of such steps alone."""
+    from restore.schedules import crops_of
+
+    ends = {recipe.steps, recipe.local_steps, *(until for until, _, _ in recipe.stages)}
+    found, before = [], 0
+    for end in sorted(end for end in ends if 0 < end <= recipe.steps):
+        crops = crops_of(recipe, before)
+        part = dataclasses.replace(
+            recipe, stages=(), batch=len(crops.numbers), crop=crops.side,
+            local_steps=0 if before >= recipe.local_steps else recipe.steps,
+        )  # fmt: skip
+        found.append(((end - before) / recipe.steps, part))
+        before = end
+    return found
+
+
+def seconds_a_step(train: Callable[..., object], recipe: Recipe, clock: Callable[[], float]) -> float:
+    """Median time of a step, by `train(recipe, folder, should_stop)`, after a few to warm up."""
+    times: list[float] = []
+
+    def should_stop() -> bool:
+        times.append(clock())
+        return len(times) > WARM_UP + TIMED
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(dataclasses.replace(recipe, steps=10**6), Path(folder) / "run", should_stop)
+    return statistics.median(b - a for a, b in zip(times[WARM_UP:], times[WARM_UP + 1 :], strict=False))
+
+
+def fitted(recipe: Recipe, hours: float, train: Callable[..., object], clock: Callable[[], float]) -> Recipe:
+    """The recipe with the steps that take so many hours here."""
+    mean = sum(share * seconds_a_step(train, part, clock) for share, part in phases(recipe))
+    return stretched(recipe, max(1, round(hours * 3600 / mean)))
+
+
+def validations(folder: Path) -> list[tuple[float, float]]:
+    """(input PSNR, PSNR) of each validation of a run."""
+    from restore.runs import _lines
+
+    return [tuple(entry["validation"]) for entry in _lines(folder / "log.jsonl") if entry.get("validation")]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and with what the plan is trained."""
+
+    states: Path
+    data: Path
+    pairs: tuple[Path, Path] | None
+    device: torch.device
+
+    def train(self, run: Planned, seconds: float) -> bool:
+        """Go on with a run for so long at most; False if its time was over before it was done."""
+        from restore import training
+        from restore.recipes import load_recipe
+
+        folder = run.folder(self.states)
+        pairs = self.pairs if run.uses_pairs else None
+        resume = (folder / "state.pt").is_file()
+        on_gpu = self.device.type == "cuda"
+        begin: dict[str, Any] = {"start_from": run.from_, "transfer_from": run.transfer}
+
+        def probe(recipe: Recipe, folder: Path, should_stop: Callable[[], bool]) -> None:
+            training.train(recipe, self.data, folder, pairs=pairs, device=self.device, should_stop=should_stop, **begin)
+
+        if resume:
+            recipe = load_recipe(str(folder / "recipe.json"))
+        else:
+            # Of a core the time that the process had of it, whatever else the core does.
+            recipe = fitted(run.asked(), run.hours, probe, time.perf_counter if on_gpu else time.process_time)
+        say(f"{run.name}: {recipe.steps} steps, {'from where it was' if resume else 'new'}, in {folder}")
+        training.train(
+            recipe, self.data, folder, pairs=pairs, resume=resume, max_seconds=seconds, device=self.device,
+            on_progress=Teller(run.name), **({} if resume else begin),
+        )  # fmt: skip
+        return is_finished(folder)
+
+    def note_end(self, run: Planned) -> None:
+        """Add a line on a finished run to plan.log."""
+        folder = run.folder(self.states)
+        seen = validations(folder)
+        psnrs = ", ".join(
+            f"{what} {psnr:.2f} dB"
+            for what, psnr in (
+                ("input", seen[0][0]), ("first", seen[0][1]), ("last", seen[-1][1]), ("best", max(x[1] for x in seen)),
+            )
+        ) if seen else "not validated"  # fmt: skip
+        hours = torch_seconds(folder) / 3600
+        now = datetime.now(UTC).isoformat(timespec="minutes")
+        with (self.states / "plan.log").open("a", encoding="utf-8") as log:
+            log.write(f"{now} {run.name}: {progress_of(folder)[1]} steps, {hours:.2f} h, {psnrs}\n")
+
+
+def torch_seconds(folder: Path) -> float:
+    """How long a run has trained."""
+    import torch
+
+    from restore.runs import Run
+
+    return float(Run(folder).load_state(torch.device("cpu"))["seconds"])
+
+
+class Teller:
+    """Says on stderr how a run gets on: each validation, each note, and a line every ten minutes."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.told = name, -float(TELL_SECONDS)
+
+    def __call__(self, progress: Progress) -> None:
+        from restore.cli.train import describe_progress
+
+        if progress.note is not None:
+            say(f"{self.name}: step {progress.step}: {progress.note}")
+        if progress.validation is not None:
+            before, after = progress.validation
+            say(f"{self.name}: step {progress.step}: held-out photos {before:.2f} dB -> {after:.2f} dB")
+        if time.monotonic() - self.told >= TELL_SECONDS:
+            say(f"{self.name}: {describe_progress(progress)}")
+            self.told = time.monotonic()
+
+
+def work(plan: list[Planned], setting: Setting, seconds: float) -> None:
+    """Train run after run until the time is over, or nothing is left to do."""
+    end = time.monotonic() + seconds
+    for run in plan:
+        folder = run.folder(setting.states)
+        if run.device not in (None, setting.device.type) or is_finished(folder):
+            continue
+        if run.uses_pairs and setting.pairs is None:
+            say(f"{run.name}: left out, for there are no pairs; name them by --clean and --degraded")
+            continue
+        with alone(folder) as is_alone:
+            if not is_alone or is_finished(folder):
+                continue
+            if (left := end - time.monotonic()) <= 0:
+                return
+            try:
+                if not setting.train(run, left):
+                    return
+            except RestoreError as error:  # of this run; the next may do
+                say(f"{run.name}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+                continue
+            setting.note_end(run)
+
+
+def table(plan: list[Planned], states: Path) -> str:
+    """The plan for people."""
+    rows = [("run", "task", "hours", "state", "last validation")]
+    for run in plan:
+        folder = run.folder(states)
+        step, steps = progress_of(folder)
+        state = f"{100 * step // steps} % done" if steps else "open"
+        if is_finished(folder):
+            state = "finished"
+        elif folder.parent.is_dir():
+            with alone(folder) as is_alone:
+                state += "" if is_alone else ", running"
+        seen = validations(folder)
+        psnr = f"{seen[-1][0]:.2f} -> {seen[-1][1]:.2f} dB" if seen else "-"
+        where = f" ({run.device} only)" if run.device else ""
+        rows.append((run.name, run.asked().task, f"{run.hours:g}", state + where, psnr))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def main(
+    hours: Annotated[float, typer.Option(help="Stop after so long, in a state that the next call goes on from.")] = 1,
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Clean photographs.")] = DATA / "photos",
+    clean: Annotated[Path | None, typer.Option(metavar="DIR", help="Clean pictures of pairs, for rain.")] = None,
+    degraded: Annotated[Path | None, typer.Option(metavar="DIR", help="Their rainy pictures.")] = None,
+    states: Annotated[Path, typer.Option(metavar="DIR", help="Where the runs' folders are.")] = ROOT / "runs/plan",
+    plan: Annotated[Path, typer.Option(metavar="FILE")] = ROOT / "scripts/training_plan.toml",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    list_: Annotated[bool, typer.Option("--list", help="Print the plan.")] = False,
+) -> None:
+    """Go on with the first run of the plan that is open, then with the next, until the hours are over."""
+    if (clean is None) != (degraded is None):
+        raise UsageError("--clean and --degraded go together")
+    runs = read_plan(plan)
+    if list_:
+        print(table(runs, states))
+        return
+    import torch
+
+    from restore.devices import keep_memory, pick_device
+
+    keep_memory()
+    os.nice(19)
+    torch.set_num_threads(1)
+    pairs = (clean, degraded) if clean and degraded else (DATA / "rain_pairs/clean", DATA / "rain_pairs/rainy")
+    setting = Setting(states, data, pairs if pairs[0].is_dir() else None, pick_device(device))
+    work(runs, setting, hours * 3600)
+
+
+def interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        typer.run(main)
+    except RestoreError as error:
+        sys.exit(f"error: {error.message}" + (f"\nhint:  {error.hint}" if error.hint else ""))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on")
