@@ -11,9 +11,24 @@ from collections.abc import Callable
 
 from restore.degradations.base import Degradation, Draw, Image, to_8_bits
 from restore.degradations.blur import blur, defocus, mild_blur, motion_blur
-from restore.degradations.compression import blind_jpegs, colour_jpegs, jpeg, jpeg_luma, luma_jpegs
-from restore.degradations.noise import blind_noise, gaussian_noise, white_noise
+from restore.degradations.camera import phone_noise
+from restore.degradations.compression import blind_jpegs, colour_jpegs, grey_jpegs, jpeg, jpeg_luma, luma_jpegs
+from restore.degradations.noise import (
+    any_camera_noise,
+    blind_gaussian,
+    blind_noise,
+    colour_blotches,
+    correlated_noise,
+    film_grain,
+    gaussian_noise,
+    grain,
+    grey_noise,
+    jpeg_noise,
+    uneven_noise,
+    white_noise,
+)
 from restore.degradations.rain import rain
+from restore.degradations.recompression import any_jpegs, resized_saved, shifted_saved, twice_saved
 from restore.degradations.sampling import bicubic, imresize, mosaics, reductions, vivid_mosaics
 from restore.errors import UsageError
 from restore.tasks import TASKS
@@ -59,15 +74,25 @@ def _plain(name: str, draw: Draw) -> Callable[[Range | None], Draw]:
 
 _WITH_LEVEL: dict[str, tuple[str, Callable[[Range], Draw], Range | None]] = {
     "gaussian-noise": ("denoise", white_noise, (0, 75)),
+    "blind-gaussian": ("denoise", blind_gaussian, (0, 75)),
+    "correlated-noise": ("denoise", correlated_noise, (0, 55)),
+    "grey-noise": ("denoise", grey_noise, (0, 55)),
     "jpeg": ("dejpeg", colour_jpegs, (10, 95)),
     "jpeg-luma": ("dejpeg", luma_jpegs, (10, 95)),
     "blind-jpeg": ("dejpeg", blind_jpegs, (10, 95)),
+    "jpeg-grey": ("dejpeg", grey_jpegs, (10, 95)),
+    "jpeg-twice": ("dejpeg", twice_saved, (10, 95)),
+    "jpeg-shifted": ("dejpeg", shifted_saved, (10, 95)),
+    "jpeg-resized": ("dejpeg", resized_saved, (10, 95)),
+    "any-jpeg": ("dejpeg", any_jpegs, (10, 95)),
     "bicubic": ("upscale", reductions, None),
 }
 LEVELLED = frozenset(_WITH_LEVEL)
 """The degradations that have a level."""
 
 _WITHOUT_LEVEL: dict[str, Draw] = {
+    "camera-noise": any_camera_noise, "phone-noise": phone_noise, "grain": grain, "film-grain": film_grain,
+    "jpeg-noise": jpeg_noise, "uneven-noise": uneven_noise, "colour-blotches": colour_blotches,
     "rain": rain, "motion-blur": motion_blur, "defocus": defocus, "blur": blur, "mild-blur": mild_blur,
     "mosaic": mosaics, "vivid-mosaic": vivid_mosaics,
 }  # fmt: skip

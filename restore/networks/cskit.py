@@ -105,9 +105,13 @@ class CSKiT(KiT):
             [
                 KNNTransformerBlock(
                     channels,
-                    attention=self.make_attention(channels, k=k, seed=100 * position + i, with_previous_chunk=False),
+                    attention=(
+                        attention := self.make_attention(
+                            channels, k=k, position=position, block=i, with_previous_chunk=False
+                        )
+                    ),
                     expansion=config["expansion"],
-                    embed=ScaleAwarePatchEmbedding(channels, r=config["r"], hard=config["hard_scales"]),
+                    embed=attention and ScaleAwarePatchEmbedding(channels, r=config["r"], hard=config["hard_scales"]),
                 )
                 for i in range(config["blocks"])
             ],

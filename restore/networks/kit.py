@@ -17,6 +17,9 @@ from restore.networks.blocks import Convolution, Linear, ResidualBlock
 from restore.networks.knn import KNNLocalAttention
 
 
+STAGES = 7  # three of the encoder, the bottleneck, three of the decoder
+
+
 class FeedForward(nn.Module):  # FFN
     """FFN(X) = MLP(DW(MLP(X))) (CS-KiT eq. 4): linear, depth-wise 3x3, GELU (its place is our choice), linear."""
 
@@ -36,23 +39,26 @@ class KNNTransformerBlock(nn.Module):  # KTB
     """X' = KLA(LN(X)) + X; X'' = FFN(LN(X')) + X' (KiT supplement, table 2), `(B, H, W, C)` to the same.
 
     Args:
+        attention: KLA; None leaves out the first half of the block, which then is X'' = FFN(LN(X)) + X.
         embed: What is applied before the first norm; CS-KiT puts its scale-aware patch embedding there (eq. 3).
     """
 
     def __init__(
-        self, channels: int, *, attention: KNNLocalAttention, expansion: int, embed: nn.Module | None = None
+        self, channels: int, *, attention: KNNLocalAttention | None, expansion: int, embed: nn.Module | None = None
     ) -> None:
         super().__init__()
-        self.attends = True
-        self.embed = embed or nn.Identity()
-        self.norm1 = nn.LayerNorm(channels)
+        self.attends = attention is not None
         self.attention = attention
+        if attention is not None:
+            self.embed = embed or nn.Identity()
+            self.norm1 = nn.LayerNorm(channels)
         self.norm2 = nn.LayerNorm(channels)
         self.feed_forward = FeedForward(channels, expansion=expansion)
 
     def forward(self, x: Tensor, order: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The block's output and the patch order it used; None hashes, an order is used as it is."""
         if self.attends:
+            assert self.attention is not None
             normed = self.norm1(self.embed(x))
             if order is None:
                 order = self.attention.order(normed)
@@ -126,12 +132,14 @@ class KiT(Network):
         refine: Residual blocks of `Refinement` after the decoder (0: none, as the papers). Dense convolutions at the
             highest resolution are what a small network lacks most, and what a CPU does best.
         refine_width: Channels inside them.
+        attend: The stages whose blocks attend, 0 to 6 from the input on (3 is the bottleneck); None: all, as the
+            papers. The blocks of the others are their feed-forward half, and have no parameters for attention.
         seed: Fixes the rotations of the hashing.
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {"dim": 70, "expansion": 4, "fuse_skips": False},
-        "s": {"dim": 32, "h": 1, "shuffle": 2, "refine": 3},
+        "s": {"dim": 32, "h": 1, "shuffle": 2, "refine": 3, "attend": [2, 3, 4]},
     }
 
     def __init__(
@@ -149,6 +157,7 @@ class KiT(Network):
         shuffle: int = 1,
         refine: int = 0,
         refine_width: int = 64,
+        attend: list[int] | None = None,
         seed: int = 0,
         **variant: Any,
     ) -> None:
@@ -156,8 +165,10 @@ class KiT(Network):
         self.config = {
             "channels": channels, "dim": dim, "blocks": blocks, "k": k, "h": h, "r": r, "heads": heads,
             "expansion": expansion, "fuse_skips": fuse_skips, "shuffle": shuffle,
-            "refine": refine, "refine_width": refine_width, "seed": seed, **variant,
+            "refine": refine, "refine_width": refine_width, "attend": attend, "seed": seed, **variant,
         }  # fmt: skip
+        if attend is not None and not set(attend) <= set(range(STAGES)):
+            raise ValueError(f"{type(self).__name__} has the stages 0 to {STAGES - 1}, not all of {attend}")
         self.channels, self.shuffle = channels, shuffle
         self.size_multiple = self.min_size = shuffle * 8 * r * _smallest_square_of_chunks(k)
         pixels = channels * shuffle**2
@@ -186,7 +197,9 @@ class KiT(Network):
             # means bury what each pixel says of itself, and training stays at a residual of zero for very long.
             for module in self.modules():
                 if isinstance(module, KNNTransformerBlock):
-                    module.attention.project.weight[2 * module.attention.project.in_features :] *= 0.02
+                    if module.attention is not None:
+                        project = module.attention.project
+                        project.weight[2 * project.in_features :] *= 0.02
                     module.feed_forward.reduce.weight *= 0.02
             for up in self.up:
                 up.get_parameter("weight").mul_(0.2)
@@ -210,13 +223,18 @@ class KiT(Network):
         self.attends = use
         for module in self.modules():
             if isinstance(module, KNNTransformerBlock):
-                module.attends = use
+                module.attends = use and module.attention is not None
 
-    def make_attention(self, channels: int, *, k: int, seed: int, with_previous_chunk: bool) -> KNNLocalAttention:
+    def make_attention(
+        self, channels: int, *, k: int, position: int, block: int, with_previous_chunk: bool
+    ) -> KNNLocalAttention | None:
+        """That of one block of the stage at `position`, if the stage attends."""
         config = self.config
+        if config["attend"] is not None and position not in config["attend"]:
+            return None
         return KNNLocalAttention(
             channels, k=k, h=config["h"], r=config["r"], heads=config["heads"],
-            with_previous_chunk=with_previous_chunk, seed=config["seed"] + seed,
+            with_previous_chunk=with_previous_chunk, seed=config["seed"] + 100 * position + block,
         )  # fmt: skip
 
     def make_stage(self, channels: int, *, k: int, position: int) -> nn.Module:
@@ -225,7 +243,9 @@ class KiT(Network):
             [
                 KNNTransformerBlock(
                     channels,
-                    attention=self.make_attention(channels, k=k, seed=100 * position + i, with_previous_chunk=True),
+                    attention=self.make_attention(
+                        channels, k=k, position=position, block=i, with_previous_chunk=True
+                    ),
                     expansion=self.config["expansion"],
                 )
                 for i in range(self.config["blocks"])

@@ -1,0 +1,104 @@
+"""Print the statistics of noise: of a folder of pairs, and beside it of degradations made on photographs.
+
+    python scripts/noise_statistics.py --pairs PolyU/clean PolyU/noisy --photos PHOTOS camera-noise grain
+
+Noise is the degraded picture minus its reference, in 8-bit grey levels. Luma is Y of ITU-R BT.601; chroma is what the
+channels have besides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from restore.data import Pair, PhotoCrops, list_pictures, paired
+from restore.degradations import DEGRADATIONS
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LEVELS = 8  # bins of brightness, 32 grey levels each
+OCTAVES = ("<2", "2-4", "4-8", "8-16", ">16")  # pixels
+FEWEST = 500  # pixels in a bin of brightness that counts
+
+Values = dict[str, NDArray[np.floating]]
+
+
+def statistics(pair: Pair) -> Values:
+    """Of one pair, `(H, W, 3)` in [0, 1] each; NaN where a picture has too few pixels."""
+    noise = (pair.degraded - pair.clean) * 255
+    level = pair.clean @ LUMA * 255
+    luma = noise @ LUMA
+    chroma = noise - luma[..., None]
+    strength = luma.std()
+    which = np.minimum(level / 256 * LEVELS, LEVELS - 1).astype(int)
+    bins = [luma[which == i] for i in range(LEVELS)]
+    by_level = np.array([x.std() if x.size >= FEWEST else np.nan for x in bins]) / max(strength, 1e-6)
+    colour = np.sqrt((chroma**2).mean())
+    fine = chroma, luma
+    octaves = []
+    for deviation in (1, 2, 4, 8, None):
+        coarse = tuple(np.zeros_like(x) if deviation is None else cv2.GaussianBlur(x, (0, 0), deviation) for x in fine)
+        bands = [a - b for a, b in zip(fine, coarse, strict=True)]
+        octaves.append(np.sqrt((bands[0] ** 2).mean()) / max(bands[1].std(), 1e-6))
+        fine = coarse
+    flat = noise.reshape(-1, 3)
+    return {
+        "luma sigma": np.array([strength]),
+        "luma by level": by_level,
+        "chroma / luma": np.array([colour / max(strength, 1e-6)]),
+        "chroma / luma by octave": np.array(octaves),
+        "R-G correlation": np.array([np.corrcoef(flat[:, 0], flat[:, 1])[0, 1]]),
+        "neighbours": np.array([(luma[:, 1:] * luma[:, :-1]).mean() / max(strength**2, 1e-6)]),
+        "mean shift R G B": flat.mean(axis=0),
+        "PSNR": np.array([-10 * np.log10(((pair.degraded - pair.clean) ** 2).mean())]),
+    }
+
+
+def crops(photos: Path, kind: str, count: int, side: int) -> Iterable[Pair]:
+    """`count` pairs of one degradation."""
+    made = PhotoCrops(list_pictures(photos), DEGRADATIONS[kind](None), crop=side, seed=7)
+    for i in range(count):
+        reference, degraded = (x.transpose(1, 2, 0) for x in made[i])
+        yield Pair(str(i), reference, degraded)
+
+
+def described(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Quartiles over the pairs of what is one number, medians of what is several."""
+    rows = [statistics(pair) for pair in pairs]
+    named = {}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        shown = np.nanquantile(values[:, 0], (0.25, 0.5, 0.75)) if values.shape[1] == 1 else np.nanmedian(values, 0)
+        named[name] = " ".join(f"{x:.2f}" for x in shown)
+    return named
+
+
+def main(
+    kinds: Annotated[list[str] | None, typer.Argument(help="Degradations to look at.")] = None,
+    pairs: Annotated[tuple[Path, Path] | None, typer.Option(help="Folders of clean and noisy pictures.")] = None,
+    photos: Annotated[Path | None, typer.Option(help="Folder of clean photographs to degrade.")] = None,
+    count: Annotated[int, typer.Option(help="Crops of each degradation.")] = 150,
+    side: Annotated[int, typer.Option(help="Of a crop, in pixels.")] = 256,
+) -> None:
+    columns = {} if pairs is None else {"pairs": described(paired(*pairs))}
+    if kinds and photos is None:
+        raise typer.BadParameter("degradations need --photos")
+    for kind in kinds or ():
+        assert photos is not None
+        columns[kind] = described(crops(photos, kind, count, side))
+    table = Table("", *columns)
+    for name in next(iter(columns.values())):
+        label = {"chroma / luma by octave": f"{name}: {' '.join(OCTAVES)}"}.get(name, name)
+        table.add_row(label, *(column[name] for column in columns.values()))
+    Console(width=200).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
