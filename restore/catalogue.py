@@ -64,6 +64,8 @@ class WeightsEntry:
         steps, hours, machine: How long it was trained, and on what.
         level: Strength they are made for, in the unit of the task's `Level`; None for blind weights.
         default: Whether they are what the task uses when none are named.
+        bfloat16_loss: dB of PSNR that bfloat16 loses against float32 on the first set of `scores`; None where it is not
+            measured. It decides what `--precision auto` does.
         hub_repo, hub_revision, hub_file: Where the Hub holds them: `owner/name`, a commit and a path; all or none.
         scores: What was measured.
     """
@@ -86,6 +88,7 @@ class WeightsEntry:
     machine: str | None = None
     level: float | None = None
     default: bool = False
+    bfloat16_loss: float | None = None
     hub_repo: str | None = None
     hub_revision: str | None = None
     hub_file: str | None = None

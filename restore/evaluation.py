@@ -65,7 +65,10 @@ def restoring(
         tile: None restores pictures whole, as the papers do; else as in `Restorer.restore_picture`.
         overlap: Pixels that neighbouring tiles share at least.
         self_ensemble: As for `Restorer.restore_tensor`.
+
+    What is scored is what the commands make of files of 8 bits, so the restorer's `auto` precision means theirs.
     """
+    precision = restorer.precision_for(np.uint8)
 
     def answer(pair: Pair) -> Image:
         degraded = np.ascontiguousarray(pair.degraded, np.float32)
@@ -73,10 +76,11 @@ def restoring(
             degraded = degraded[..., :1]
         if tile is None:
             batch = torch.from_numpy(degraded.transpose(2, 0, 1)[None].copy())
-            restored = restorer.restore_tensor(batch, self_ensemble=self_ensemble)[0].permute(1, 2, 0).cpu().numpy()
+            whole = restorer.restore_tensor(batch, self_ensemble=self_ensemble, precision=precision)
+            restored = whole[0].permute(1, 2, 0).cpu().numpy()
         else:
             restored = restorer.restore_picture(
-                _Levels(degraded), tile=tile, overlap=overlap, self_ensemble=self_ensemble
+                _Levels(degraded), tile=tile, overlap=overlap, self_ensemble=self_ensemble, precision=precision
             ).picture.pixels
         return np.broadcast_to(restored, (*restored.shape[:2], 3))
 

@@ -42,6 +42,7 @@ class Outcome:
         tile: Height and width of its tiles in pixels.
         tiles: How many there were.
         seam: How far they disagreed where they overlap.
+        precision: What the network computed in.
     """
 
     job: Job
@@ -54,6 +55,7 @@ class Outcome:
     tile: tuple[int, int] | None = None
     tiles: int = 0
     seam: Seam | None = None
+    precision: str | None = None
 
 
 class _Halt(BaseException):
@@ -139,7 +141,7 @@ class Pipeline:
         self._settle()
         outcome = Outcome(
             job, "restored", seconds=seconds + network_seconds, network_seconds=network_seconds,
-            tile=restored.tile, tiles=restored.tiles, seam=restored.seam,
+            tile=restored.tile, tiles=restored.tiles, seam=restored.seam, precision=restored.precision,
         )  # fmt: skip
         self._writing = outcome, self._encoder.submit(self._write, restored.picture, job.target)
         if is_alone or _is_large(restored.picture):

@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from restore import checkpoints
-from restore.devices import AUTO_TILES, pick_device
+from restore.devices import AUTO_TILES, has_native_bfloat16, pick_device
 from restore.errors import DeviceError, RestoreError, UsageError
 from restore.hub import Address
 from restore.memory import free_memory, held_memory, is_out_of_memory, need_of
 from restore.networks.base import Network
+from restore.precision import check_precision, takes_bfloat16
 from restore.tasks import TASKS
 from restore.tiling import Axis, Blender, Seam, plan_axis, round_up, widen
 
@@ -37,12 +38,14 @@ class Restored:
         tile: Height and width of the tiles, in pixels of the input; the smallest if memory ran out on the way.
         tiles: How many; 1 where the picture was restored whole, 0 where the network had nothing to do.
         seam: How much neighbouring tiles disagreed where they overlap; None where there was one.
+        precision: What the network computed in; None where it had nothing to do.
     """
 
     picture: Picture
     tile: tuple[int, int]
     tiles: int
     seam: Seam | None
+    precision: str | None = None
 
 
 class Restorer:
@@ -54,12 +57,14 @@ class Restorer:
         entry: Where the weights come from, if they are in the catalogue.
         task: What they do, a key of `TASKS`: a self-ensemble treats rain and mosaics in ways of their own.
         precision: `float32`, or `bfloat16` or `float16`: what autocast computes in. What then comes out with NaN or
-            infinity is computed again in float32.
+            infinity is computed again in float32. `auto` is bfloat16 for pictures of 8 bits, where the device computes
+            it natively and the entry says that the weights lose less than 0.02 dB; else float32.
         compile_network: Compile the network at its first run (`torch.compile`, anew for every size of tile). That takes
             a C++ compiler and up to minutes; on a CPU it was no faster afterwards (docs/performance.md).
 
     Raises:
         DeviceError: The device is not there.
+        UsageError: There is no such precision.
     """
 
     def __init__(
@@ -69,20 +74,28 @@ class Restorer:
         device: str | torch.device = "auto",
         entry: WeightsEntry | None = None,
         task: str | None = None,
-        precision: str = "float32",
+        precision: str = "auto",
         compile_network: bool = False,
     ) -> None:
+        check_precision(precision)
         self.precision = precision
         self.device = pick_device(device) if isinstance(device, str) else device
         self.network = network.to(self.device, torch.float32).eval()
         self.entry, self.task = entry, TASKS[task] if task else None
         self._run: Callable[[Tensor], Tensor] = self._compiled() if compile_network else self.network
+        self._is_bfloat16_better = takes_bfloat16(entry) and has_native_bfloat16(self.device)
         self._need = need_of(network)
         self._idle_bytes = held_memory()
 
     @classmethod
     def from_pretrained(
-        cls, repo: str, revision: str | None = None, file: str | None = None, device: str | torch.device = "auto"
+        cls,
+        repo: str,
+        revision: str | None = None,
+        file: str | None = None,
+        device: str | torch.device = "auto",
+        *,
+        precision: str = "auto",
     ) -> Restorer:
         """A restorer with weights from the Hugging Face Hub, or from its cache on this machine.
 
@@ -91,16 +104,29 @@ class Restorer:
             revision: A commit, branch or tag; None for `main`. Only a commit always means the same weights.
             file: Path in the repository; None for model.safetensors, or the only safetensors file there is.
             device: A device, or its name for `pick_device`.
+            precision: As for `Restorer`. `auto` is float32: nobody measured these weights.
 
         Raises:
             WeightsError: The weights cannot be found, fetched, verified or loaded.
             DeviceError: The device is not there.
+            UsageError: There is no such precision.
         """
         network, info = checkpoints.load(str(Address(repo, revision, file)))
-        return cls(network, device=device, entry=info.entry, task=info.task)
+        return cls(network, device=device, entry=info.entry, task=info.task, precision=precision)
+
+    def precision_for(self, depth: npt.DTypeLike) -> str:
+        """What pixels of a type are computed in: `float32`, `bfloat16` or `float16`.
+
+        Args:
+            depth: Type of the pixels, such as `np.uint8`.
+        """
+        if self.precision != "auto":
+            return self.precision
+        # Only steps of 8 bits are coarser than what bfloat16 changes.
+        return "bfloat16" if self._is_bfloat16_better and np.dtype(depth) == np.uint8 else "float32"
 
     @torch.inference_mode()
-    def restore_tensor(self, degraded: Tensor, *, self_ensemble: bool = False) -> Tensor:
+    def restore_tensor(self, degraded: Tensor, *, self_ensemble: bool = False, precision: str | None = None) -> Tensor:
         """Restore a batch as whole images.
 
         The right and bottom are padded to what the network takes and cropped afterwards. Grey images run through an
@@ -111,6 +137,8 @@ class Restorer:
             self_ensemble: Return the mean of what the network makes of the images turned and mirrored in all eight ways
                 (Lim et al., EDSR, CVPRW 2017, Section 3.4), or, where the task is to remove rain, in the four that do
                 not lay them on their side: eight or four times the time.
+            precision: `float32`, `bfloat16` or `float16`. None is the restorer's own, and with `auto` float32, for the
+                images are floats; where they were 8 bits before, give `precision_for(np.uint8)`.
 
         Returns:
             `(B, C, scale * H, scale * W)` float32 on the restorer's device, not clamped.
@@ -126,14 +154,15 @@ class Restorer:
                 hint="convert the picture to grey, or choose weights for RGB (see `restore weights list`)",
             )
         x = degraded.to(self.device, torch.float32).expand(-1, net.channels, -1, -1)
-        restored = self._mean_over_orientations(x) if self_ensemble else self._restore_whole(x)
+        precision = precision or self.precision_for(np.float32)
+        restored = self._mean_over_orientations(x, precision) if self_ensemble else self._restore_whole(x, precision)
         if channels != net.channels:
             restored = restored.mean(1, keepdim=True)
         if not restored.isfinite().all():
             raise RestoreError("the network's result holds NaN or infinity", hint="check the weights")
         return restored
 
-    def _mean_over_orientations(self, x: Tensor) -> Tensor:
+    def _mean_over_orientations(self, x: Tensor, precision: str) -> Tensor:
         height, width = (self.network.scale * side for side in x.shape[2:])
         if self.task and self.task.takes_mosaic:  # with odd sides RGGB stays RGGB however it is turned
             x = _pad(x, *(side | 1 for side in x.shape[2:]))
@@ -141,24 +170,24 @@ class Restorer:
         total: Tensor | None = None
         for turn, is_mirrored in itertools.product(turns, (False, True)):
             restored = x.rot90(turn, (2, 3))
-            restored = self._restore_whole(restored.flip(3) if is_mirrored else restored)
+            restored = self._restore_whole(restored.flip(3) if is_mirrored else restored, precision)
             restored = (restored.flip(3) if is_mirrored else restored).rot90(-turn, (2, 3))
             total = restored if total is None else total.add_(restored)
         assert total is not None
         return total.div_(2 * len(turns))[..., :height, :width]
 
-    def _restore_whole(self, x: Tensor) -> Tensor:
+    def _restore_whole(self, x: Tensor, precision: str) -> Tensor:
         net = self.network
         height, width = x.shape[2:]
         x = _pad(x, *(round_up(max(side, net.min_size), net.size_multiple) for side in (height, width)))
         if self.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)
-        return self._forward(x)[..., : net.scale * height, : net.scale * width]
+        return self._forward(x, precision)[..., : net.scale * height, : net.scale * width]
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _forward(self, x: Tensor, precision: str) -> Tensor:
         """The network's result in float32; finite if it is so in float32."""
-        if self.precision != "float32":
-            with torch.autocast(self.device.type, getattr(torch, self.precision)):
+        if precision != "float32":
+            with torch.autocast(self.device.type, getattr(torch, precision)):
                 restored = self._run(x).float()
             if restored.isfinite().all():
                 return restored
@@ -232,6 +261,7 @@ class Restorer:
         strength: float = 1.0,
         self_ensemble: bool = False,
         memory: int | None = None,
+        precision: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Restored:
         """Restore a picture, in tiles where it is large; the same input and tile give the same output.
@@ -248,6 +278,7 @@ class Restorer:
             strength: 0 returns the input, 1 the network's result, and what is between mixes them.
             self_ensemble: As for `restore_tensor`, tile by tile.
             memory: Bytes that may be used for automatic tiles: by this process, or on the GPU.
+            precision: `float32`, `bfloat16` or `float16`; None is `precision_for` the type of the pixels.
             progress: Called after each tile with the number done and the number in all.
 
         Raises:
@@ -287,7 +318,7 @@ class Restorer:
                 hint="close other programs, or split the picture",
             ) from error
 
-        peak = picture.peak
+        peak, precision = picture.peak, precision or self.precision_for(picture.pixels.dtype)
         rows, columns = self._cut(height, side, overlap), self._cut(width, side, overlap)
         blender = Blender(rows.scaled(scale), columns.scaled(scale), restored.pixels, peak)
         row = done = 0
@@ -297,7 +328,7 @@ class Restorer:
                 top = rows.starts[row]
                 for column, left in enumerate(columns.starts):
                     pixels = picture.pixels[top : top + rows.side, left : left + columns.side]
-                    blender.add(row, column, self._restore_pixels(pixels, peak, strength, self_ensemble))
+                    blender.add(row, column, self._restore_pixels(pixels, peak, strength, self_ensemble, precision))
                     if progress is not None:
                         progress(done + column + 1, total)
             except Exception as error:
@@ -319,7 +350,8 @@ class Restorer:
             rows, columns = self._cut(height, side, overlap, rows, row), self._cut(width, side, overlap)
             blender.cut(rows.scaled(scale), columns.scaled(scale))
             row = 0
-        return Restored(restored, (min(rows.side, height), min(columns.side, width)), done, blender.seam)
+        tile_size = min(rows.side, height), min(columns.side, width)
+        return Restored(restored, tile_size, done, blender.seam, precision)
 
     def _smallest_tile(self, overlap: int) -> int:
         """Side of the smallest tiles: below twice the overlap every pixel would be computed more than four times."""
@@ -384,13 +416,13 @@ class Restorer:
             getattr(torch, self.device.type).empty_cache()
 
     def _restore_pixels(
-        self, pixels: npt.NDArray[Any], peak: float, strength: float, self_ensemble: bool
+        self, pixels: npt.NDArray[Any], peak: float, strength: float, self_ensemble: bool, precision: str
     ) -> npt.NDArray[np.float32]:
         """One tile: `(h, w, C)` to `(scale * h, scale * w, C)` float32, nominally in [0, 1]."""
         levels = pixels.astype(np.float32)
         levels /= peak
         degraded = torch.from_numpy(levels).permute(2, 0, 1)[None]
-        restored = self.restore_tensor(degraded, self_ensemble=self_ensemble).cpu()
+        restored = self.restore_tensor(degraded, self_ensemble=self_ensemble, precision=precision).cpu()
         if strength != 1:
             restored = degraded + strength * (restored - degraded)
         result: npt.NDArray[np.float32] = restored[0].permute(1, 2, 0).numpy()

@@ -14,6 +14,7 @@ from restore.cli import options
 from restore.cli.console import say
 from restore.errors import UsageError
 from restore.files import whole_file
+from restore.precision import PRECISIONS, check_precision
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +46,9 @@ def bench(
     ] = False,
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Timed runs, of which the median counts.")] = 3,
     threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. [default: all cores]")] = None,
-    precision: options.Precision = "float32",
+    precision: Annotated[
+        str, typer.Option(metavar="|".join(PRECISIONS[1:]), help="What the networks compute in.")
+    ] = "float32",
     device: options.Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
 ) -> None:
@@ -54,7 +57,7 @@ def bench(
     The weights are random where only a network is named: they cost what others cost.
     """
     options.check_device(device)
-    options.check_precision(precision)
+    check_precision(precision, PRECISIONS[1:])
     if memory and (size or literal or precision != "float32"):
         raise UsageError(
             "--memory measures sizes of its own, in float32", hint="leave out --size, --literal, --precision"

@@ -20,6 +20,7 @@ from restore.cli import options
 from restore.cli.console import Progress, say, table
 from restore.errors import DataError, RestoreError, UsageError
 from restore.files import whole_file
+from restore.precision import check_precision
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def evaluate(
     ] = "none",
     self_ensemble: options.SelfEnsemble = False,
     device: options.Device = "auto",
+    precision: options.Precision = "auto",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all scores, and how they came about, here.")
     ] = None,
@@ -125,6 +127,7 @@ def evaluate(
     """
     # Everything that can be refused is refused before torch is imported, which takes seconds.
     options.check_device(device)
+    check_precision(precision)
     levels = {"denoise": sigma, "dejpeg": jpeg_quality, "upscale": scale}
     given = [name for name, value in levels.items() if value is not None]
     if len(given) > 1:
@@ -207,19 +210,20 @@ def evaluate(
         "self_ensemble": self_ensemble,
         "weights": None,
         "device": None,
+        "precision": None,
         "restored_by_another_tool": None if restored is None else str(restored),
         "versions": {"restore": restore.__version__, **{package: metadata.version(package) for package in _PACKAGES}},
     }
     method = None
     if resolved is not None:
         network, checkpoint = checkpoints.load(resolved)
-        restorer = Restorer(network, device=device, task=checkpoint.task)
+        restorer = Restorer(network, device=device, entry=checkpoint.entry, task=checkpoint.task, precision=precision)
         answer = evaluation.restoring(restorer, tile=size, overlap=_OVERLAP, self_ensemble=self_ensemble)
         method = checkpoint.network
         report["weights"] = {"path": str(resolved.path), "sha256": resolved.sha256}
         if resolved.entry is not None:
             report["weights"] = {"name": resolved.entry.name} | report["weights"]
-        report["device"] = str(restorer.device)
+        report["device"], report["precision"] = str(restorer.device), restorer.precision_for("uint8")
     elif others is not None:
         paths = others
 
@@ -256,6 +260,7 @@ def evaluate(
     )
     how = "" if size is None or resolved is None else f", tile {tile}"
     how += ", self-ensemble" * self_ensemble
+    how += f", {report['precision']}" if report["precision"] not in (None, "float32") else ""
     print(f"{name}, {protocol}{how}, mean of {len(scores.pictures)}: {shown}")
     report["mean"] = {field: _number(value) for field, value in means.items()}
     report["published"] = [

@@ -21,8 +21,9 @@ _PACKAGES = (
 )  # fmt: skip
 # Told where they are set: they change what a run does. No tokens.
 _VARIABLES = (
-    "CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "LOCAL_RANK",
-    "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", "RANK", "RESTORE_WEIGHTS", "WORLD_SIZE",
+    "CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "LOCAL_RANK",
+    "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_CUDA_ALLOC_CONF", "RANK", "RESTORE_WEIGHTS",
+    "WORLD_SIZE",
 )  # fmt: skip
 
 
@@ -43,18 +44,23 @@ def _facts() -> dict[str, dict[str, Any]]:
     import huggingface_hub.constants
     import torch
 
-    from restore.devices import pick_device, processor_name
+    from restore.devices import has_native_bfloat16, pick_device, processor_name
     from restore.memory import free_memory, total_memory
+
+    def bfloat16(device: str) -> str:
+        return f"{'native' if has_native_bfloat16(torch.device(device)) else 'no native'} bfloat16"
 
     devices = {
         "cpu": f"{processor_name()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"{torch.backends.cpu.get_cpu_capability()}",
+        f"{torch.backends.cpu.get_cpu_capability()}, {bfloat16('cpu')}",
         "memory": f"{free_memory(torch.device('cpu')) / 1e9:.1f} GB free of {total_memory() / 1e9:.1f} GB",
     }
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
-        devices[f"cuda:{index}"] = f"{name}, {free / 1e9:.1f} GB free of {total / 1e9:.1f} GB"
+        devices[f"cuda:{index}"] = (
+            f"{name}, {free / 1e9:.1f} GB free of {total / 1e9:.1f} GB, {bfloat16(f'cuda:{index}')}"
+        )
     if torch.backends.mps.is_available():
         devices["mps"] = f"{free_memory(torch.device('mps')) / 1e9:.1f} GB free"
     devices["auto"] = str(pick_device())

@@ -9,6 +9,7 @@ import typer
 
 from restore.cli import options
 from restore.errors import UsageError
+from restore.precision import check_precision
 from restore.tasks import TASKS, Task
 
 
@@ -36,7 +37,7 @@ def _command(task: Task) -> Callable[..., None]:
         memory: options.Memory = None,
         device: options.Device = "auto",
         threads: options.Threads = None,
-        precision: options.Precision = "float32",
+        precision: options.Precision = "auto",
         compile_network: options.Compile = False,
         overwrite: options.Overwrite = False,
         skip_existing: options.SkipExisting = False,
@@ -49,7 +50,7 @@ def _command(task: Task) -> Callable[..., None]:
         largest_tile = options.parse_tile(tile, overlap)
         memory_bytes = None if memory is None else options.parse_memory(memory)
         options.check_device(device)
-        options.check_precision(precision)
+        check_precision(precision)
         if overwrite and skip_existing:
             raise UsageError("--overwrite and --skip-existing contradict each other", hint="leave out one of them")
         if dry_run and json_file is not None:

@@ -126,7 +126,8 @@ def carry_out(
             if verbose:
                 assert report.weights is not None
                 progress.say(
-                    f"weights {report.weights.path} (SHA-256 {report.weights.sha256[:12]}...), device {report.device}"
+                    f"weights {report.weights.path} (SHA-256 {report.weights.sha256[:12]}...), device {report.device}, "
+                    f"precision {restorer.precision}"
                 )
 
             def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
@@ -247,6 +248,8 @@ def _facts(outcome: Outcome) -> str:
     facts = f"{outcome.seconds:.1f} s"
     if outcome.tile is not None:
         facts += f", {outcome.tiles} tile{'s' * (outcome.tiles != 1)} of {outcome.tile[1]} x {outcome.tile[0]} pixels"
+    if outcome.precision is not None:
+        facts += f", in {outcome.precision}"
     if outcome.seam is not None:
         facts += f", seams differ by {outcome.seam.mean:.2f} grey levels, {outcome.seam.max:.1f} at most"
     return facts

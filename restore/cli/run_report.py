@@ -153,6 +153,7 @@ class RunReport:
             "network_seconds": round(outcome.network_seconds, 3),
             "tile": outcome.tile,
             "tiles": outcome.tiles,
+            "precision": outcome.precision,
             "seam": None if seam is None else {"mean": seam.mean, "max": seam.max},
             "weights": None if weights is None else weights.entry.name if weights.entry else str(weights.path),
             "sha256": None if weights is None else weights.sha256,
