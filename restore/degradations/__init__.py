@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from restore.degradations.any_rain import any_rain, crossed_rain, dry_patterns, lens_drops, night_rain
 from restore.degradations.base import Degradation, Draw, Image, to_8_bits
+from restore.degradations.blind_blur import blind_blur, defocus_shapes, frames_blur, shake, sharp
 from restore.degradations.blur import blur, defocus, mild_blur, motion_blur
 from restore.degradations.camera import phone_noise
 from restore.degradations.compression import blind_jpegs, colour_jpegs, grey_jpegs, jpeg, jpeg_luma, luma_jpegs
@@ -93,7 +95,10 @@ LEVELLED = frozenset(_WITH_LEVEL)
 _WITHOUT_LEVEL: dict[str, Draw] = {
     "camera-noise": any_camera_noise, "phone-noise": phone_noise, "grain": grain, "film-grain": film_grain,
     "jpeg-noise": jpeg_noise, "uneven-noise": uneven_noise, "colour-blotches": colour_blotches,
-    "rain": rain, "motion-blur": motion_blur, "defocus": defocus, "blur": blur, "mild-blur": mild_blur,
+    "rain": rain, "rain-crossed": crossed_rain, "night-rain": night_rain, "lens-drops": lens_drops,
+    "dry-patterns": dry_patterns, "any-rain": any_rain, "motion-blur": motion_blur, "defocus": defocus, "blur": blur,
+    "mild-blur": mild_blur, "frames-blur": frames_blur, "shake": shake, "defocus-shapes": defocus_shapes,
+    "sharp": sharp, "blind-blur": blind_blur,
     "mosaic": mosaics, "vivid-mosaic": vivid_mosaics,
 }  # fmt: skip
 DEGRADATIONS: dict[str, Callable[[Range | None], Draw]] = {

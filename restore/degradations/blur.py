@@ -79,6 +79,30 @@ def disc_kernel(radius: float) -> Kernel:
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
+def aperture_kernel(radius: float, blades: int, turn: float, hole: float = 0.0) -> Kernel:
+    """A lens out of focus whose aperture is not a disc: `(n, n)`, n odd, sum 1, centred on its mean.
+
+    Args:
+        radius: Of the circle around it, in pixels; the edge fades over about one pixel.
+        blades: Sides of the polygon that they leave open; 0 is a disc.
+        turn: Of the polygon, in radians.
+        hole: Radius of what a mirror lens covers in the middle, as a part of `radius`, below 1.
+    """
+    reach, fine = int(np.ceil(radius + 0.5)), 4  # samples a pixel along each axis
+    side = 2 * reach + 1
+    y, x = (np.mgrid[: side * fine, : side * fine] + 0.5) / fine - side / 2
+    away = np.hypot(y, x)
+    inside = away <= radius
+    if blades:
+        middles = turn + 2 * np.pi * np.arange(blades) / blades
+        apothem = radius * np.cos(np.pi / blades)
+        inside = np.all([x * np.cos(m) + y * np.sin(m) <= apothem for m in middles], axis=0)
+    inside &= away >= hole * radius
+    kernel = cv2.resize(inside.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    kernel[reach, reach] = max(float(kernel[reach, reach]), 1e-3)  # of an aperture smaller than a pixel
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
 def averaged(light: Image, kernel: Kernel) -> Image:
     """Convolve `(H, W, C)`; beyond the border the picture is mirrored, the border pixel included."""
     # OpenCV correlates.

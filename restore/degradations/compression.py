@@ -52,6 +52,29 @@ def colour_jpegs(level: tuple[float, float]) -> Draw:
     return draw
 
 
+def jpeg_grey(clean: Image, quality: int) -> tuple[Image, Image]:
+    """The picture in grey (ITU-R BT.601 luma, 0 to 255), and that as a grey JPEG: `(reference, degraded)`.
+
+    How programs save a picture without colour; `jpeg_luma` is how papers score, from 16 to 235.
+
+    Returns:
+        Grey pictures as three equal channels, `(H, W, 3)`.
+    """
+    grey: NDArray[np.uint8] = cv2.cvtColor(_bytes(clean), cv2.COLOR_RGB2GRAY)[..., None].astype(np.uint8, copy=False)
+    pair = (np.repeat(x.astype(np.float32) / np.float32(255), 3, axis=-1) for x in (grey, _coded(grey, quality)))
+    return next(pair), next(pair)
+
+
+def grey_jpegs(level: tuple[float, float]) -> Draw:
+    """`jpeg_grey` of a random whole quality in `level`."""
+
+    def draw(generator: Generator) -> Degradation:
+        quality = _quality(generator, level)
+        return Degradation(lambda x, _: jpeg_grey(x, quality), grid=8)
+
+    return draw
+
+
 def luma_jpegs(level: tuple[float, float]) -> Draw:
     """`jpeg_luma` of a random whole quality in `level`."""
 

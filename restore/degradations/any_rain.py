@@ -1,0 +1,249 @@
+"""Rain of every kind, each by name, and the mixture that networks train on: dry pictures are a fifth of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_8_bits
+from restore.degradations.blur import to_linear, to_srgb
+from restore.degradations.compression import jpeg
+from restore.degradations.dry import patterned
+from restore.degradations.rain import Layer, Mist, Streaks, rain, rainy
+
+_MOST_DROPS = 20_000  # on one picture: a large one would take minutes
+
+
+def _streaks(
+    generator: Generator, angle: float, closeness: float, size: float, density: float, opacity: float
+) -> Streaks:
+    """Streaks of a random shape at one distance, 0 (far: short, fine) to 1 (near: long, broad, soft)."""
+    draw = generator.uniform
+    return Streaks(
+        angle=float(np.clip(angle, -65, 65)),
+        length=size * (6 + 50 * closeness) * draw(0.7, 1.4),
+        spread=draw(0.1, 0.5),
+        width=int(generator.integers(1, 2 + round(3 * size * closeness))),
+        softness=draw(0.3, 0.5 + 1.5 * closeness * size),
+        density=density,
+        opacity=opacity,
+        evenness=draw(0.0, 0.6),
+        taper=draw(0.3, 2.0) if generator.random() < 0.8 else 0.0,
+    )
+
+
+def crossed_rain(generator: Generator) -> Degradation:
+    """Rain in gusts: 2 or 3 directions up to 50 degrees apart, each of 1 to 3 distances, fine and broad at once.
+
+    They cover 3 to 80 % of the picture together. In half of the pictures with more than a fifth there is mist, which
+    the reference lacks; without mist the places between the streaks are as they were.
+    """
+    draw, chance = generator.uniform, generator.random
+    wind = generator.normal(0, 18)
+    amount, size = log_uniform(generator, 0.03, 0.8), log_uniform(generator, 0.6, 2.0)
+    groups = int(generator.integers(2, 4))
+    layers = []
+    for share in generator.dirichlet(np.full(groups, 3.0)):
+        angle = wind + draw(-25, 25)
+        distances = generator.random(int(generator.integers(1, 4)))
+        for closeness in distances:
+            layers.append(
+                _streaks(
+                    generator,
+                    angle + generator.normal(0, 2),
+                    closeness,
+                    size,
+                    amount * share / len(distances),
+                    draw(0.12, 0.6),
+                )
+            )
+    is_screen = chance() < 0.5
+    mist = None
+    if chance() < 0.5 and amount > 0.2:
+        thin = draw(0.05, 0.25)
+        mist = Mist(near=thin, far=thin + draw(0.0, 0.25), unevenness=draw(0.0, 0.25), light=draw(0.5, 0.9))
+
+    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
+        height, width = clean.shape[:2]
+        drawn = [layer.render(height, width, g) for layer in layers]
+        veil = None if mist is None else mist.share(height, width, g)
+        return clean, rainy(clean, drawn, is_screen, None, veil, 0.0 if mist is None else mist.light)
+
+    return Degradation(apply, is_oriented=True)
+
+
+def night_rain(generator: Generator) -> Degradation:
+    """Rain in the dark, lit by lamps: the picture 4 to 25 times darker and a little blue, with 1 to 4 lamps.
+
+    The reference is the dark picture with its lamps and the glow around them. Streaks are as bright as the light where
+    they fall, which the lamps and a little of the sky give.
+    """
+    draw = generator.uniform
+    dimmed = (np.array([0.8, 0.9, 1.15]) / log_uniform(generator, 4, 25)).astype(np.float32)
+    count = int(generator.integers(1, 5))
+    places, sizes = generator.random((count, 2)), draw(0.008, 0.03, count)
+    colours = (np.array([1.0, 0.75, 0.45]) ** draw(0.0, 1.2, (count, 1))).astype(np.float32)
+    angle, amount, size = generator.normal(0, 15), log_uniform(generator, 0.05, 0.5), log_uniform(generator, 0.7, 2.0)
+    layers = [
+        _streaks(generator, angle + generator.normal(0, 2), closeness, size, amount / 3, draw(0.4, 1.0))
+        for closeness in generator.random(3)
+    ]
+    ambient, glow, carry = draw(0.03, 0.12), draw(0.0, 0.02), draw(0.12, 0.35)
+
+    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
+        height, width = clean.shape[:2]
+        extent = np.float32(max(height, width))
+        y, x = np.ogrid[:height, :width]
+        lamps, near = np.zeros_like(clean), np.zeros_like(clean)
+        for (down, right), part, colour in zip(places, sizes, colours, strict=True):
+            away = ((y - down * height) ** 2 + (x - right * width) ** 2).astype(np.float32) / extent**2
+            lamps += cv2.exp(away * np.float32(-2 / part**2))[..., None] * (4 * colour)
+            near += (1 / (1 + away * np.float32(4 / carry**2)))[..., None] * colour
+        lit = near * near
+        # A lamp lights what is around it, the air included, as well as the rain.
+        scene = to_linear(clean) * (dimmed + np.float32(0.15) * np.minimum(near, 1)) + lamps + np.float32(glow) * lit
+        drawn = sum((layer.render(height, width, g) for layer in layers), np.zeros((height, width), np.float32))
+        shine = drawn[..., None] * (np.float32(ambient * 0.3) + np.float32(0.4) * lit)
+        return to_8_bits(to_srgb(scene)), to_8_bits(to_srgb(scene + shine))
+
+    return Degradation(apply, is_oriented=True)
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Drops on the glass before the lens, or near it: round, out of focus, with the scene upside down in them.
+
+    Attributes:
+        radius: Median radius in pixels.
+        spread: Standard deviation of its logarithm.
+        cover: Share of the picture under drops if none lay over another.
+        blur: Width of a drop's soft edge, as a part of its radius.
+        shrink: How many times smaller the scene is in a drop than beside it.
+        shade: Brightness that a drop takes at its top and adds at its bottom, as a part.
+        opacity: How much of the light comes through the drop instead of past it, in [0, 1].
+    """
+
+    radius: float
+    spread: float
+    cover: float
+    blur: float
+    shrink: float
+    shade: float
+    opacity: float
+
+    def over(self, clean: Image, generator: Generator) -> Image:
+        """`clean` seen through the drops, `(H, W, 3)` in [0, 1]."""
+        g = generator
+        height, width = clean.shape[:2]
+        mean_area = np.pi * self.radius**2 * np.exp(2 * self.spread**2)
+        count = min(int(g.poisson(self.cover * height * width / mean_area)), _MOST_DROPS)
+        at_y, at_x = np.mgrid[:height, :width].astype(np.float32)
+        share, shade = np.zeros((height, width), np.float32), np.ones((height, width), np.float32)
+        radii = np.clip(self.radius * np.exp(self.spread * g.standard_normal(count)), 1.5, 4 * self.radius)
+        for radius, (down, right), lobes, phases in zip(
+            radii,
+            g.random((count, 2)) * (height, width),
+            g.normal(0, 0.09, (count, 2)),
+            g.uniform(0, 6.3, (count, 2)),
+            strict=True,
+        ):
+            reach = radius * 1.4 + 1
+            top, left = max(0, int(down - reach)), max(0, int(right - reach))
+            part = np.s_[top : int(down + reach) + 1, left : int(right + reach) + 1]
+            y, x = np.ogrid[part]
+            dy, dx = (y[: height - top] - down).astype(np.float32), (x[:, : width - left] - right).astype(np.float32)
+            angle = np.arctan2(dy, dx)
+            outline = radius * (1 + lobes[0] * np.cos(2 * angle + phases[0]) + lobes[1] * np.cos(3 * angle + phases[1]))
+            away = np.hypot(dy, dx) / outline
+            inside = np.clip((1 - away) / self.blur + 0.5, 0, 1).astype(np.float32)
+            ahead = inside > share[part]  # of two drops the one that is thicker there
+            # The farther from its middle, the more a drop bends the light.
+            bend = self.shrink * (1 + away**2)
+            at_y[part] = np.where(ahead, down - dy * bend, at_y[part])
+            at_x[part] = np.where(ahead, right - dx * bend, at_x[part])
+            shade[part] = np.where(
+                ahead, 1 + self.shade * np.clip(dy / outline, -1, 1) * np.minimum(away, 1), shade[part]
+            )
+            share[part] = np.maximum(inside, share[part])
+        soft = cv2.GaussianBlur(clean, (0, 0), 0.5 + 0.12 * self.radius)
+        seen = cv2.remap(soft, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101) * shade[..., None]
+        weight = (share * np.float32(self.opacity))[..., None]
+        covered: Image = np.clip(clean + weight * (seen - clean), 0, 1)
+        return covered
+
+
+def lens_drops(generator: Generator) -> Degradation:
+    """Drops on the glass: 3 to 35 % of the picture under drops of 3 to 25 pixels' median radius, fine streaks behind
+    them in a third.
+    """
+    draw = generator.uniform
+    drops = Drops(
+        radius=log_uniform(generator, 3, 25),
+        spread=draw(0.1, 0.6),
+        cover=log_uniform(generator, 0.03, 0.35),
+        blur=draw(0.15, 1.0),
+        shrink=draw(1.0, 3.0),
+        shade=draw(0.0, 0.35),
+        opacity=draw(0.55, 1.0),
+    )
+    streaks = None
+    if generator.random() < 1 / 3:
+        amount, opacity = log_uniform(generator, 0.02, 0.2), draw(0.1, 0.4)
+        streaks = _streaks(generator, generator.normal(0, 15), draw(0.0, 0.6), 1.0, amount, opacity)
+
+    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
+        layers: list[Layer] = [] if streaks is None else [streaks.render(clean.shape[0], clean.shape[1], g)]
+        return clean, to_8_bits(drops.over(rainy(clean, layers) if layers else clean, g))
+
+    return Degradation(apply, is_oriented=True)
+
+
+def dry_patterns(_: Generator) -> Degradation:
+    """`restore.degradations.dry.patterned`, which is both reference and input."""
+
+    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
+        picture = patterned(clean, g)
+        return picture, picture
+
+    return Degradation(apply, is_oriented=True)
+
+
+def dry(generator: Generator) -> Degradation:
+    """A dry picture, reference and input alike: `dry_patterns` in half of the draws, the photograph in the others."""
+    if generator.random() < 0.5:
+        return dry_patterns(generator)
+    return Degradation(lambda clean, _: (clean, clean), is_oriented=True)
+
+
+def any_rains(streaks: Draw = rain) -> Draw:
+    """What the networks against rain train on: 20 % `dry`, 45 % `streaks`, 15 % `crossed_rain`, 10 % `lens_drops`, 10 %
+    `night_rain`.
+
+    A third of the pictures are then saved as JPEG of quality 50 to 98; the reference is the picture before it, but for
+    dry pictures, which stay as they are.
+    """
+
+    def draw(generator: Generator) -> Degradation:
+        kind = int(generator.choice(5, p=[0.2, 0.45, 0.15, 0.1, 0.1]))
+        made = (dry, streaks, crossed_rain, lens_drops, night_rain)[kind](generator)
+        if generator.random() >= 1 / 3:
+            return made
+        quality, is_subsampled = int(generator.integers(50, 99)), bool(generator.random() < 0.75)
+
+        def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
+            reference, degraded = made.apply(clean, g)
+            saved = jpeg(degraded, quality, chroma_subsampling=is_subsampled)
+            return saved if kind == 0 else reference, saved
+
+        return Degradation(apply, grid=16, is_oriented=True)
+
+    return draw
+
+
+any_rain = any_rains()
+WITH_STREAKS: Mapping[str, Callable[[Draw], Draw]] = {"rain": lambda streaks: streaks, "any-rain": any_rains}
+"""The degradations whose streaks can be of pairs (`pasted_rain`): name -> the degradation with other streaks."""
