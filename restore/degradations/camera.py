@@ -40,6 +40,7 @@ ISO_RANGE = (100.0, 12800.0)
 # Shot noise variance per unit of signal and ISO: a large (full-frame) sensor, and a phone's. The upper end at ISO 100
 # to 12800 is the range 1e-4 to 1.2e-2 that Brooks et al. fit (Section 3.1).
 _SHOT_PER_ISO = (2.0e-7, 1.0e-6)
+_PHONE_SHOT_PER_ISO = (2.0e-7, 6.0e-7)
 # Grey levels of luma noise: the whole shift of the mean is in the reference up to the first, none from the second on.
 _MILD = (6.0, 12.0)
 _BINS = 32  # of brightness
@@ -263,7 +264,7 @@ def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
 
 
 def phone_noise(generator: Generator) -> Degradation:
-    """A phone's raw file of a dark scene, ISO 800 to 51200, developed without noise reduction: PSNR down to 14 dB.
+    """A phone's raw file of a dark scene, ISO 3200 to 51200, developed without noise reduction: PSNR down to 14 dB.
 
     Speckle of 1 to 2 pixels from demosaicing, or white noise where the file was developed without a mosaic; clipped at
     black and white; colours 0.4 to 1.5 times as saturated. The reference is the developed mean of the raw samples.
@@ -272,8 +273,8 @@ def phone_noise(generator: Generator) -> Degradation:
     """
     draw, chance = generator.uniform, generator.random
     camera = Camera.draw(generator)
-    iso = log_uniform(generator, 800, 51200)
-    shot = iso * log_uniform(generator, 5.0e-7, _SHOT_PER_ISO[1])
+    iso = log_uniform(generator, 3200, 51200)
+    shot = iso * log_uniform(generator, *_PHONE_SHOT_PER_ISO)
     vivid = draw(0.4, 1.5)
     saturation = vivid * np.eye(3) + (1 - vivid) * np.tile(LUMA, (3, 1))  # of light: rows sum to 1
     quality, chroma_subsampling = file_format(generator) if chance() < 0.4 else (None, False)

@@ -101,21 +101,11 @@ class CSKiT(KiT):
 
     def make_stage(self, channels: int, *, k: int, position: int) -> nn.Module:
         config = self.config
-        return ChunkShiftStage(
-            [
-                KNNTransformerBlock(
-                    channels,
-                    attention=(
-                        attention := self.make_attention(
-                            channels, k=k, position=position, block=i, with_previous_chunk=False
-                        )
-                    ),
-                    expansion=config["expansion"],
-                    embed=attention and ScaleAwarePatchEmbedding(channels, r=config["r"], hard=config["hard_scales"]),
-                )
-                for i in range(config["blocks"])
-            ],
-            k=k,
-            shift=config["shift"],
-            share=config["share"],
-        )
+        blocks = []
+        for i in range(config["blocks"]):
+            attention = self.make_attention(channels, k=k, position=position, block=i, with_previous_chunk=False)
+            embed = attention and ScaleAwarePatchEmbedding(channels, r=config["r"], hard=config["hard_scales"])
+            blocks.append(
+                KNNTransformerBlock(channels, attention=attention, expansion=config["expansion"], embed=embed)
+            )
+        return ChunkShiftStage(blocks, k=k, shift=config["shift"], share=config["share"])

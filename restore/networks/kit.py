@@ -16,7 +16,6 @@ from restore.networks.base import Network
 from restore.networks.blocks import Convolution, Linear, ResidualBlock
 from restore.networks.knn import KNNLocalAttention
 
-
 STAGES = 7  # three of the encoder, the bottleneck, three of the decoder
 
 
@@ -243,9 +242,7 @@ class KiT(Network):
             [
                 KNNTransformerBlock(
                     channels,
-                    attention=self.make_attention(
-                        channels, k=k, position=position, block=i, with_previous_chunk=True
-                    ),
+                    attention=self.make_attention(channels, k=k, position=position, block=i, with_previous_chunk=True),
                     expansion=self.config["expansion"],
                 )
                 for i in range(self.config["blocks"])
