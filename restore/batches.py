@@ -26,6 +26,7 @@ from restore.data import (
     rain_layers,
     read_rgb,
 )
+from restore.degradations.any_rain import WITH_STREAKS
 from restore.degradations.rain import pasted_rain
 from restore.distributed import Team
 from restore.errors import DataError, first_few
@@ -61,8 +62,8 @@ def load(
         crops = PairCrops(used, crop=recipe.largest_crop, seed=recipe.seed, scale=scale, is_upright=is_upright)
         check_pairs(kept, scale=scale)
         held_out += [Pair(clean.stem, read_rgb(clean), read_rgb(other)) for clean, other in kept]
-        if recipe.degradation == "rain":
-            draw = pasted_rain(rain_layers(used))
+        if recipe.degradation in WITH_STREAKS:
+            draw = WITH_STREAKS[recipe.degradation](pasted_rain(rain_layers(used)))
     if data is not None:
         assert draw is not None
         used, kept = split(list_pictures(data), f"pictures of the folder `{data.absolute().name}`")
