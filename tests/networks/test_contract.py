@@ -21,7 +21,8 @@ PHOTO = Path(__file__).parents[2] / "docs" / "samples" / "tower-at-night.jpg"
 SMALL: dict[str, dict[str, Any]] = {
     "cs-kit": {"dim": 8},
     "kit": {"dim": 8},
-    "cs-kit-s": {"dim": 8, "h": 1, "shuffle": 2, "refine": 2, "refine_width": 8},
+    "cs-kit-s": {"dim": 8, "h": 1, "shuffle": 2, "refine": 2, "refine_width": 8, "attend": [2, 3, 4]},
+    "kit-none": {"dim": 8, "attend": []},
     "cs-kit-k1": {"dim": 8, "k": 1},
     "cs-kit-k8-h2": {"dim": 8, "k": 8, "h": 2, "heads": 2},
     "cs-kit-unshared": {"dim": 8, "share": False, "shift": False, "h": 1},
