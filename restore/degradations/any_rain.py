@@ -101,7 +101,7 @@ def night_rain(generator: Generator) -> Degradation:
         lamps, near = np.zeros_like(clean), np.zeros_like(clean)
         for (down, right), part, colour in zip(places, sizes, colours, strict=True):
             away = ((y - down * height) ** 2 + (x - right * width) ** 2).astype(np.float32) / extent**2
-            lamps += cv2.exp(away * np.float32(-2 / part**2))[..., None] * (4 * colour)
+            lamps += np.exp(away * np.float32(-2 / part**2))[..., None] * (4 * colour)
             near += (1 / (1 + away * np.float32(4 / carry**2)))[..., None] * colour
         lit = near * near
         # A lamp lights what is around it, the air included, as well as the rain.

@@ -111,13 +111,13 @@ def frames_blur(generator: Generator, longest: float = _LONGEST) -> Degradation:
 def shake(generator: Generator, longest: float = _LONGEST) -> Degradation:
     """A camera shaken and turned by up to 2 degrees about any point of the picture while it exposes.
 
-    Nearly without gaps: 15 to 25 frames, of a path of 2 to `longest` pixels with sudden turns; the reference is at the
+    Nearly without gaps: 15 to 25 frames, of a path of 1 to `longest` pixels with sudden turns; the reference is at the
     path's mean (Köhler et al., "Recording and Playback of Camera Shake", ECCV 2012: shift and rotation are what a
     shaken hand does).
     """
     draw = generator.uniform
-    length = log_uniform(generator, 2, longest)
-    turn = float(np.deg2rad(draw(-1, 1) * log_uniform(generator, 0.3, 2)))
+    length = log_uniform(generator, 1, longest)
+    turn = float(np.deg2rad(draw(-1, 1) * log_uniform(generator, 0.1, 2)))
     frames = int(np.clip(round(length / 2) * 2 + 1, 15, 25))
     motion = moving(
         length, generator, restlessness=draw(0.3, 2.5), jerks=draw(0.0, 1.5), turn=turn, frames=frames

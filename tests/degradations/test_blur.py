@@ -5,6 +5,7 @@ import pytest
 
 from restore.degradations import Image
 from restore.degradations.blur import (
+    aperture_kernel,
     averaged,
     blur,
     brightened,
@@ -80,6 +81,32 @@ def test_a_disc_has_the_area_of_its_radius_and_an_even_brightness(radius: float)
     assert 1 / kernel.max() == pytest.approx(np.pi * (radius**2 + 1 / 12), rel=0.06, abs=0.3)
     np.testing.assert_allclose(kernel, kernel.T)
     np.testing.assert_allclose(kernel, kernel[::-1])
+
+
+@pytest.mark.parametrize("blades", [0, 5, 6, 7, 8, 9])
+def test_an_aperture_has_the_area_of_its_polygon_and_lies_in_the_middle(blades: int) -> None:
+    radius = 7.3
+    kernel = aperture_kernel(radius, blades, 0.4)
+    area = radius**2 * (blades / 2 * np.sin(2 * np.pi / blades) if blades else np.pi)
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    assert 1 / kernel.max() == pytest.approx(area, rel=0.02)
+    y, x = np.mgrid[: len(kernel), : len(kernel)] - len(kernel) // 2
+    assert abs((kernel * y).sum()) < 0.05 and abs((kernel * x).sum()) < 0.05
+
+
+def test_a_mirror_lens_has_a_hole_in_the_middle_and_blades_turn() -> None:
+    ring = aperture_kernel(6, 0, 0.0, hole=0.5)
+    middle = len(ring) // 2
+    assert ring[middle, middle] < 0.01 * ring.max() and ring[middle, middle + 4] == ring.max()
+    # A square that stands on its corner reaches as far as the circle; one that lies on its side does not.
+    lying, standing = aperture_kernel(6, 4, 0.0), aperture_kernel(6, 4, np.pi / 4)
+    assert lying[middle, middle + 5] == 0 and standing[middle, middle + 5] > 0
+
+
+@pytest.mark.parametrize("radius", [0.3, 0.5, 1.0])
+def test_the_smallest_apertures_keep_the_light(radius: float) -> None:
+    for hole in (0.0, 0.6):
+        assert aperture_kernel(radius, 5, 1.0, hole).sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_a_point_of_light_becomes_the_kernel() -> None:

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from restore.degradations import Image, jpeg, jpeg_luma, to_8_bits
-from restore.degradations.compression import blind_jpegs, colour_jpegs, luma_jpegs
+from restore.degradations.compression import blind_jpegs, colour_jpegs, grey_jpegs, jpeg_grey, luma_jpegs
 
 
 def flat(level: float, side: int = 64) -> Image:
@@ -67,6 +67,18 @@ def test_the_luma_of_a_grey_picture_is_the_picture() -> None:
     grey = np.repeat(to_8_bits(photo()[..., :1]), 3, axis=2)
     np.testing.assert_array_equal(jpeg_luma(grey, 10)[0], grey)
     np.testing.assert_array_equal(jpeg_luma(grey, 10)[1][..., 0], by_pillow(grey[..., :1], 10))
+
+
+def test_a_grey_jpeg_is_of_the_whole_range_of_grey_and_neutral() -> None:
+    clean = to_8_bits(photo())
+    reference, degraded = jpeg_grey(clean, 20)
+    np.testing.assert_allclose(reference[..., 0], clean @ [0.299, 0.587, 0.114], atol=0.6 / 255)
+    np.testing.assert_array_equal(degraded[..., 0], by_pillow(reference[..., :1], 20))
+    for x in (reference, degraded):
+        assert np.ptp(x, axis=-1).max() == 0
+    generator = np.random.default_rng(0)
+    drawn = grey_jpegs((20, 20))(generator).apply(clean, generator)
+    np.testing.assert_array_equal(drawn, (reference, degraded))
 
 
 @pytest.mark.parametrize("make", [colour_jpegs, luma_jpegs, blind_jpegs])
