@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -25,11 +26,15 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture to score: `clean` and `degraded` are `(H, W, 3)` float32 RGB; `degraded` may leave [0, 1]."""
+    """One picture to score: `clean` and `degraded` are `(H, W, 3)` float32 RGB; `degraded` may leave [0, 1].
+
+    `kind` says how it was degraded, where pictures of several kinds are scored together.
+    """
 
     name: str
     clean: Image
     degraded: Image
+    kind: str = ""
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -208,13 +213,30 @@ class PhotoCrops:
         draw: Decides on the degradation.
         crop: Side of the degraded crops in pixels.
         seed: Fixes everything.
+        labels: What a better network makes of the degraded photographs, in their order; the degradation is the same
+            every time and leaves its reference as it is.
+        label_share: Share of the crops whose reference is of the label.
 
     Raises:
-        DataError: No photograph is left, or some are not whole 8-bit RGB pictures.
+        DataError: No photograph is left, some are not whole 8-bit RGB pictures, or a label is not of its photograph's
+            size.
     """
 
-    def __init__(self, paths: Sequence[Path], draw: Draw, *, crop: int, seed: int) -> None:
-        self.photos = [photo for photo in check_photos(paths) if min(photo.shape[:2]) >= crop]
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        draw: Draw,
+        *,
+        crop: int,
+        seed: int,
+        labels: Sequence[Path] | None = None,
+        label_share: float = 1.0,
+    ) -> None:
+        photos = check_photos(paths)
+        large = [min(photo.shape[:2]) >= crop for photo in photos]
+        self.photos = list(compress(photos, large))
+        self.labels = None if labels is None else list(compress(_check_labels(photos, labels), large))
+        self.label_share = label_share
         if not self.photos:
             raise DataError(
                 f"no 8-bit RGB photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop"
@@ -231,10 +253,14 @@ class PhotoCrops:
         degradation = self.draw(generator)
         around = 2 * degradation.margin + degradation.grid - 1
         side = (self.crop + around) * degradation.reduction
-        source = self._place(generator, int(np.ceil(side / degradation.scale / 2)) * 2)
+        squares = self._place(index, generator, int(np.ceil(side / degradation.scale / 2)) * 2)
         if degradation.is_oriented:
-            source = _turning(generator)(source)
-        pair = degradation.apply(source.astype(np.float32) / np.float32(255), generator)
+            turned = _turning(generator)
+            squares = [turned(square) for square in squares]
+        source, *label = (square.astype(np.float32) / np.float32(255) for square in squares)
+        pair = degradation.apply(source, generator)
+        if label:
+            pair = label[0], pair[1]
         top = left = degradation.margin
         if degradation.grid > 1:
             top, left = (degradation.margin + int(shift) for shift in generator.integers(degradation.grid, size=2))
@@ -253,12 +279,15 @@ class PhotoCrops:
         self.draw(generator)
         return self.photos[_pick(self.shares, generator)].path.name
 
-    def _place(self, generator: Generator, side: int) -> NDArray[np.uint8]:
-        photo = self.photos[_pick(self.shares, generator)].pixels
-        if min(photo.shape[:2]) < side:
-            missing = [(0, max(0, side - length)) for length in photo.shape[:2]]
-            photo = np.pad(photo, [*missing, (0, 0)], mode="symmetric")
-        return _busiest([_crop(photo, *place, side) for place in _places(photo.shape, side, generator)])[1]
+    def _place(self, index: int, generator: Generator, side: int) -> list[NDArray[np.uint8]]:
+        """A square of a photo, and the same of its label where the crop is to have one."""
+        which = _pick(self.shares, generator)
+        photo = _at_least(side, self.photos[which].pixels)
+        places = _places(photo.shape, side, generator)
+        best, square = _busiest([_crop(photo, *place, side) for place in places])
+        if self.labels is None or np.random.default_rng((self.seed, index, 2)).random() >= self.label_share:
+            return [square]
+        return [square, _crop(_at_least(side, self.labels[which].pixels), *places[best], side)]
 
 
 class PairCrops:
@@ -342,6 +371,25 @@ class MixedCrops:
     def _part(self, index: int) -> Crops:
         is_pair = np.random.default_rng((self.seed, index, 1)).random() < self.share
         return self.pairs if is_pair else self.photos
+
+
+def _check_labels(photos: Sequence[Photo], labels: Sequence[Path]) -> list[Photo]:
+    found = check_photos(labels)
+    for photo, label in zip(photos, found, strict=True):
+        if photo.shape != label.shape:
+            raise DataError(
+                f"{label.path} is {label.shape[1]}x{label.shape[0]}, and its photo {photo.shape[1]}x{photo.shape[0]}",
+                hint="make the labels of these photos by scripts/make_labels.py",
+            )
+    return found
+
+
+def _at_least(side: int, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A photo that is mirrored at the right and bottom where it is smaller than a square of this side."""
+    if min(photo.shape[:2]) >= side:
+        return photo
+    missing = [(0, max(0, side - length)) for length in photo.shape[:2]]
+    return np.pad(photo, [*missing, (0, 0)], mode="symmetric")
 
 
 def _shares(photos: Sequence[Photo]) -> NDArray[np.float64]:

@@ -63,10 +63,13 @@ def model_card(
     ]
     if not scored:
         return "\n".join([*lines, "Not scored yet.", ""])
+    how = "as the training pictures were"
+    if recipe.get("validate"):
+        how = "in each of the ways below; the mean over these"
     part = "whole" if not recipe["validate_crop"] else f"their middle {recipe['validate_crop']} pixels"
     lines += [
-        f"PSNR of the {recipe['held_out']} held-out pictures in dB, RGB, 8 bits, {part}, each degraded as the training "
-        "pictures were. They are alike those trained on: for scores to compare with others, see `restore eval`.",
+        f"PSNR of the {recipe['held_out']} held-out pictures in dB, RGB, 8 bits, {part}, each degraded "
+        f"{how}. They are alike those trained on: for scores to compare with others, see `restore eval`.",
         "",
         "| step | input | restored |",
         "|---|---|---|",
@@ -76,6 +79,9 @@ def model_card(
         before, after = entry["validation"]
         found = " (best)" if entry is best else ""
         lines.append(f"| {entry['step']:,}{found} | {before:.2f} | {after:.2f} |")
+    if kinds := scored[-1].get("kinds"):
+        lines += ["", f"At step {scored[-1]['step']:,}:", "", "| degradation | input | restored |", "|---|---|---|"]
+        lines += [f"| {kind} | {before:.2f} | {after:.2f} |" for kind, (before, after) in kinds.items()]
     return "\n".join([*lines, "", "![Held-out pictures: degraded, restored, clean](validation.png)", ""])
 
 

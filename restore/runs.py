@@ -181,11 +181,11 @@ def middle(pair: Pair, side: int) -> Pair:
         start -= start % 16  # so that neither a mosaic nor the blocks of a JPEG are shifted
         cuts.append((start, start + wanted))
     (top, bottom), (left, right) = cuts
-    return Pair(
-        pair.name,
-        pair.clean[scale * top : scale * bottom, scale * left : scale * right],
-        pair.degraded[top:bottom, left:right],
+    clean, degraded = (
+        np.ascontiguousarray(x[factor * top : factor * bottom, factor * left : factor * right])  # lets go of the rest
+        for x, factor in ((pair.clean, scale), (pair.degraded, 1))
     )
+    return dataclasses.replace(pair, clean=clean, degraded=degraded)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -45,6 +46,44 @@ def crops_of(recipe: Recipe, step: int) -> Crops:
         begin = until
     first += (step - begin) * batch
     return Crops(range(first, first + batch), side)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps in a row that cost the same.
+
+    Attributes:
+        steps: How many.
+        batch, crop: Crops a step, and their side in pixels.
+        attends: Whether the attention is in use.
+    """
+
+    steps: int
+    batch: int
+    crop: int
+    attends: bool
+
+
+def phases(recipe: Recipe) -> list[Phase]:
+    """The steps of a run, in order."""
+    ends = {recipe.steps, recipe.local_steps, *(until for until, _, _ in recipe.stages)}
+    found, before = [], 0
+    for end in sorted(end for end in ends if 0 < end <= recipe.steps):
+        crops = crops_of(recipe, before)
+        found.append(Phase(end - before, len(crops.numbers), crops.side, before >= recipe.local_steps))
+        before = end
+    return found
+
+
+def stretched(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe with other steps in all; stages, hold and the steps without attention keep their shares of them."""
+    factor = steps / recipe.steps
+    ends = {round(until * factor): (batch, crop) for until, batch, crop in reversed(recipe.stages)}
+    return dataclasses.replace(
+        recipe, steps=steps, stages=tuple((end, *ends[end]) for end in sorted(ends) if end > 0),
+        hold=round(recipe.hold * factor), local_steps=round(recipe.local_steps * factor),
+        warm_up=min(recipe.warm_up, steps // 4),
+    )  # fmt: skip
 
 
 def share_of(numbers: range, index: int, count: int) -> range:

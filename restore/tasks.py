@@ -66,14 +66,14 @@ TASKS: dict[str, Task] = {
         summary="Remove rain streaks.",
         help="One set of default weights is for light and heavy rain of any direction.",
         is_upright=True,
-        recipe="drsformer-s-derain",
+        recipe="cs-kit-s-derain",
     ),
     "dejpeg": Task(
         name="dejpeg",
         summary="Remove the artifacts of JPEG compression.",
         help="The default weights are blind: they find out by themselves how strongly a picture was compressed.",
         level=Level("jpeg-quality", "JPEG quality", 1, 100, "quality the picture was saved with"),
-        recipe="panet-s-dejpeg",
+        recipe="cs-kit-s-dejpeg",
     ),
     "demosaic": Task(
         name="demosaic",

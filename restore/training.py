@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +19,16 @@ from typing import Any
 import cv2
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from restore import checkpoints
-from restore.batches import batches, load, parts_of, sources
-from restore.data import Crops, Pair
+from restore.batches import Batches, load, parts_of, sources
+from restore.catalogue import did_you_mean
+from restore.data import Pair
 from restore.distributed import Team, join
 from restore.errors import DataError, UsageError
-from restore.evaluation import evaluate
-from restore.losses import loss_of
+from restore.evaluation import PictureScore, evaluate
+from restore.losses import Loss, loss_of
 from restore.networks import NETWORKS, Network
 from restore.optimizers import optimizer_of
 from restore.ranks import Rank
@@ -36,7 +37,8 @@ from restore.recipes import check_run_folder
 from restore.recipes import load_recipe as load_recipe
 from restore.restorer import Restorer
 from restore.runs import Run
-from restore.schedules import crops_of, learning_rate, share_of
+from restore.schedules import crops_of, learning_rate, phases, share_of
+from restore.waiting import ThreadWatch
 
 _ALONE = Rank()
 
@@ -48,7 +50,8 @@ class Progress:
     Attributes:
         validation: (input PSNR, PSNR) of the held-out photos where the step was followed by a validation.
         data_share: How much of the time was spent waiting for crops.
-        note: What went wrong at this step, if anything did.
+        note: What a user should know about this step, if anything.
+        kinds: The same as `validation` under each kind that the recipe names in `validate`.
     """
 
     step: int
@@ -61,6 +64,25 @@ class Progress:
     validation: tuple[float, float] | None = None
     data_share: float = 0.0
     note: str | None = None
+    kinds: dict[str, tuple[float, float]] | None = None
+
+    @classmethod
+    def before(cls, recipe: Recipe, validation: Validation) -> Progress:
+        """The validation of the weights that a run begins from: step 0, of which nothing else is known, so 0."""
+        return cls(0, recipe.steps, 0.0, 0.0, 0.0, 0.0, 0.0, validation.psnrs, kinds=validation.kinds)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """(input PSNR, PSNR) of the held-out pictures in dB.
+
+    Attributes:
+        psnrs: The mean over the kinds' means.
+        kinds: Those of each kind that the recipe names; None where it names none.
+    """
+
+    psnrs: tuple[float, float]
+    kinds: dict[str, tuple[float, float]] | None
 
 
 def train(
@@ -76,6 +98,8 @@ def train(
     save_seconds: float = 120,
     device: torch.device | None = None,
     threads: int = 1,
+    workers: int = 0,
+    tuned: bool = False,
     rank: Rank = _ALONE,
     board: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
@@ -99,6 +123,8 @@ def train(
         save_seconds: Time from one save to the next.
         device: Where to train.
         threads: Threads that make crops.
+        workers: Processes that make them instead, the very same; Python runs one thread at a time, so a GPU needs them.
+        tuned: As is fastest on a GPU: weights and pictures channels last, and the network compiled if that works.
         rank: Which process this is, of all that train together; the first one writes and reports.
         board: Write what TensorBoard shows into `run/tensorboard`.
         should_stop: Asked before each step; True stops as `max_seconds` does.
@@ -115,33 +141,17 @@ def train(
     """
     device = device or torch.device("cpu")
     torch.manual_seed(recipe.seed)
-    network_class = NETWORKS[recipe.network]
-    network = network_class(**network_class.CONFIGS[recipe.config])
-    _check_fits(recipe, network, rank)
-    if recipe.start == "identity":
-        network.start_as_identity()
-    about_start = None
-    if start_from is not None and not resume:
-        weights, info = checkpoints.load(start_from)
-        if info.network != recipe.network or weights.config != network.config:
-            raise UsageError(
-                f"{start_from} does not hold a {recipe.network} of config {recipe.config}",
-                hint="--transfer takes what fits of other weights",
-            )
-        network.load_state_dict(weights.state_dict())
-        about_start = f"`{Path(start_from).name}`"
-    if transfer_from is not None and not resume:
-        taken = transfer(network, checkpoints.load(transfer_from)[0])
-        count = sum(parameter.numel() for parameter in network.parameters())
-        about_start = f"`{Path(transfer_from).name}`, {taken:,} of {count:,} parameters"
+    network = _network(recipe, rank)
+    about_start = None if resume else _begin_from(network, recipe, start_from, transfer_from)
     folder = Run(run, is_writer=rank.index == 0)
     if folder.is_writer:
         check_run_folder(run, resume=resume)
     cv2.setNumThreads(1)
     crops, held_out, about_data = load(recipe, network.scale, data, pairs)
 
-    network.to(device)
-    average = network_class(**network.config).to(device)
+    layout = torch.channels_last if tuned else torch.preserve_format
+    network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    average = type(network)(**network.config).to(device)
     average.load_state_dict(network.state_dict())
     optimizer = optimizer_of(
         recipe.optimizer, network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2),
@@ -158,20 +168,29 @@ def train(
         torch.set_rng_state(state["random"].cpu())
         step, seconds_before, best = state["step"], state.get("seconds", 0.0), state.get("best", best)
     with join(rank, device) as team:
-        uses_attention = step >= recipe.local_steps
-        if not uses_attention:
-            network.use_attention(False)
-            average.use_attention(False)
+        batches = Batches(crops, network.channels, recipe, team)
+        notes: list[str] = []  # told with the next progress
         if recipe.precision == "auto":
-            precision = _faster_precision(network, crops, recipe, device) if team.is_first else ""
-            recipe = dataclasses.replace(recipe, precision=team.told(precision))
-        is_mixed = recipe.precision != "float32"
+            chosen = _faster_precision(network, batches, loss_function, device) if team.is_first else ("", "")
+            precision, why = team.told(chosen)
+            recipe = dataclasses.replace(recipe, precision=precision)
+            notes.append(why)
+        _use_attention(step >= recipe.local_steps, network, average)
         # Losses of float16 are scaled up against underflow. It begins so low that finding the scale is no long row of
         # skipped batches.
         scaler = torch.amp.GradScaler(device.type, init_scale=1024, enabled=recipe.precision == "float16")
         if resume and scaler.is_enabled():
             scaler.load_state_dict(state["scaler"])
-        trained = team.share(network, has_unused=not uses_attention)
+
+        def shared() -> nn.Module:
+            module = team.share(network, has_unused=not network.attends)
+            return (
+                _compiled(module, batches.of_step(min(step, recipe.steps - 1))[1].to(device), recipe, notes)
+                if tuned
+                else module
+            )
+
+        trained = shared()
         random = torch.get_rng_state()
         started = reported = saved = time.monotonic()
 
@@ -186,38 +205,46 @@ def train(
         if not resume:  # so that what is killed from here on can be resumed
             folder.save(average, snapshot())
         first_step, waited, skipped = step, 0.0, 0
+        watch = ThreadWatch(torch.get_num_threads() if device.type == "cpu" else 1)
         network.train()
-        with folder.log(board=board) as log, ThreadPoolExecutor(threads) as pool:
+        feeding = batches.feed(step, threads=threads, workers=workers, pinned=device.type == "cuda")
+        with folder.log(board=board) as log, feeding as feed:
+
+            def tell(progress: Progress) -> None:
+                log(progress)
+                if on_progress and folder.is_writer:
+                    on_progress(progress)
+
+            def validated() -> Validation:
+                nonlocal best
+                restorer = Restorer(average, device=device)
+                validation = _validate(restorer, held_out, team)
+                folder.write_strip(restorer, held_out)
+                if validation.psnrs[1] > best:
+                    best = validation.psnrs[1]
+                    folder.save_best(average, snapshot())
+                return validation
+
             try:
-                feed = batches(crops, network.channels, recipe, step, team, pool)
+                if step == 0 and about_start and held_out:
+                    tell(Progress.before(recipe, validated()))
                 while step < recipe.steps:
                     asked = time.perf_counter()
-                    references, inputs = next(feed)
+                    batch = next(feed)
                     waited += time.perf_counter() - asked
                     is_late = max_seconds is not None and time.monotonic() - started > max_seconds
                     if team.any(is_late or should_stop()):
                         break
-                    if 0 < step == recipe.local_steps and not uses_attention:
-                        uses_attention = True
-                        network.use_attention(True)
-                        average.use_attention(True)
-                        trained = team.share(network, has_unused=False)
+                    if 0 < step == recipe.local_steps and not network.attends:
+                        _use_attention(True, network, average)
+                        trained = shared()
                     rate = learning_rate(recipe, step)
                     for group in optimizer.param_groups:
                         group["lr"] = rate
                     numbers = crops_of(recipe, step).numbers
-                    references, inputs = (x.to(device, non_blocking=True) for x in (references, inputs))
+                    batch = tuple(x.to(device, non_blocking=True, memory_format=layout) for x in batch)
                     optimizer.zero_grad(set_to_none=True)
-                    loss = torch.zeros((), device=device)
-                    for part in (parts := parts_of(len(inputs), recipe.accumulate)):
-                        with nullcontext() if part is parts[-1] else team.adding(trained):
-                            with torch.autocast(device.type, getattr(torch, recipe.precision), enabled=is_mixed):
-                                restored = trained(inputs[part])
-                            part_loss = loss_function(restored.float(), references[part])
-                            # The mean over the batch; that over the processes is taken with the gradients.
-                            weight = len(restored) * team.count / len(numbers)
-                            scaler.scale(part_loss * weight).backward()  # type: ignore[no-untyped-call]
-                        loss += part_loss.detach() * (len(restored) / len(inputs))
+                    loss, error = _backward(trained, batch, recipe, loss_function, scaler, team, len(numbers))
                     scaler.unscale_(optimizer)
                     norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm or math.inf)
                     is_finite = bool(norm.isfinite())  # for all processes, whose gradients are the same by now
@@ -230,32 +257,25 @@ def train(
                             _update_average(average, network, min(recipe.ema, (1 + step) / (10 + step)))
                         random = torch.get_rng_state()
                     skipped = 0 if is_finite else skipped + 1
-                    note = None if is_finite else f"the gradient is not finite; {sources(crops, numbers)}"
-                    if skipped > recipe.skip_limit:
-                        raise DataError(
-                            f"step {step}: {note}" + f"; the last {skipped} steps were all so" * (skipped > 1),
-                            hint="look at these pictures; lower learning_rate or clip_norm, or set precision=float32",
-                        )
-                    validation = None
-                    if held_out and (step % recipe.validate_every == 0 or step == recipe.steps):
-                        restorer = Restorer(average, device=device)
-                        validation = _validate(restorer, held_out, team)
-                        folder.write_strip(restorer, held_out)
-                        if validation[1] > best:
-                            best = validation[1]
-                            folder.save_best(average, snapshot())
+                    if not is_finite:
+                        fault = f"the gradient is not finite; {sources(crops, numbers)}"
+                        _check_skipped(step, skipped, recipe.skip_limit, fault)
+                        notes.append(f"{fault}; the batch is skipped")
+                    is_due = held_out and (step % recipe.validate_every == 0 or step == recipe.steps)
+                    validation = validated() if is_due else None
+                    notes += watch.note()
                     now = time.monotonic()
-                    if validation or note or step == recipe.steps or now - reported >= 1:
-                        error = F.mse_loss(restored.detach().float().clamp(0, 1), references[part].clamp(0, 1))
+                    if validation or notes or step == recipe.steps or now - reported >= 1:
                         per_step = (now - started) / (step - first_step)
-                        progress = Progress(
-                            step, recipe.steps, loss.item(), float(-10 * torch.log10(error)), len(numbers) / per_step,
-                            per_step * (recipe.steps - step), rate, validation, waited / max(now - started, 1e-9), note,
-                        )  # fmt: skip
-                        log(progress)
-                        if on_progress and folder.is_writer:
-                            on_progress(progress)
+                        tell(Progress(
+                            step, recipe.steps, loss.item(), float(-10 * torch.log10(error())),
+                            len(numbers) / per_step, per_step * (recipe.steps - step), rate,
+                            validation.psnrs if validation else None,
+                            waited / max(now - started, 1e-9), "; ".join(notes) or None,
+                            validation.kinds if validation else None,
+                        ))  # fmt: skip
                         reported = now
+                        notes.clear()
                     if now - saved > save_seconds:
                         folder.save(average, snapshot())
                         saved = time.monotonic()
@@ -288,6 +308,47 @@ def transfer(network: Network, weights: Network) -> int:
     return taken
 
 
+def _network(recipe: Recipe, rank: Rank) -> Network:
+    """The network of a recipe, as it begins.
+
+    Raises:
+        UsageError: It has no such options, does not take the crops, or batches are too small to be shared.
+    """
+    network_class = NETWORKS[recipe.network]
+    kinds = (kind for kind in network_class.__mro__ if issubclass(kind, Network))
+    known = {name for kind in kinds for name in inspect.signature(kind).parameters}
+    for option in recipe.options.keys() - known:
+        raise UsageError(f"a {recipe.network} has no option {option!r}", hint=did_you_mean(option, known))
+    network = network_class(**network_class.CONFIGS[recipe.config] | recipe.options)
+    _check_fits(recipe, network, rank)
+    if recipe.start == "identity":
+        network.start_as_identity()
+    return network
+
+
+def _begin_from(network: Network, recipe: Recipe, start_from: str | None, transfer_from: str | None) -> str | None:
+    """Take over weights, and say in words which.
+
+    Raises:
+        UsageError: Those of `start_from` are of another network, or too few of the others fit.
+    """
+    about = None
+    if start_from is not None:
+        weights, info = checkpoints.load(start_from)
+        if info.network != recipe.network or weights.config != network.config:
+            raise UsageError(
+                f"{start_from} does not hold a {recipe.network} of config {recipe.config}",
+                hint="--transfer takes what fits of other weights",
+            )
+        network.load_state_dict(weights.state_dict())
+        about = f"`{Path(start_from).name}`"
+    if transfer_from is not None:
+        taken = transfer(network, checkpoints.load(transfer_from)[0])
+        count = sum(parameter.numel() for parameter in network.parameters())
+        about = f"`{Path(transfer_from).name}`, {taken:,} of {count:,} parameters"
+    return about
+
+
 def _check_fits(recipe: Recipe, network: Network, rank: Rank) -> None:
     """Refuse crops that the network does not take, and batches that are too small to share."""
     if (batch := min([recipe.batch, *(batch for _, batch, _ in recipe.stages)])) < rank.count:
@@ -302,12 +363,63 @@ def _check_fits(recipe: Recipe, network: Network, rank: Rank) -> None:
             )
 
 
-def _validate(restorer: Restorer, held_out: list[Pair], team: Team) -> tuple[float, float]:
-    """Mean PSNR of the held-out pictures, degraded and restored; each process scores its share."""
+def _use_attention(use: bool, *networks: Network) -> None:
+    for network in networks:
+        network.use_attention(use)
+
+
+def _backward(
+    trained: nn.Module,
+    batch: tuple[Tensor, ...],
+    recipe: Recipe,
+    loss_function: Loss,
+    scaler: Any,
+    team: Team,
+    whole: int,
+) -> tuple[Tensor, Callable[[], Tensor]]:
+    """Add up the gradients of this process's share of a batch of `whole` crops, part by part.
+
+    Returns:
+        The mean loss, and what computes the mean square error of the last part.
+    """
+    references, inputs = batch
+    is_mixed = recipe.precision != "float32"
+    loss = torch.zeros((), device=inputs.device)
+    for part in (parts := parts_of(len(inputs), recipe.accumulate)):
+        with nullcontext() if part is parts[-1] else team.adding(trained):
+            with torch.autocast(inputs.device.type, getattr(torch, recipe.precision), enabled=is_mixed):
+                restored = trained(inputs[part])
+            part_loss = loss_function(restored.float(), references[part])
+            # The mean over the batch; that over the processes is taken with the gradients.
+            scaler.scale(part_loss * (len(restored) * team.count / whole)).backward()
+        loss += part_loss.detach() * (len(restored) / len(inputs))
+    return loss, lambda: F.mse_loss(restored.detach().float().clamp(0, 1), references[part].clamp(0, 1))
+
+
+def _check_skipped(step: int, skipped: int, limit: int, fault: str) -> None:
+    """Refuse to go on where nothing but skipped batches comes.
+
+    Raises:
+        DataError: More than `limit` steps in a row were skipped.
+    """
+    if skipped > limit:
+        raise DataError(
+            f"step {step}: {fault}" + f"; the last {skipped} steps were all so" * (skipped > 1),
+            hint="look at these pictures; lower learning_rate or clip_norm, or set precision=float32",
+        )
+
+
+def _validate(restorer: Restorer, held_out: list[Pair], team: Team) -> Validation:
+    """PSNR of the held-out pictures, degraded and restored; each process scores its share."""
     own = share_of(range(len(held_out)), team.index, team.count)
     pairs = held_out[own.start : own.stop]
     scores = team.gathered(list(evaluate(restorer, pairs, with_ssim=False).pictures) if pairs else [])
-    return fmean(score.input_psnr for score in scores), fmean(score.psnr for score in scores)
+    kinds: dict[str, list[PictureScore]] = {}
+    for pair, score in zip(held_out, scores, strict=True):
+        kinds.setdefault(pair.kind, []).append(score)
+    means = {kind: (fmean(s.input_psnr for s in of), fmean(s.psnr for s in of)) for kind, of in kinds.items()}
+    inputs, outputs = zip(*means.values(), strict=True)
+    return Validation((fmean(inputs), fmean(outputs)), None if "" in means else means)
 
 
 @contextmanager
@@ -346,17 +458,58 @@ def _check_same(asked: Recipe, begun: Recipe) -> Recipe:
     return begun
 
 
-def _faster_precision(network: Network, crops: Crops, recipe: Recipe, device: torch.device) -> str:
-    """Which precision runs a forward and backward pass faster here: after one to warm up."""
-    x = torch.from_numpy(crops[0][1])[None, : network.channels].to(device)
-    best = {}
-    for precision in ("float32", "bfloat16"):
-        for _ in range(2):
-            started = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                loss = network(x).float().square().mean()
-            loss.backward()
-            float(loss.detach())  # waits for the device
-            network.zero_grad()
-            best[precision] = time.perf_counter() - started
-    return min(best, key=best.__getitem__)
+def _faster_precision(network: Network, batches: Batches, loss_function: Loss, device: torch.device) -> tuple[str, str]:
+    """Which precision runs the run's steps faster here, and why in words.
+
+    Whole batches are timed, forward and backward, the fastest of up to five: that of the first step, and that of the
+    last if its crops are others, or the attention is in use by then.
+    """
+    recipe, random = batches.recipe, torch.get_rng_state()
+    timed = [(0, first := phases(recipe)[0])]
+    if (last := phases(recipe)[-1]) != first:
+        timed.append((recipe.steps - 1, last))
+    seconds = dict.fromkeys(("float32", "bfloat16"), 0.0)
+    alone, unscaled = Team(Rank(), device), torch.amp.GradScaler(device.type, enabled=False)
+    for step, phase in timed:
+        network.use_attention(phase.attends)
+        batch = tuple(x.to(device) for x in batches.of_step(step))
+        for precision in seconds:
+            asked = dataclasses.replace(recipe, precision=precision)
+
+            def run(asked: Recipe = asked, batch: tuple[Tensor, ...] = batch) -> None:
+                loss, _ = _backward(network, batch, asked, loss_function, unscaled, alone, len(batch[0]))
+                float(loss)  # waits for the device
+                network.zero_grad()
+
+            seconds[precision] += _fastest(run) * phase.steps / sum(phase.steps for _, phase in timed)
+    torch.set_rng_state(random)
+    chosen, other = sorted(seconds, key=seconds.__getitem__)
+    return chosen, f"{chosen} ({seconds[chosen]:.3g} s a step; {other} {seconds[other]:.3g})"
+
+
+def _fastest(run: Callable[[], None], *, times: int = 5, enough: float = 20) -> float:
+    """Seconds of the fastest of so many calls, or of fewer once they have taken `enough` seconds; after a warm-up."""
+    run()
+    taken: list[float] = []
+    while len(taken) < times and sum(taken) < enough:
+        started = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def _compiled(network: nn.Module, x: Tensor, recipe: Recipe, notes: list[str]) -> nn.Module:
+    """The network compiled, if it can be trained so on pictures like `x`; else the network, and a note of why not."""
+    compiled: nn.Module = torch.compile(network, mode="max-autotune-no-cudagraphs")  # type: ignore[assignment]
+    random = torch.get_rng_state()
+    try:
+        with torch.autocast(x.device.type, getattr(torch, recipe.precision), enabled=recipe.precision != "float32"):
+            loss = compiled(x).float().mean()
+        loss.backward()
+    except Exception as failure:  # the compiler raises nearly anything
+        notes.append(f"the network is not compiled: {str(failure).partition(chr(10))[0]}")
+        return network
+    finally:
+        network.zero_grad()
+        torch.set_rng_state(random)
+    return compiled

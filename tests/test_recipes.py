@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import restore.recipes
+from restore.catalogue import load_catalogue
 from restore.errors import DataError, UsageError
 from restore.recipes import Recipe, check_run_folder, load_recipe, recipe_for
 from restore.tasks import TASKS
@@ -115,6 +116,39 @@ def test_task_network_and_size_choose_a_recipe(asked: tuple[str, ...], name: str
 def test_for_pairs_of_pictures_a_published_run_is_chosen_by_its_size() -> None:
     assert recipe_for("derain", "drsformer", "paper", has_pairs=True) == "drsformer"
     assert recipe_for("derain", "drsformer", has_pairs=True) == "drsformer-s-derain"
+
+
+def test_the_recipe_of_a_task_trains_the_network_of_its_default_weights() -> None:
+    defaults = [entry for entry in load_catalogue().values() if entry.default]
+    assert {entry.task for entry in defaults} == set(TASKS)
+    for entry in defaults:
+        # Weights that enlarge are the default of their scale, which the config says.
+        config = None if entry.level is None else entry.config
+        recipe = load_recipe(recipe_for(entry.task, config=config))
+        assert (recipe.network, recipe.config) == (entry.network, entry.config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("jpeg:ten", "'jpeg:ten' is no degradation with a level"),
+        ("jpeg:1-2-3", "'jpeg:1-2-3' is no degradation with a level"),
+        ("jpeg:400", "400 to 400 is no range of jpeg-quality"),
+        ("jpg", "no degradation called 'jpg'"),
+        ("rain:3", "rain has no level"),
+    ],
+)
+def test_a_kind_to_validate_that_cannot_be_is_an_error(kind: str, message: str) -> None:
+    load_recipe("cs-kit-s-dejpeg", {"validate": '["jpeg:10", "jpeg:10-40", "rain"]'})
+    with pytest.raises(UsageError, match=message):
+        load_recipe("cs-kit-s-dejpeg", {"validate": json.dumps([kind])})
+
+
+@pytest.mark.parametrize("name", ["cs-kit-s-denoise", "panet-s-demosaic"])  # whose mosaics are of changed colours
+def test_labels_are_for_degradations_that_are_the_same_every_time(name: str) -> None:
+    assert load_recipe("pa-edsr-s-x2", {"labels": "labels"}).labels == "labels"
+    with pytest.raises(UsageError, match=r"labels are made once, and .* makes something else of a photo every time"):
+        load_recipe(name, {"labels": "labels"})
 
 
 def test_every_task_has_a_recipe_or_several_to_choose_from() -> None:

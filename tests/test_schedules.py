@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from restore.recipes import load_recipe
-from restore.schedules import Crops, crops_of, learning_rate, share_of
+from restore.schedules import Crops, Phase, crops_of, learning_rate, phases, share_of, stretched
 
 RECIPE = dataclasses.replace(
     load_recipe("cs-kit-s-denoise"), steps=14, stages=(), warm_up=4, learning_rate=1.0, final_learning_rate=0.2
@@ -44,6 +44,26 @@ def test_every_crop_of_a_run_with_stages_has_its_own_number() -> None:
     numbers = [list(crops.numbers) for crops in found]
     assert [len(n) for n in numbers] == [8, 8, 4, 2, 2, 2]
     assert [n for batch in numbers for n in batch] == list(range(26))
+
+
+def test_phases_are_the_steps_that_cost_the_same() -> None:
+    recipe = dataclasses.replace(
+        RECIPE, steps=100, stages=((40, 8, 64), (300, 4, 96)), local_steps=70, batch=2, crop=128
+    )
+    assert phases(recipe) == [
+        Phase(40, 8, 64, attends=False), Phase(30, 4, 96, attends=False), Phase(30, 4, 96, attends=True),
+    ]  # fmt: skip
+    assert phases(dataclasses.replace(recipe, stages=(), local_steps=0)) == [Phase(100, 2, 128, attends=True)]
+
+
+def test_a_recipe_of_other_steps_keeps_the_shares_of_its_parts() -> None:
+    recipe = dataclasses.replace(
+        RECIPE, steps=1000, stages=((400, 8, 64), (500, 4, 96)), local_steps=700, hold=100, warm_up=200
+    )
+    half = stretched(recipe, 500)
+    assert (half.steps, half.stages, half.local_steps, half.hold) == (500, ((200, 8, 64), (250, 4, 96)), 350, 50)
+    assert half.warm_up == 125  # a quarter at most
+    assert stretched(recipe, 1).stages == ()  # parts of less than a step go
 
 
 def test_without_stages_step_n_takes_the_nth_batch() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
 import signal
@@ -28,7 +29,7 @@ from restore.networks import NETWORKS, Network
 from restore.recipes import DEGRADATIONS, Recipe
 from restore.restorer import Restorer
 from restore.runs import middle
-from restore.training import Progress, train
+from restore.training import Progress, Validation, train
 
 RECIPE = Recipe(
     task="denoise",
@@ -269,6 +270,158 @@ def test_auto_precision_is_resolved_in_the_saved_recipe(photos: Path, tmp_path: 
     train(recipe, photos, tmp_path / "run", resume=True)
 
 
+def test_auto_precision_is_what_took_less_time_over_the_steps_of_the_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first of 4 steps costs 3 s in float32 and 1 s in bfloat16, the other three 4 s and 5 s: 15 s against 16 s.
+    times = iter((3.0, 1.0, 4.0, 5.0))
+    monkeypatch.setattr(training, "_fastest", lambda run: (run(), next(times))[1])
+    recipe = dataclasses.replace(RECIPE, precision="auto", stages=((1, 2, 64),))
+    told: list[Progress] = []
+    train(recipe, photos, tmp_path / "run", on_progress=told.append)
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["precision"] == "float32"
+    assert [progress.note for progress in told] == ["float32 (3.75 s a step; bfloat16 4)", None, None, None]
+
+
+def test_timing_precisions_changes_no_weights(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.cycle((1.0, 2.0))  # float32 is faster
+    monkeypatch.setattr(training, "_fastest", lambda run: (run(), next(seconds))[1])
+    for name, precision in (("asked", "float32"), ("chosen", "auto")):
+        train(dataclasses.replace(RECIPE, precision=precision, local_steps=2), photos, tmp_path / name)
+    assert_same_weights(tmp_path / "asked", tmp_path / "chosen")
+
+
+def test_what_is_slow_is_timed_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 15.0, 20.0, 32.0))  # 15 s, then 12 s: over 20 s in all
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    runs: list[None] = []
+    assert training._fastest(lambda: runs.append(None)) == 12
+    assert len(runs) == 3  # one to warm up
+
+
+def test_crops_of_worker_processes_are_those_of_threads(photos: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, batch=3, stages=((2, 2, 64),))
+    train(recipe, photos, tmp_path / "threads", threads=2)
+    train(recipe, photos, tmp_path / "workers", workers=2)
+    assert_same_weights(tmp_path / "threads", tmp_path / "workers")
+
+
+def test_where_compiling_fails_the_network_trains_as_it_is(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(network: torch.nn.Module, *, mode: str) -> Callable[[Tensor], Tensor]:
+        def call(x: Tensor) -> Tensor:
+            raise RuntimeError("no compiler\nat all")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    told: list[Progress] = []
+    train(dataclasses.replace(RECIPE, steps=2), photos, tmp_path / "run", tuned=True, on_progress=told.append)
+    assert told[0].note == "the network is not compiled: no compiler"
+    assert told[-1].step == 2
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weights_that_lie_channels_last_are_trained_and_resumed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda network, mode: network)
+    recipe = dataclasses.replace(RECIPE, optimizer=optimizer)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, photos, tmp_path / "run", tuned=True, on_progress=interrupt_at(2))
+    train(recipe, photos, tmp_path / "run", tuned=True, resume=True)
+    train(recipe, photos, tmp_path / "plain")
+    ours, theirs = weights_of(tmp_path / "run"), weights_of(tmp_path / "plain")
+    # The same sums in another order; Adam's first steps make much of small differences.
+    differences = torch.cat([(ours[key] - theirs[key]).abs().flatten() for key in ours])
+    assert differences.mean() < 1e-5
+
+
+def test_held_out_photos_are_validated_under_each_kind_that_the_recipe_names(photos: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, steps=2, held_out=2, validate=("jpeg:10", "grain"), validate_crop=48)
+    told: list[Progress] = []
+    path = train(recipe, photos, tmp_path / "run", on_progress=told.append)
+    restorer = Restorer(checkpoints.load(path)[0], device="cpu")
+    expected = {}
+    for kind, draw in (("jpeg:10", DEGRADATIONS["jpeg"]((10, 10))), ("grain", DEGRADATIONS["grain"](None))):
+        pairs = degraded([photos / "1.png", photos / "2.png"], draw, seed=RECIPE.seed)
+        scores = evaluate(restorer, [middle(pair, 48) for pair in pairs])
+        expected[kind] = scores.mean("input_psnr"), scores.mean("psnr")
+    assert told[-1].kinds == expected
+    assert told[-1].validation == tuple((a + b) / 2 for a, b in zip(*expected.values(), strict=True))
+    logged = log_of(tmp_path / "run")[-1]["kinds"]
+    assert {kind: tuple(psnrs) for kind, psnrs in logged.items()} == expected
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert f"| {expected['grain'][0]:.2f} | {expected['grain'][1]:.2f} |" in card
+
+
+def test_weights_that_a_run_begins_from_are_validated_and_stay_the_best_if_none_are_better(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "start")
+    scores = iter((25.0, 24.0, 23.0))
+    monkeypatch.setattr(training, "_validate", lambda *_: Validation((20.0, next(scores)), None))
+    told: list[Progress] = []
+    recipe = dataclasses.replace(RECIPE, steps=2)
+    train(recipe, photos, tmp_path / "run", start_from=str(start), on_progress=told.append)
+    assert [(entry["step"], entry["validation"][1]) for entry in log_of(tmp_path / "run")] == [
+        (0, 25),
+        (1, 24),
+        (2, 23),
+    ]
+    best, _ = checkpoints.load(tmp_path / "run" / "best.safetensors")
+    weights, _ = checkpoints.load(start)
+    assert all(torch.equal(value, weights.state_dict()[key]) for key, value in best.state_dict().items())
+
+
+def test_options_change_the_config_and_are_in_the_weights(photos: Path, tmp_path: Path) -> None:
+    path = train(dataclasses.replace(RECIPE, steps=1, options={"dim": 12}), photos, tmp_path / "run")
+    assert checkpoints.load(path)[0].config["dim"] == 12
+    with pytest.raises(UsageError, match="a cs-kit has no option 'dimm'"):
+        train(dataclasses.replace(RECIPE, options={"dimm": 12}), photos, tmp_path / "other")
+
+
+def test_labels_take_the_place_of_the_photos_in_their_share_of_the_crops(photos: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for path in sorted(photos.iterdir()):
+        write_picture(Picture(255 - read_picture(path).pixels), labels / path.name)
+    recipe = dataclasses.replace(RECIPE, task="demosaic", degradation="mosaic", labels=str(labels), teacher_share=0.5)
+    labelled, _, _ = load(recipe, 1, photos, None)
+    plain, _, _ = load(dataclasses.replace(recipe, labels=""), 1, photos, None)
+    count = 0
+    for index in range(40):
+        (reference, given), (photo, expected) = labelled[index], plain[index]
+        assert np.array_equal(given, expected)  # the degraded crop is of the photo in any case
+        if is_label := not np.array_equal(reference, photo):
+            np.testing.assert_allclose(reference, 1 - photo, atol=1e-6)  # the same place, turned in the same way
+        count += is_label
+    assert 12 <= count <= 28  # half of 40, within 2.5 standard deviations
+    train(dataclasses.replace(recipe, steps=1), photos, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "1.png").unlink(), "1 photos have no label .*: 1"),
+        (
+            lambda folder: write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), folder / "1.png"),
+            "1.png is 64x64, and its photo 80x72",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_the_photos_are_refused(
+    photos: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    labels = tmp_path / "labels"
+    shutil.copytree(photos, labels)
+    spoil(labels)
+    recipe = dataclasses.replace(RECIPE, task="demosaic", degradation="mosaic", labels=str(labels))
+    with pytest.raises(DataError, match=message):
+        train(recipe, photos, tmp_path / "run")
+
+
 def test_training_can_begin_from_weights(photos: Path, tmp_path: Path) -> None:
     first = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "first")
     path = train(RECIPE, photos, tmp_path / "second", start_from=str(first), max_seconds=0)
@@ -386,7 +539,7 @@ def test_the_best_weights_are_those_of_the_best_validation(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter((21.0, 23.0, 22.0, 22.5))
-    monkeypatch.setattr(training, "_validate", lambda *_: (20.0, next(scores)))
+    monkeypatch.setattr(training, "_validate", lambda *_: Validation((20.0, next(scores)), None))
     with pytest.raises(KeyboardInterrupt):
         train(RECIPE, photos, tmp_path / "run", on_progress=interrupt_at(3))
     train(RECIPE, photos, tmp_path / "run", resume=True)  # which remembers the best
@@ -457,7 +610,8 @@ def test_a_batch_with_a_gradient_that_is_not_finite_is_skipped_and_named(
     crops = PhotoCrops([photos / "0.png", photos / "1.png"], DEGRADATIONS["poison"](None), crop=64, seed=RECIPE.seed)
     spoiled = [bool(np.isnan(crops[number][1]).any()) for number in range(8)]
     assert 0 < sum(spoiled) < 8
-    expected = [f"the gradient is not finite; crop {n} is of 1.png" if spoiled[n] else None for n in range(8)]
+    fault = "the gradient is not finite; crop {} is of 1.png; the batch is skipped"
+    expected = [fault.format(n) if spoiled[n] else None for n in range(8)]
     assert [progress.note for progress in told] == expected
     assert all(weight.isfinite().all() for weight in weights_of(tmp_path / "run").values())
 

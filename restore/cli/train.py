@@ -87,6 +87,9 @@ def train(
         int | None,
         typer.Option(min=1, metavar="N", help="Processor threads. [default: one a core]", show_default=False),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Make crops in N processes, for a GPU; 0 makes them in threads.")
+    ] = 0,
 ) -> None:
     """Train a network by a recipe, on clean photographs or on pairs.
 
@@ -177,6 +180,7 @@ def train(
                     save_seconds=save_seconds,
                     device=where,
                     threads=threads or torch.get_num_threads(),
+                    workers=workers,
                     rank=rank,
                     board=tensorboard,
                     should_stop=should_stop,
@@ -304,7 +308,7 @@ class Display:
             say(line)
             self._shown = now
         if progress.note is not None:
-            self.say(f"step {progress.step}: {progress.note}; the batch is skipped")
+            self.say(f"step {progress.step}: {progress.note}")
         if progress.validation is not None:
             before, after = progress.validation
             self.say(f"step {progress.step}: held-out photos {before:.2f} dB -> {after:.2f} dB")

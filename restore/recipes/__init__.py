@@ -7,16 +7,18 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from restore.catalogue import did_you_mean
 from restore.degradations import DEGRADATIONS as DEGRADATIONS
+from restore.degradations import Draw
 from restore.errors import DataError, UsageError
 from restore.tasks import TASKS
 
+LABELLED = ("bicubic", "mosaic")  # degradations that make the same of a picture every time
 PAIRS = "pairs"  # the degradation of recipes that are for pairs of pictures
 CHOICES = {
     "loss": ("l1", "l2", "rmse", "charbonnier", "charbonnier-edge"),
@@ -33,6 +35,8 @@ _KINDS: dict[str, tuple[type[Any], str]] = {
     "float | None": (float, "a number"),
     "str": (str, "text"),
     "tuple[tuple[int, int, int], ...]": (list, "a list such as [[20000, 8, 64]]"),
+    "tuple[str, ...]": (list, 'a list such as ["jpeg:40"]'),
+    "dict[str, Any]": (dict, 'a table, as JSON such as {"dim": 64}'),
 }
 _LEAST = dict.fromkeys(("steps", "batch", "crop", "validate_every", "halve_every", "accumulate"), 1)
 
@@ -44,9 +48,13 @@ class Recipe:
     Attributes:
         task: Key of `TASKS`, written into the checkpoint.
         network, config: Key of `NETWORKS`, and of its `CONFIGS`.
+        options: What of that config is to be different, such as `{dim = 64}`.
         degradation: Key of `DEGRADATIONS`, made from clean photos on the way; or `pairs`, for a folder of each.
         level_low, level_high: The degradation's strengths, in the unit of the task's level; its own where not given.
         pairs_share: Where there are both photos and pairs, this share of the crops is of pairs.
+        labels: Folder of pictures that `scripts/make_labels.py` made of the photos by a better network; they have the
+            photos' names and sizes. Only for a degradation of `LABELLED`.
+        teacher_share: Share of the photos' crops that is compared with the label instead of the photo.
         dataset: What a published run was trained on, for people to read.
         steps: Optimiser steps in all; the learning rate follows them.
         batch, crop: Crops a step, of all processes together, and the side of what the network is given, in pixels.
@@ -67,6 +75,8 @@ class Recipe:
         start: `random` weights, or such that a picture comes out as it is (`Network.start_as_identity`).
         seed: Fixes the initial weights and every crop.
         held_out: The last so many photos, and pairs, are kept for validation.
+        validate: Kinds of degradation, each a key of `DEGRADATIONS` with or without a level (`jpeg:40`); every held-out
+            photo is validated under each. Nothing draws one degradation a photo from those trained on.
         validate_every: Steps between validations.
         validate_crop: Side of the middle of the held-out photos that is scored, in pixels; 0 scores them whole.
         precision: `float32`, `bfloat16` or `float16` (autocast), or `auto`: float32 or bfloat16, whichever runs a step
@@ -108,9 +118,14 @@ class Recipe:
     halve_every: int = 200_000
     skip_limit: int = 10
     validate_crop: int = 0
+    validate: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    labels: str = ""
+    teacher_share: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(tuple(stage) for stage in self.stages))  # JSON and TOML have lists
+        object.__setattr__(self, "validate", tuple(self.validate))
 
     @property
     def largest_crop(self) -> int:
@@ -123,6 +138,9 @@ class Recipe:
         if self.level_low is None or self.level_high is None:
             return None
         return self.level_low, self.level_high
+
+
+_NEEDED = [f.name for f in dataclasses.fields(Recipe) if dataclasses.MISSING is f.default is f.default_factory]
 
 
 def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Recipe:
@@ -144,10 +162,10 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
     for key, text in (overrides or {}).items():
         kind, words = _KINDS[str(fields[key].type)]
         try:
-            values[key] = json.loads(text) if kind is list else kind(text)
+            values[key] = json.loads(text) if kind in (list, dict) else kind(text)
         except ValueError:
             raise UsageError(f"{key} is {words}, not {text!r}") from None
-    if missing := [key for key, f in fields.items() if key not in values and f.default is dataclasses.MISSING]:
+    if missing := [key for key in _NEEDED if key not in values]:
         raise UsageError(f"the recipe {source} lacks {', '.join(missing)}", hint="every field must be given")
     for key, value in values.items():
         kind, words = _KINDS[str(fields[key].type)]
@@ -168,6 +186,13 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
         raise UsageError(
             "level_low and level_high are the two ends of a range, and only one is given", hint="they may be the same"
         )
+    for kind_ in recipe.validate:
+        degradation_of(kind_)
+    if recipe.labels and recipe.degradation not in LABELLED:
+        raise UsageError(
+            f"labels are made once, and {recipe.degradation} makes something else of a photo every time",
+            hint=f"labels are for {' and '.join(LABELLED)}",
+        )
     choices = {"task": tuple(TASKS), "degradation": (*DEGRADATIONS, PAIRS), **CHOICES}
     for key, names in choices.items():
         _check_choice(key, getattr(recipe, key), names)
@@ -178,6 +203,23 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
     _check_choice("network", recipe.network, NETWORKS)
     _check_choice(f"config of {recipe.network}", recipe.config, NETWORKS[recipe.network].CONFIGS)
     return recipe
+
+
+def degradation_of(kind: str) -> Draw:
+    """A degradation by name, with or without a level or a range of them: `rain`, `jpeg:40`, `jpeg:10-40`.
+
+    Raises:
+        UsageError: There is no such degradation, or it cannot have this level.
+    """
+    name, _, level = str(kind).partition(":")
+    _check_choice("degradation", name, DEGRADATIONS)
+    try:
+        ends = [float(end) for end in level.split("-")] if level else []
+    except ValueError:
+        ends = [math.nan] * 3
+    if len(ends) > 2:
+        raise UsageError(f"{kind!r} is no degradation with a level", hint="for example jpeg:40 or jpeg:10-40")
+    return DEGRADATIONS[name]((ends[0], ends[-1]) if ends else None)
 
 
 def shipped() -> dict[str, dict[str, Any]]:

@@ -1,0 +1,42 @@
+"""Whether the threads of a computation wait for each other, as they do beside other work on a busy machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_EVERY = 30.0  # seconds
+_LEAST = 0.6  # processor time over what the threads could have had
+
+
+class ThreadWatch:
+    """Compares the processor time that the process got with what its threads could have had.
+
+    Args:
+        threads: Threads that compute together; one waits for no other.
+        wall, cpu: Clocks, in seconds: the world's, and that of the processor time of the process.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        *,
+        wall: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._threads, self._wall, self._cpu = threads, wall, cpu
+        self._since = wall(), cpu()
+
+    def note(self) -> list[str]:
+        """A sentence, once, after half a minute in which the process got less than three fifths; else none."""
+        if self._threads == 1 or (took := self._wall() - self._since[0]) < _EVERY:
+            return []
+        share = (self._cpu() - self._since[1]) / (took * self._threads)
+        self._since = self._wall(), self._cpu()
+        if share >= _LEAST:
+            return []
+        self._threads = 1
+        return [
+            f"the threads wait for each other (other work on this machine, {share:.0%} of their time was used): "
+            "--threads 1 may be faster"
+        ]
