@@ -2,6 +2,7 @@
 
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR
     python scripts/score_weights.py drsformer-s-derain --bench DIR --rain DIR
+    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bfloat16    # what the catalogue's bfloat16_loss is
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # what others do, on the same files
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bm3d 8      # against BM3D, needs `pip install bm3d`
 
@@ -155,15 +156,26 @@ def main(
     rain: Annotated[Path | None, typer.Option(help="Folder of folders of rainy pairs.")] = None,
     bm3d: Annotated[int, typer.Option(help="Compare with BM3D on so many files instead.")] = 0,
     classical: Annotated[bool, typer.Option("--classical", help="Score classical methods instead.")] = False,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Print the catalogue's bfloat16_loss instead.")] = False,
     only: Annotated[str, typer.Option(help="Only the sets whose name contains this.")] = "",
 ) -> None:
     keep_memory()
     network, info = checkpoints.load(weights)
-    restorer = Restorer(network, entry=info.entry)
+    restorer = Restorer(network, entry=info.entry, precision="float32")
     if bm3d:
         against_bm3d(restorer, bench, bm3d, only)
         return
     level = info.entry.level if info.entry else network.scale if info.task == "upscale" else None
+    if bfloat16:
+        if info.entry is None or not info.entry.scores:
+            raise typer.BadParameter("no first set of scores is known for these weights")
+        protocol, pairs = sets(bench, info.task, level, rain)[info.entry.scores[0].set]
+        pictures, psnrs = list(pairs), []
+        for precision in ("float32", "bfloat16"):
+            restorer.precision = precision
+            psnrs.append(evaluate(restorer, pictures, protocol=protocol, with_ssim=False).mean("psnr"))
+        print(f"bfloat16_loss = {psnrs[0] - psnrs[1]:.4f}")
+        return
     answers = CLASSICAL.get(info.task, {}) if classical else {"": restorer}
     for name, (protocol, pairs) in sets(bench, info.task, level, rain).items():
         if only not in name:

@@ -47,7 +47,7 @@ def test_an_entry_has_its_tables_values(tiny_catalogue: Path, tiny_file: Path) -
     tiny_catalogue.write_text(tiny_catalogue.read_text() + SCORE)
     entry = catalogue.find("tiny-denoise")
     assert (entry.name, entry.file, entry.hours, entry.default) == ("tiny-denoise", tiny_file.name, 0.5, True)
-    assert (entry.level, entry.hub_repo) == (None, None)
+    assert (entry.level, entry.hub_repo, entry.bfloat16_loss) == (None, None, None)
     assert entry.scores == (catalogue.Score("PolyU", "rgb", psnr=38, input_psnr=36.04),)
 
 

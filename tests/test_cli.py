@@ -362,6 +362,26 @@ def test_options_of_the_network_reach_it(run: Run, monkeypatch: pytest.MonkeyPat
     assert (seen["memory"], seen["threads"]) == (2 * 1024**3, 3)
 
 
+@pytest.fixture
+def measured(tiny_catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled weights lose little in bfloat16, and this machine has it."""
+    tiny_catalogue.write_text(tiny_catalogue.read_text() + "bfloat16_loss = 0.01\n")
+    monkeypatch.setattr("restore.restorer.has_native_bfloat16", lambda device: True)
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_precision_is_chosen_for_each_picture_and_told(run: Run) -> None:
+    save("in/a.png", 10)
+    write_picture(Picture(np.full((20, 20, 3), 2570, np.uint16)), Path("in/b.png"))
+    ran = run("denoise", "in", "-o", "out", "-v", "--json", "r.json")
+    assert "precision auto" in ran.err
+    assert [p["precision"] for p in json.loads(Path("r.json").read_text())["pictures"]] == ["bfloat16", "float32"]
+    assert "pixels, in bfloat16" in ran.err and "pixels, in float32" in ran.err
+    ran = run("denoise", "in", "-o", "out2", "--precision", "bfloat16", "--json", "r.json", "-v")
+    assert "precision bfloat16" in ran.err
+    assert [p["precision"] for p in json.loads(Path("r.json").read_text())["pictures"]] == ["bfloat16"] * 2
+
+
 @pytest.mark.usefixtures("seams")
 def test_verbose_tells_of_tiles_and_seams(run: Run) -> None:
     save("a.png", 10, size=(100, 40))

@@ -62,6 +62,20 @@ def test_eval_takes_a_set_by_name_and_notes_a_wrong_count(run: Run, inverted: No
     assert ran.err.startswith("note:  PolyU holds 2 pictures, PolyU has 45")
 
 
+def test_eval_scores_in_the_precision_of_the_commands_and_says_which(
+    run: Run, inverted: None, tiny_catalogue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_catalogue.write_text(tiny_catalogue.read_text() + "bfloat16_loss = 0.01\n")
+    monkeypatch.setattr("restore.restorer.has_native_bfloat16", lambda device: True)
+    args = ("eval", "--clean", "clean", "--degraded", "noisy", "--device", "cpu", "--json", "s.json")
+    assert run(*args).out.startswith("clean, rgb, bfloat16, mean of 2: ")
+    assert json.loads(Path("s.json").read_text())["precision"] == "bfloat16"
+    assert run(*args, "--precision", "float32").out.startswith("clean, rgb, mean of 2: ")
+    assert json.loads(Path("s.json").read_text())["precision"] == "float32"
+    ran = run(*args, "--precision", "half")
+    assert ran.code == 2 and "no precision called 'half'" in ran.err
+
+
 def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted: None, tiny_file: Path) -> None:
     write_picture(Picture(np.full((64, 64, 3), 255, np.uint8)), Path("clean/a.png"))
     write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), Path("noisy/a.png"))

@@ -12,6 +12,7 @@ from conftest import Run
 
 import restore
 from restore import catalogue
+from restore.devices import has_native_bfloat16
 
 
 def test_info_tells_what_a_report_of_a_bug_needs(
@@ -28,6 +29,8 @@ def test_info_tells_what_a_report_of_a_bug_needs(
     assert versions["numpy"] == numpy.__version__
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
     assert f"{os.cpu_count()} cores" in facts["devices"]["cpu"]
+    has_it = has_native_bfloat16(torch.device("cpu"))
+    assert facts["devices"]["cpu"].endswith(", native bfloat16" if has_it else ", no native bfloat16")
     assert " GB free of " in facts["devices"]["memory"]
     (line,) = facts["weights"].values()
     assert line.startswith("denoise (default), bundled, ")

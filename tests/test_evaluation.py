@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from restore.catalogue import load_catalogue
 from restore.data import Pair
 from restore.dataset_files import degrading, find
 from restore.degradations import Image, imresize
@@ -124,6 +127,25 @@ def test_tiles_of_noise_beyond_white_are_restored_as_the_whole_is(tiny: type[Net
     whole, tiled = (restoring(Restorer(tiny(), device="cpu"), tile=t)(Pair("a", noisy, noisy)) for t in (None, 64))
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
     assert whole.min() < -0.5 and whole.max() > 1.5
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_what_is_scored_is_computed_as_the_commands_compute_files_of_8_bits(
+    tiny: type[Network], monkeypatch: pytest.MonkeyPatch, tile: int | None
+) -> None:
+    monkeypatch.setattr("restore.restorer.has_native_bfloat16", lambda device: True)
+    entry = dataclasses.replace(next(iter(load_catalogue().values())), bfloat16_loss=0.0)
+    asked = []
+
+    def forward(self: Restorer, x: Tensor, precision: str) -> Tensor:
+        asked.append(precision)
+        return x
+
+    monkeypatch.setattr(Restorer, "_forward", forward)
+    (pair,) = pairs(1)
+    restoring(Restorer(tiny(), device="cpu", entry=entry), tile=tile)(pair)
+    restoring(Restorer(tiny(), device="cpu", entry=entry, precision="float32"), tile=tile)(pair)
+    assert asked == ["bfloat16", "float32"]
 
 
 SHARED = Path(__file__).parents[1].parent / "shared"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from restore.bayer import mosaic
+from restore.catalogue import load_catalogue
 from restore.devices import AUTO_TILES
 from restore.errors import DeviceError, RestoreError, UsageError
 from restore.images import Picture
@@ -620,6 +622,98 @@ def test_lower_precision_is_used_and_what_overflows_is_computed_again_in_float32
     else:
         assert network.dtypes == [torch.bfloat16]
         torch.testing.assert_close(restored, x, atol=0.02, rtol=0)
+
+
+class Notes(Identity):
+    """Notes what autocast makes of a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes: list[torch.dtype] = []
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        self.dtypes.append((degraded[0, 0, :2, :2] @ degraded[0, 0, :2, :2]).dtype)
+        return super().forward(degraded)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Restorer]:
+    """A restorer with a loss in the catalogue, on a device that has bfloat16 or not."""
+
+    def make(loss: float | None = 0.01, *, is_native: bool = True, **options: Any) -> Restorer:
+        monkeypatch.setattr("restore.restorer.has_native_bfloat16", lambda device: is_native)
+        entry = dataclasses.replace(next(iter(load_catalogue().values())), bfloat16_loss=loss)
+        return Restorer(options.pop("network", None) or Notes(), device="cpu", entry=entry, **options)
+
+    return make
+
+
+def computed_in(restorer: Restorer, picture: Any, **options: Any) -> list[torch.dtype]:
+    network = restorer.network
+    assert isinstance(network, Notes)
+    network.dtypes.clear()
+    restorer(picture, **options)
+    return list(network.dtypes)
+
+
+EIGHT_BITS = noise(8, 8, 3)
+
+
+def test_auto_is_bfloat16_for_pictures_of_8_bits_only(measured: Callable[..., Restorer]) -> None:
+    restorer = measured()
+    pictures = [EIGHT_BITS, EIGHT_BITS.astype(np.uint16) * 257, EIGHT_BITS / np.float32(255)]
+    assert [computed_in(restorer, p) for p in pictures] == [[torch.bfloat16], [torch.float32], [torch.float32]]
+    tensor = torch.from_numpy(EIGHT_BITS).permute(2, 0, 1)[None]
+    assert computed_in(restorer, tensor) == [torch.bfloat16]
+    assert restorer.restore_picture(Picture(EIGHT_BITS)).precision == "bfloat16"
+    assert restorer.restore_picture(Picture(EIGHT_BITS), strength=0).precision is None
+
+
+@pytest.mark.parametrize(("loss", "is_native"), [(0.02, True), (None, True), (-0.01, False)])
+def test_auto_is_float32_for_weights_that_lose_by_bfloat16_or_were_not_measured_and_where_it_is_not_native(
+    measured: Callable[..., Restorer], loss: float | None, is_native: bool
+) -> None:
+    assert computed_in(measured(loss, is_native=is_native), EIGHT_BITS) == [torch.float32]
+
+
+def test_auto_is_float32_for_weights_that_are_in_no_catalogue(measured: Callable[..., Restorer]) -> None:
+    measured()
+    assert computed_in(Restorer(Notes(), device="cpu"), EIGHT_BITS) == [torch.float32]
+
+
+def test_a_precision_that_is_asked_for_is_that_of_every_picture(measured: Callable[..., Restorer]) -> None:
+    for picture in (EIGHT_BITS, EIGHT_BITS / np.float32(255)):
+        assert computed_in(measured(None, precision="bfloat16"), picture) == [torch.bfloat16]
+        assert computed_in(measured(precision="float32"), picture) == [torch.float32]
+
+
+def test_auto_takes_a_tensor_for_the_floats_that_it_is(measured: Callable[..., Restorer]) -> None:
+    restorer = measured()
+    network = restorer.network
+    assert isinstance(network, Notes)
+    for precision in (None, restorer.precision_for(np.uint8)):
+        restorer.restore_tensor(torch.rand(1, 3, 8, 8), precision=precision)
+    assert network.dtypes == [torch.float32, torch.bfloat16]
+
+
+def test_every_turn_of_a_self_ensemble_is_in_the_pictures_precision(measured: Callable[..., Restorer]) -> None:
+    assert computed_in(measured(), EIGHT_BITS, self_ensemble=True) == [torch.bfloat16] * 8
+
+
+def test_what_auto_makes_infinite_is_computed_again_in_float32(measured: Callable[..., Restorer]) -> None:
+    class TooLarge(TooLargeForHalf):
+        def forward(self, degraded: Tensor) -> Tensor:
+            restored = super().forward(degraded)
+            return restored / 0 if self.dtypes[-1] == torch.bfloat16 else restored
+
+    restored = measured(network=TooLarge())(EIGHT_BITS)
+    np.testing.assert_array_equal(restored, EIGHT_BITS)
+
+
+def test_an_unknown_precision_is_an_error_that_lists_the_names() -> None:
+    with pytest.raises(UsageError, match="no precision called 'half'") as caught:
+        Restorer(Identity(), device="cpu", precision="half")
+    assert caught.value.hint == "choose auto, float32, bfloat16, float16"
 
 
 @pytest.mark.slow  # needs a C++ compiler, and takes a minute
