@@ -1,9 +1,11 @@
 """Write docs/TASK.jpg: crops of the sample pictures, degraded, restored by the default weights, and as they were, 1:1.
+And docs/degradations.jpg: a crop under each degradation, with its name.
 
     python scripts/contact_sheet.py derain dejpeg deblur demosaic upscale
+    python scripts/contact_sheet.py degradations
 
 The samples are noisy, so half their size stands for a clean picture; only the first row of derain is a sample as it is,
-for it was raining. The captions are in scripts/write_weights_page.py.
+for it was raining. The captions are in scripts/write_weights_page.py. The car is a training photograph (CC0).
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from restore import checkpoints
 from restore.catalogue import weights_for
 from restore.data import Pair, read_rgb
 from restore.dataset_files import degrading
-from restore.degradations import Image, imresize, to_8_bits
+from restore.degradations import DEGRADATIONS, Image, imresize, to_8_bits
 from restore.evaluation import restoring
 from restore.images import Picture, write_picture
 from restore.restorer import Restorer
@@ -50,6 +53,19 @@ ROWS: dict[str, list[tuple[str, int, int, str | None, float | None]]] = {
     ],
 }
 
+KINDS: list[tuple[str, tuple[float, float] | None, int]] = [  # degradation, level, seed
+    ("gaussian-noise", (25, 25), 1), ("grey-noise", (25, 25), 1), ("correlated-noise", (25, 25), 3),
+    ("camera-noise", None, 5), ("phone-noise", None, 2), ("grain", None, 4), ("film-grain", None, 3),
+    ("jpeg-noise", None, 6), ("uneven-noise", None, 4), ("colour-blotches", None, 4),
+    ("frames-blur", None, 1), ("shake", None, 2), ("motion-blur", None, 1), ("defocus-shapes", None, 1),
+    ("jpeg", (10, 10), 1), ("jpeg-grey", (10, 10), 1), ("jpeg-twice", (10, 40), 1), ("jpeg-shifted", (10, 40), 1),
+    ("jpeg-resized", (10, 20), 1),
+    ("rain", None, 4), ("rain-crossed", None, 1), ("night-rain", None, 1), ("lens-drops", None, 4),
+    ("dry-patterns", None, 1),
+]  # fmt: skip
+SIDE, LABEL, COLUMNS = 176, 20, 6
+CAR = DOCS.parents[1] / "shared/data/train/photos/0147_0.jpg"  # CC0-1.0
+
 
 def restored(task: str, pair: Pair, level: float | None = None) -> Image:
     """By the default weights of the task."""
@@ -75,12 +91,36 @@ def row(task: str, number: int) -> Image:
     return np.concatenate([np.pad(x, ((0, GAP), (0, GAP), (0, 0)), constant_values=1) for x in crops], axis=1)
 
 
+def as_bytes(x: Image) -> NDArray[np.uint8]:
+    return np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
+
+
+def kinds() -> NDArray[np.uint8]:
+    """A labelled crop of every one of `KINDS`."""
+    clean = read_rgb(CAR)[100:, 100:]
+    cells = []
+    for name, level, seed in KINDS:
+        generator = np.random.default_rng(seed)
+        degraded = DEGRADATIONS[name](level)(generator).apply(clean, generator)[1]
+        top, left = (side // 2 - SIDE // 2 for side in degraded.shape[:2])
+        cell = np.full((SIDE + LABEL, SIDE + GAP, 3), 255, np.uint8)
+        cell[:SIDE, :SIDE] = as_bytes(degraded[top : top + SIDE, left : left + SIDE])
+        cv2.putText(cell, name, (2, SIDE + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+        cells.append(cell)
+    rows = [np.concatenate(cells[i : i + COLUMNS], axis=1) for i in range(0, len(cells), COLUMNS)]
+    return np.concatenate(rows)[:, :-GAP]
+
+
 def main(tasks: list[str]) -> None:
     for task in tasks:
-        rows = [row(task, number) for number in range(len(ROWS[task]))]
-        sheet = np.round(np.clip(np.concatenate(rows)[:-GAP, :-GAP], 0, 1) * 255).astype(np.uint8)
-        write_picture(Picture(sheet), DOCS / f"{task}.jpg", quality=92)
-        print(DOCS / f"{task}.jpg")
+        path = DOCS / f"{task}.jpg"
+        if task == "degradations":
+            sheet = kinds()
+        else:
+            rows = [row(task, number) for number in range(len(ROWS[task]))]
+            sheet = as_bytes(np.concatenate(rows)[:-GAP, :-GAP])
+        write_picture(Picture(sheet), path, quality=92)
+        print(path)
 
 
 if __name__ == "__main__":
