@@ -2,6 +2,7 @@
 
     python scripts/train_next.py --hours 2.5      # two such processes train two runs
     python scripts/train_next.py --list
+    python scripts/train_next.py --device cuda --minutes 9 --calls 3 --workers 14   # the first of three calls
 
 A plan is a TOML file of [[run]], each with the fields of `Planned`. Every run has a folder below --states, which
 `restore train` could go on with as well. A run ends with its averaged weights in last.safetensors and best.safetensors
@@ -16,10 +17,12 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded
 
 import dataclasses
 import fcntl
+import itertools
 import json
 import signal
 import statistics
 import sys
+import tarfile
 import tempfile
 import time
 import tomllib
@@ -35,6 +38,7 @@ import typer
 from restore.catalogue import did_you_mean
 from restore.cli.console import say
 from restore.errors import RestoreError, UsageError
+from restore.files import whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +50,9 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared/data/train"
 WARM_UP, TIMED = 3, 10  # steps of each phase that are not timed, and that are
 TELL_SECONDS = 600
+PARTS = ROOT / "runs/photos"
+PART = 15 * 2**20  # bytes; a lent machine gives back files of 16 MiB at most
+CALLED = 0.85  # of the time of --calls is for steps; the rest starts, compiles and validates
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class Planned:
         uses_pairs: Whether the pairs of pictures are trained on as well.
         state: Folder of the run.
         device: Left out on another one.
+        gpu: By how much fields of the recipe grow on a GPU, such as `{batch = 8, learning_rate = 1.5}`; batches grow
+            four times where it does not say.
     """
 
     name: str
@@ -73,6 +82,7 @@ class Planned:
     uses_pairs: bool = False
     state: str | None = None
     device: str | None = None
+    gpu: dict[str, float] = field(default_factory=dict)
 
     def folder(self, states: Path) -> Path:
         return Path(self.state) if self.state else states / self.name
@@ -140,35 +150,20 @@ def is_finished(folder: Path) -> bool:
     return 0 < steps <= step
 
 
-def stretched(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe with other steps in all; stages, hold and the steps without attention keep their shares."""
-    factor = steps / recipe.steps
-    stages, before = [], 0
-    for until, batch, crop in recipe.stages:
-        if (new := round(until * factor)) > before:
-            stages.append((new, batch, crop))
-            before = new
-    return dataclasses.replace(
-        recipe, steps=steps, stages=tuple(stages), hold=round(recipe.hold * factor),
-        local_steps=round(recipe.local_steps * factor), warm_up=min(recipe.warm_up, steps // 4),
-    )  # fmt: skip
-
-
-def phases(recipe: Recipe) -> list[tuple[float, Recipe]]:
+def parts(recipe: Recipe) -> list[tuple[float, Recipe]]:
     """Parts of a run whose steps cost the same: their share of the steps, and a recipe of such steps alone."""
-    from restore.schedules import crops_of
+    from restore.schedules import phases
 
-    ends = {recipe.steps, recipe.local_steps, *(until for until, _, _ in recipe.stages)}
-    found, before = [], 0
-    for end in sorted(end for end in ends if 0 < end <= recipe.steps):
-        crops = crops_of(recipe, before)
-        part = dataclasses.replace(
-            recipe, stages=(), batch=len(crops.numbers), crop=crops.side,
-            local_steps=0 if before >= recipe.local_steps else recipe.steps,
-        )  # fmt: skip
-        found.append(((end - before) / recipe.steps, part))
-        before = end
-    return found
+    return [
+        (
+            phase.steps / recipe.steps,
+            dataclasses.replace(
+                recipe, steps=10**6, stages=(), batch=phase.batch, crop=phase.crop,
+                local_steps=0 if phase.attends else 10**6,
+            ),
+        )
+        for phase in phases(recipe)
+    ]  # fmt: skip
 
 
 def seconds_a_step(train: Callable[..., object], recipe: Recipe, clock: Callable[[], float]) -> float:
@@ -180,14 +175,28 @@ def seconds_a_step(train: Callable[..., object], recipe: Recipe, clock: Callable
         return len(times) > WARM_UP + TIMED
 
     with tempfile.TemporaryDirectory() as folder:
-        train(dataclasses.replace(recipe, steps=10**6), Path(folder) / "run", should_stop)
+        train(dataclasses.replace(recipe, held_out=1, validate=()), Path(folder) / "run", should_stop)
     return statistics.median(b - a for a, b in zip(times[WARM_UP:], times[WARM_UP + 1 :], strict=False))
 
 
 def fitted(recipe: Recipe, hours: float, train: Callable[..., object], clock: Callable[[], float]) -> Recipe:
-    """The recipe with the steps that take so many hours here."""
-    mean = sum(share * seconds_a_step(train, part, clock) for share, part in phases(recipe))
-    return stretched(recipe, max(1, round(hours * 3600 / mean)))
+    """The recipe with the steps that take so many hours here, and ten validations."""
+    from restore.schedules import stretched
+
+    mean = sum(share * seconds_a_step(train, part, clock) for share, part in parts(recipe))
+    steps = max(1, round(hours * 3600 / mean))
+    return dataclasses.replace(stretched(recipe, steps), validate_every=max(1, steps // 10))
+
+
+def for_gpu(recipe: Recipe, factors: dict[str, float]) -> Recipe:
+    """The recipe with batches four times as large, or as the plan says, in bfloat16."""
+    factors = {"batch": 4.0} | factors
+    changed: dict[str, Any] = {
+        key: type(getattr(recipe, key))(getattr(recipe, key) * factor) for key, factor in factors.items()
+    }
+    grown = [factors.get(key, 1) for key in ("batch", "crop")]
+    stages = tuple((until, int(batch * grown[0]), int(crop * grown[1])) for until, batch, crop in recipe.stages)
+    return dataclasses.replace(recipe, **changed, stages=stages, precision="bfloat16")
 
 
 def validations(folder: Path) -> list[tuple[float, float]]:
@@ -199,36 +208,50 @@ def validations(folder: Path) -> list[tuple[float, float]]:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and with what the plan is trained."""
+    """Where and with what the plan is trained.
+
+    Attributes:
+        hours: Of every run, instead of the plan's.
+        workers: Processes that make crops; 0 makes them in a thread.
+    """
 
     states: Path
     data: Path
     pairs: tuple[Path, Path] | None
     device: torch.device
+    hours: float | None = None
+    workers: int = 0
 
     def train(self, run: Planned, seconds: float) -> bool:
         """Go on with a run for so long at most; False if its time was over before it was done."""
         from restore import training
         from restore.recipes import load_recipe
 
+        end = time.monotonic() + seconds
         folder = run.folder(self.states)
-        pairs = self.pairs if run.uses_pairs else None
-        resume = (folder / "state.pt").is_file()
         on_gpu = self.device.type == "cuda"
+        joined(folder / "state.pt")
+        resume = (folder / "state.pt").is_file()
         begin: dict[str, Any] = {"start_from": run.from_, "transfer_from": run.transfer}
+        common: dict[str, Any] = {
+            "pairs": self.pairs if run.uses_pairs else None, "device": self.device, "workers": self.workers,
+            "tuned": on_gpu,
+        }  # fmt: skip
 
         def probe(recipe: Recipe, folder: Path, should_stop: Callable[[], bool]) -> None:
-            training.train(recipe, self.data, folder, pairs=pairs, device=self.device, should_stop=should_stop, **begin)
+            training.train(recipe, self.data, folder, should_stop=should_stop, **begin, **common)
 
         if resume:
             recipe = load_recipe(str(folder / "recipe.json"))
         else:
+            asked = for_gpu(run.asked(), run.gpu) if on_gpu else run.asked()
             # Of a core the time that the process had of it, whatever else the core does.
-            recipe = fitted(run.asked(), run.hours, probe, time.perf_counter if on_gpu else time.process_time)
+            clock = time.perf_counter if on_gpu else time.process_time
+            recipe = fitted(asked, self.hours or run.hours, probe, clock)
         say(f"{run.name}: {recipe.steps} steps, {'from where it was' if resume else 'new'}, in {folder}")
         training.train(
-            recipe, self.data, folder, pairs=pairs, resume=resume, max_seconds=seconds, device=self.device,
-            on_progress=Teller(run.name), **({} if resume else begin),
+            recipe, self.data, folder, resume=resume, max_seconds=end - time.monotonic(),
+            on_progress=Teller(run.name), **({} if resume else begin), **common,
         )  # fmt: skip
         return is_finished(folder)
 
@@ -242,13 +265,13 @@ class Setting:
                 ("input", seen[0][0]), ("first", seen[0][1]), ("last", seen[-1][1]), ("best", max(x[1] for x in seen)),
             )
         ) if seen else "not validated"  # fmt: skip
-        hours = torch_seconds(folder) / 3600
+        hours = seconds_of(folder) / 3600
         now = datetime.now(UTC).isoformat(timespec="minutes")
         with (self.states / "plan.log").open("a", encoding="utf-8") as log:
             log.write(f"{now} {run.name}: {progress_of(folder)[1]} steps, {hours:.2f} h, {psnrs}\n")
 
 
-def torch_seconds(folder: Path) -> float:
+def seconds_of(folder: Path) -> float:
     """How long a run has trained."""
     import torch
 
@@ -300,6 +323,43 @@ def work(plan: list[Planned], setting: Setting, seconds: float) -> None:
             setting.note_end(run)
 
 
+def split(path: Path, size: int = PART) -> None:
+    """A file that is larger than `size` bytes becomes parts of so many, `state.pt.1` and so on."""
+    if not path.is_file() or path.stat().st_size <= size:
+        return
+    with path.open("rb") as file:
+        for number in itertools.count(1):
+            if not (read := file.read(size)):
+                break
+            path.with_name(f"{path.name}.{number}").write_bytes(read)
+    path.unlink()
+
+
+def joined(path: Path) -> None:
+    """The file again that `split` made parts of, if there are any."""
+    found = sorted(path.parent.glob(f"{path.name}.[0-9]*"), key=lambda part: int(part.suffix[1:]))
+    if found:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(b"".join(part.read_bytes() for part in found))
+        for part in found:
+            part.unlink()
+
+
+def unpacked(folder: Path) -> Path:
+    """The photos of all parts that scripts/pack_photos.py made and that lie in `folder`, in one folder.
+
+    Raises:
+        UsageError: There are none.
+    """
+    if not (found := sorted(folder.glob("part-*.tar"))):
+        raise UsageError(f"there are no photos, neither by --data nor in {folder}", hint="scripts/pack_photos.py")
+    photos = folder / "photos"
+    for part in found:
+        with tarfile.open(part) as tar:
+            tar.extractall(photos, filter="data")
+    return photos
+
+
 def table(plan: list[Planned], states: Path) -> str:
     """The plan for people."""
     rows = [("run", "task", "hours", "state", "last validation")]
@@ -322,12 +382,20 @@ def table(plan: list[Planned], states: Path) -> str:
 
 def main(
     hours: Annotated[float, typer.Option(help="Stop after so long, in a state that the next call goes on from.")] = 1,
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Clean photographs.")] = DATA / "photos",
+    minutes: Annotated[float | None, typer.Option(help="The same in minutes, for a GPU.")] = None,
+    calls: Annotated[
+        int | None, typer.Option(help="The run is to take so many calls of --minutes, instead of the plan's hours.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help=f"Clean photographs. [default: {DATA / 'photos'}, or the parts in {PARTS}]"),
+    ] = None,
     clean: Annotated[Path | None, typer.Option(metavar="DIR", help="Clean pictures of pairs, for rain.")] = None,
     degraded: Annotated[Path | None, typer.Option(metavar="DIR", help="Their rainy pictures.")] = None,
     states: Annotated[Path, typer.Option(metavar="DIR", help="Where the runs' folders are.")] = ROOT / "runs/plan",
     plan: Annotated[Path, typer.Option(metavar="FILE")] = ROOT / "scripts/training_plan.toml",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    workers: Annotated[int, typer.Option(help="Processes that make crops, for a GPU; 0 makes them in a thread.")] = 0,
     list_: Annotated[bool, typer.Option("--list", help="Print the plan.")] = False,
 ) -> None:
     """Go on with the first run of the plan that is open, then with the next, until the hours are over."""
@@ -344,9 +412,27 @@ def main(
     keep_memory()
     os.nice(19)
     torch.set_num_threads(1)
+    where = pick_device(device)
+    on_gpu = where.type == "cuda"
     pairs = (clean, degraded) if clean and degraded else (DATA / "rain_pairs/clean", DATA / "rain_pairs/rainy")
-    setting = Setting(states, data, pairs if pairs[0].is_dir() else None, pick_device(device))
-    work(runs, setting, hours * 3600)
+    if data is None:
+        data = DATA / "photos" if (DATA / "photos").is_dir() else unpacked(PARTS)
+    seconds = hours * 3600 if minutes is None else minutes * 60
+    setting = Setting(
+        states, data, pairs if pairs[0].is_dir() else None, where, workers=workers,
+        hours=None if calls is None else CALLED * calls * seconds / 3600,
+    )  # fmt: skip
+    # What only a GPU can do comes first on one.
+    runs = sorted(runs, key=lambda run: run.device != where.type) if on_gpu else runs
+    try:
+        work(runs, setting, seconds)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on")
+        raise typer.Exit(130) from None
+    finally:
+        if on_gpu:  # what a lent machine gives back has a size that it may have
+            for run in runs:
+                split(run.folder(states) / "state.pt")
 
 
 def interrupt(number: int, frame: object) -> None:
@@ -359,5 +445,3 @@ if __name__ == "__main__":
         typer.run(main)
     except RestoreError as error:
         sys.exit(f"error: {error.message}" + (f"\nhint:  {error.hint}" if error.hint else ""))
-    except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on")

