@@ -36,6 +36,16 @@ from restore.restorer import Restorer
 Set = tuple[str, Iterator[Pair]]  # protocol, pictures
 
 
+def scene(pair: Pair) -> str:
+    """Of a picture of PolyU."""
+    return pair.name.rsplit("_", 1)[0]
+
+
+def validation_scenes(bench: Path) -> list[str]:
+    """The first five of PolyU's 15 scenes, by which runs are chosen (scripts/validate.py)."""
+    return sorted({path.stem.rsplit("_", 1)[0] for path in (bench / "PolyU/clean").iterdir()})[:5]
+
+
 def sets(bench: Path, task: str, level: float | None = None, rain: Path | None = None) -> dict[str, Set]:
     """Every set of a task by the name that it has in the catalogue; `level` is that of the weights."""
 
@@ -47,14 +57,19 @@ def sets(bench: Path, task: str, level: float | None = None, rain: Path | None =
 
     named: dict[str, Set] = {}
     if task == "denoise":
+        first = validation_scenes(bench)
         named["PolyU"] = "rgb", spoilt("PolyU", None)
         for sigma, as_file in itertools.product((15, 25, 30, 50), (False, True)):
             pictures = spoilt("CBSD68", "gaussian-noise", sigma, as_file=as_file)
             named[f"CBSD68 sigma {sigma}" + " rounded" * as_file] = "rgb", pictures
+        for name, sigma in itertools.product(("CBSD68", "Kodak24"), (15, 25, 50)):
+            named[f"{name} grey sigma {sigma} rounded"] = "rgb", spoilt(name, "grey-noise", sigma)
+        named["PolyU, scenes 6 to 15"] = "rgb", (pair for pair in spoilt("PolyU", None) if scene(pair) not in first)
     elif task == "dejpeg":
-        for quality in (10, 20, 30, 40):
+        for quality in (10, 20, 30, 40, 60, 80, 90, 95):
             named[f"LIVE1 luma, quality {quality}"] = "luma", spoilt("LIVE1", "jpeg-luma", quality)
-            named[f"LIVE1 quality {quality}"] = "rgb", spoilt("LIVE1", "jpeg", quality)
+            for name in ("LIVE1", "Kodak24"):
+                named[f"{name} quality {quality}"] = "rgb", spoilt(name, "jpeg", quality)
         named["Classic5 luma, quality 10"] = "luma", spoilt("Classic5", "jpeg-luma", 10)
     elif task == "demosaic":
         named |= {name: ("rgb", spoilt(name, "mosaic")) for name in ("Kodak24", "McMaster", "CBSD68")}
