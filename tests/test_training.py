@@ -723,6 +723,18 @@ def test_photos_and_pairs_are_trained_on_together(photos: Path, tmp_path: Path) 
         assert np.array_equal(rained_on.all(axis=0), rained_on.any(axis=0))  # upright: whole columns
 
 
+def test_fewer_pairs_than_photos_may_be_held_out(photos: Path, tmp_path: Path) -> None:
+    for name in ("clean", "noisy"):
+        shutil.copytree(photos, tmp_path / name)
+    pairs = tmp_path / "clean", tmp_path / "noisy"
+    recipe = dataclasses.replace(RECIPE, held_out=2, held_out_pairs=1, validate=("grain",))
+    _, held_out, words = load(recipe, 1, photos, pairs)
+    assert [(pair.name, pair.kind) for pair in held_out] == [("2", "pairs"), ("1", "grain"), ("2", "grain")]
+    assert words == (
+        "2 pairs of the folders `clean` and `noisy` and 1 pictures of the folder `photos`, 3 more held out."
+    )
+
+
 def test_pairs_that_do_not_fit_are_named_before_a_run_begins(photos: Path, tmp_path: Path) -> None:
     shutil.copytree(photos, tmp_path / "degraded")
     write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), tmp_path / "degraded" / "1.png")

@@ -33,6 +33,7 @@ _KINDS: dict[str, tuple[type[Any], str]] = {
     "int": (int, "a whole number"),
     "float": (float, "a number"),
     "float | None": (float, "a number"),
+    "int | None": (int, "a whole number"),
     "str": (str, "text"),
     "tuple[tuple[int, int, int], ...]": (list, "a list such as [[20000, 8, 64]]"),
     "tuple[str, ...]": (list, 'a list such as ["jpeg:40"]'),
@@ -75,6 +76,7 @@ class Recipe:
         start: `random` weights, or such that a picture comes out as it is (`Network.start_as_identity`).
         seed: Fixes the initial weights and every crop.
         held_out: The last so many photos, and pairs, are kept for validation.
+        held_out_pairs: So many pairs, where it is not as many as photos.
         validate: Kinds of degradation, each a key of `DEGRADATIONS` with or without a level (`jpeg:40`); every held-out
             photo is validated under each. Nothing draws one degradation a photo from those trained on.
         validate_every: Steps between validations.
@@ -122,6 +124,7 @@ class Recipe:
     options: dict[str, Any] = field(default_factory=dict)
     labels: str = ""
     teacher_share: float = 1.0
+    held_out_pairs: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(tuple(stage) for stage in self.stages))  # JSON and TOML have lists
