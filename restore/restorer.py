@@ -158,7 +158,7 @@ class Restorer:
         restored = self._mean_over_orientations(x, precision) if self_ensemble else self._restore_whole(x, precision)
         if channels != net.channels:
             restored = restored.mean(1, keepdim=True)
-        if not restored.isfinite().all():
+        if not _is_finite(restored):
             raise RestoreError("the network's result holds NaN or infinity", hint="check the weights")
         return restored
 
@@ -189,7 +189,7 @@ class Restorer:
         if precision != "float32":
             with torch.autocast(self.device.type, getattr(torch, precision)):
                 restored = self._run(x).float()
-            if restored.isfinite().all():
+            if _is_finite(restored):
                 return restored
         return self._run(x)
 
@@ -436,8 +436,15 @@ def _enlarged(alpha: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
     return cv2.resize(alpha, (scale * width, scale * height), interpolation=cv2.INTER_CUBIC)
 
 
+def _is_finite(x: Tensor) -> bool:
+    """Whether no value is NaN or infinity: then the sum is neither, unless it overflows."""
+    return bool(x.sum().isfinite()) or bool(x.isfinite().all())
+
+
 def _pad(images: Tensor, height: int, width: int) -> Tensor:
     """Extend `(B, C, H, W)` at the bottom and right to `(B, C, height, width)`."""
+    if images.shape[2:] == (height, width):
+        return images
     # Reflection needs pad < size; the rest of a very thin image is replicated.
     down, right = (min(want - have, have - 1) for want, have in zip((height, width), images.shape[2:], strict=True))
     images = functional.pad(images, (0, right, 0, down), mode="reflect")

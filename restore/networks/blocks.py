@@ -35,6 +35,16 @@ class Convolution(nn.Conv2d):
         return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
+class Float32Convolution(Convolution):
+    """A convolution that autocast leaves in float32: for values of the picture itself, of which bfloat16 keeps 8 bits
+    only: the brightest are a grey level apart.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+
 class WinogradConvolution(Convolution):
     """A 3x3 convolution, padded by one, that takes NNPACK's Winograd transforms (Lavin and Gray, CVPR 2016) where they
     were faster than oneDNN: with 64 channels or more, on a CPU with AVX2 and no more (AVX-512 was not measured).
@@ -75,6 +85,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
         return torch.add(x, self.second(activation(self.first(x))), alpha=self.res_scale)
+
+
+def autocast(x: Tensor) -> Tensor:
+    """x in the type that autocast computes in, where it is on."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -6,6 +6,7 @@ what was measured of that code.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.networks.base import Network
-from restore.networks.blocks import Convolution, Linear, ResidualBlock, TwoForms, WinogradConvolution
+from restore.networks.blocks import (
+    Convolution,
+    Float32Convolution,
+    Linear,
+    ResidualBlock,
+    TwoForms,
+    WinogradConvolution,
+    autocast,
+)
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the pyramid (Section 4.1)
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's RGB, which PA-EDSR takes away and gives back
@@ -255,7 +264,8 @@ class Body(nn.Module):
         self.reach = 2 * blocks + 1  # pixels that one of its own depends on around it, without the attention
 
     def forward(self, x: Tensor) -> Tensor:
-        out = x = self.last.arranged(x)
+        x = self.last.arranged(x)
+        out = autocast(x)  # the skip stays as exact as it is: the picture itself goes that way
         for i, block in enumerate(self.blocks):
             if i == len(self.blocks) // 2:
                 out = self.last.arranged(self.attention(out))
@@ -314,10 +324,10 @@ class PANet(Network):
         }  # fmt: skip
         self.channels, self.shuffle, self.size_multiple, self.min_size = channels, shuffle, shuffle, shuffle
         pixels = channels * shuffle**2
-        self.head = Convolution(pixels, dim, 3, padding=1)
+        self.head = Float32Convolution(pixels, dim, 3, padding=1)
         attention = PyramidAttention(dim, reduction=reduction, res_scale=1)
         self.body = Body(dim, blocks=blocks, activation=nn.PReLU(), attention=attention, res_scale=1)
-        self.tail = Convolution(dim, pixels, 3, padding=1)
+        self.tail = Float32Convolution(dim, pixels, 3, padding=1)
         self.use_attention(True)
 
     def start_as_identity(self) -> None:
@@ -342,6 +352,54 @@ class PANet(Network):
         x = self.head(x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1))
         restored: Tensor = self.tail(self.body(x)).permute(0, 3, 1, 2)
         return F.pixel_shuffle(restored, self.shuffle) if self.shuffle > 1 else restored
+
+
+class LastEnlargement(TwoForms):
+    """The last step up and the tail: `(B, H, W, C)` to `(B, factor * H, factor * W, C')`. Of the two layers' own
+    parameters it has none.
+    """
+
+    def plain(self, x: Tensor, up: Convolution, tail: Convolution, factor: int) -> Tensor:
+        large: Tensor = tail(_shuffled(up(x), factor))
+        return large
+
+    def fast(self, x: Tensor, up: Convolution, tail: Convolution, factor: int) -> Tensor:
+        """Nothing stands between the two 3x3 convolutions: they are one of 5x5 on the small side, which for 32 channels
+        takes a quarter of the products. In the outermost pixels it takes for a neighbour what is zero padding to the
+        tail; these are made by the plain form, of the two rows or columns of `x` next to them. Gradients take the plain
+        form.
+        """
+        if torch.is_grad_enabled():
+            return self.plain(x, up, tail, factor)
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(tail.weight.dtype)
+            weight, bias = _composed(up, tail, factor)
+            out = _shuffled(F.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=2).permute(0, 2, 3, 1), factor)
+            out[:, 0] = self.plain(x[:, :2], up, tail, factor)[:, 0]
+            out[:, -1] = self.plain(x[:, -2:], up, tail, factor)[:, -1]
+            out[:, :, 0] = self.plain(x[:, :, :2], up, tail, factor)[:, :, 0]
+            out[:, :, -1] = self.plain(x[:, :, -2:], up, tail, factor)[:, :, -1]
+        return out
+
+
+def _shuffled(x: Tensor, factor: int) -> Tensor:
+    """Pixel shuffle of channels-last features."""
+    return F.pixel_shuffle(x.permute(0, 3, 1, 2), factor).permute(0, 2, 3, 1)
+
+
+def _composed(up: Convolution, tail: Convolution, factor: int) -> tuple[Tensor, Tensor]:
+    """Weight `(C' factor^2, C, 5, 5)` and bias of `tail`, of 3x3, after a pixel shuffle after `up`, also of 3x3."""
+    out, channels = tail.weight.shape[:2]
+    # First the tail as a convolution of what goes into the shuffle: output pixel p of a cell, moved by 0 to 2 pixels
+    # less 1, is pixel `cell % factor` of the neighbour at `cell // factor`.
+    small = tail.weight.new_zeros(out, factor, factor, channels, factor, factor, 3, 3)
+    for row, column, y, x in itertools.product(range(factor), range(factor), range(3), range(3)):
+        (down, in_row), (right, in_column) = divmod(row + y - 1, factor), divmod(column + x - 1, factor)
+        small[:, row, column, :, in_row, in_column, down + 1, right + 1] = tail.weight[:, :, y, x]
+    small = small.view(out * factor**2, channels * factor**2, 3, 3)
+    weight = F.conv2d(up.weight.transpose(0, 1), small.flip(2, 3), padding=2).transpose(0, 1)
+    assert up.bias is not None and tail.bias is not None
+    return weight, tail.bias.repeat_interleave(factor**2) + small.sum((2, 3)) @ up.bias
 
 
 class PAEDSR(Network):
@@ -371,12 +429,13 @@ class PAEDSR(Network):
         self.config = {"scale": scale, "dim": dim, "blocks": blocks, "reduction": reduction, "res_scale": res_scale}
         self.scale, self.largest_auto_tile = scale, _TILE
         self.register_buffer("mean", torch.tensor(MEAN), persistent=False)
-        self.head = Convolution(3, dim, 3, padding=1)
+        self.head = Float32Convolution(3, dim, 3, padding=1)
         attention = PyramidAttention(dim, reduction=reduction, res_scale=res_scale)
-        self.body = Body(dim, blocks=blocks, activation=nn.ReLU(), attention=attention, res_scale=res_scale)
+        self.body = Body(dim, blocks=blocks, activation=nn.ReLU(inplace=True), attention=attention, res_scale=res_scale)
         factors = {2: [2], 3: [3], 4: [2, 2]}[scale]
         self.up = nn.ModuleList(Convolution(dim, factor**2 * dim, 3, padding=1) for factor in factors)
-        self.tail = Convolution(dim, 3, 3, padding=1)
+        self.tail = Float32Convolution(dim, 3, 3, padding=1)
+        self.finish = LastEnlargement()
 
     def start_as_identity(self) -> None:
         """Every pixel becomes a square of its colour. Not in the paper."""
@@ -402,7 +461,8 @@ class PAEDSR(Network):
         mean = self.get_buffer("mean")
         x = self.head(degraded.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1) - mean)
         x = self.body(x)
-        for up in self.up:
-            x = F.pixel_shuffle(up(x).permute(0, 3, 1, 2), 3 if self.scale == 3 else 2).permute(0, 2, 3, 1)
-        restored: Tensor = self.tail(x) + mean
+        factor = 3 if self.scale == 3 else 2
+        for up in self.up[:-1]:
+            x = _shuffled(up(x), factor)
+        restored: Tensor = self.finish(x, self.up[-1], self.tail, factor) + mean
         return restored.permute(0, 3, 1, 2)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restore.networks import drsformer, panet
-from restore.networks.blocks import TwoForms, WinogradConvolution
+from restore.networks.blocks import Convolution, Float32Convolution, TwoForms, WinogradConvolution
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -133,6 +133,22 @@ def test_pyramid_attention_that_is_trained_takes_the_plain_form() -> None:
     x = features(1, 4, 5, 4).requires_grad_()
     assert torch.equal(layer(x), layer.plain(x))
     assert torch.autograd.gradcheck(layer, x, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 9), (3, 3), (13, 10)])
+def test_the_last_enlargement_in_one_convolution_is_the_plain_one(factor: int, height: int, width: int) -> None:
+    up = randomised(Convolution(4, 4 * factor**2, 3, padding=1))
+    tail = randomised(Float32Convolution(4, 3, 3, padding=1))
+    x, layer = features(2, height, width, 4), panet.LastEnlargement()
+    with torch.inference_mode():
+        plain = layer.plain(x, up, tail, factor)
+        assert plain.shape == (2, factor * height, factor * width, 3)
+        torch.testing.assert_close(layer.fast(x, up, tail, factor), plain)
+    gradients = [
+        torch.autograd.grad(form(x, up, tail, factor).sum(), up.weight)[0] for form in (layer.plain, layer.fast)
+    ]
+    assert torch.equal(*gradients)
 
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX2", reason="for CPUs with AVX2 and no more")
