@@ -99,7 +99,8 @@ def train(
     device: torch.device | None = None,
     threads: int = 1,
     workers: int = 0,
-    tuned: bool = False,
+    channels_last: bool = False,
+    compiled: bool = False,
     rank: Rank = _ALONE,
     board: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
@@ -124,7 +125,8 @@ def train(
         device: Where to train.
         threads: Threads that make crops.
         workers: Processes that make them instead, the very same; Python runs one thread at a time, so a GPU needs them.
-        tuned: As is fastest on a GPU: weights and pictures channels last, and the network compiled if that works.
+        channels_last: Lay weights and pictures out so, which a GPU's convolutions are faster with.
+        compiled: Compile the network, which takes minutes; where that fails it trains as it is, and a note says so.
         rank: Which process this is, of all that train together; the first one writes and reports.
         board: Write what TensorBoard shows into `run/tensorboard`.
         should_stop: Asked before each step; True stops as `max_seconds` does.
@@ -149,7 +151,7 @@ def train(
     cv2.setNumThreads(1)
     crops, held_out, about_data = load(recipe, network.scale, data, pairs)
 
-    layout = torch.channels_last if tuned else torch.preserve_format
+    layout = torch.channels_last if channels_last else torch.preserve_format
     network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     average = type(network)(**network.config).to(device)
     average.load_state_dict(network.state_dict())
@@ -186,7 +188,7 @@ def train(
             module = team.share(network, has_unused=not network.attends)
             return (
                 _compiled(module, batches.of_step(min(step, recipe.steps - 1))[1].to(device), recipe, notes)
-                if tuned
+                if compiled
                 else module
             )
 

@@ -240,6 +240,7 @@ class Setting:
     Attributes:
         hours: Of every run, instead of the plan's.
         workers: Processes that make crops; 0 makes them in a thread.
+        compiled: Whether networks are compiled.
     """
 
     states: Path
@@ -248,6 +249,7 @@ class Setting:
     device: torch.device
     hours: float | None = None
     workers: int = 0
+    compiled: bool = False
 
     def train(self, run: Planned, seconds: float) -> bool:
         """Go on with a run for so long at most; False if its time was over before it was done."""
@@ -262,7 +264,7 @@ class Setting:
         begin: dict[str, Any] = {"start_from": run.from_, "transfer_from": run.transfer}
         common: dict[str, Any] = {
             "pairs": self.pairs if run.uses_pairs else None, "device": self.device, "workers": self.workers,
-            "tuned": on_gpu,
+            "channels_last": on_gpu, "compiled": self.compiled,
         }  # fmt: skip
 
         def probe(recipe: Recipe, folder: Path, should_stop: Callable[[], bool]) -> None:
@@ -273,7 +275,7 @@ class Setting:
         else:
             asked = for_gpu(run.asked(), run.gpu) if on_gpu else run.asked()
             # Of a core the time that the process had of it, whatever else the core does.
-            clock = time.perf_counter if on_gpu else time.process_time
+            clock = time.perf_counter if on_gpu or self.workers else time.process_time
             recipe = fitted(asked, self.hours or run.hours, probe, clock, self.device)
         say(f"{run.name}: {recipe.steps} steps, {'from where it was' if resume else 'new'}, in {folder}")
         training.train(
@@ -423,6 +425,10 @@ def main(
     plan: Annotated[Path, typer.Option(metavar="FILE")] = ROOT / "scripts/training_plan.toml",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
     workers: Annotated[int, typer.Option(help="Processes that make crops, for a GPU; 0 makes them in a thread.")] = 0,
+    compile_: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Compile networks. [default: on a GPU]", show_default=False),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Print the plan.")] = False,
 ) -> None:
     """Go on with the first run of the plan that is open, then with the next, until the hours are over."""
@@ -445,8 +451,9 @@ def main(
     if data is None:
         data = DATA / "photos" if (DATA / "photos").is_dir() else unpacked(PARTS)
     seconds = hours * 3600 if minutes is None else minutes * 60
+    compiled = on_gpu if compile_ is None else compile_
     setting = Setting(
-        states, data, pairs if pairs[0].is_dir() else None, where, workers=workers,
+        states, data, pairs if pairs[0].is_dir() else None, where, workers=workers, compiled=compiled,
         hours=None if calls is None else CALLED * calls * seconds / 3600,
     )  # fmt: skip
     # What only a GPU can do comes first on one.

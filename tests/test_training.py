@@ -317,20 +317,17 @@ def test_where_compiling_fails_the_network_trains_as_it_is(
 
     monkeypatch.setattr(torch, "compile", broken)
     told: list[Progress] = []
-    train(dataclasses.replace(RECIPE, steps=2), photos, tmp_path / "run", tuned=True, on_progress=told.append)
+    train(dataclasses.replace(RECIPE, steps=2), photos, tmp_path / "run", compiled=True, on_progress=told.append)
     assert told[0].note == "the network is not compiled: no compiler"
     assert told[-1].step == 2
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_weights_that_lie_channels_last_are_trained_and_resumed(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
-) -> None:
-    monkeypatch.setattr(torch, "compile", lambda network, mode: network)
+def test_weights_that_lie_channels_last_are_trained_and_resumed(photos: Path, tmp_path: Path, optimizer: str) -> None:
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, photos, tmp_path / "run", tuned=True, on_progress=interrupt_at(2))
-    train(recipe, photos, tmp_path / "run", tuned=True, resume=True)
+        train(recipe, photos, tmp_path / "run", channels_last=True, on_progress=interrupt_at(2))
+    train(recipe, photos, tmp_path / "run", channels_last=True, resume=True)
     train(recipe, photos, tmp_path / "plain")
     ours, theirs = weights_of(tmp_path / "run"), weights_of(tmp_path / "plain")
     # The same sums in another order; Adam's first steps make much of small differences.
