@@ -186,11 +186,10 @@ def train(
 
         def shared() -> nn.Module:
             module = team.share(network, has_unused=not network.attends)
-            return (
-                _compiled(module, batches.of_step(min(step, recipe.steps - 1))[1].to(device), recipe, notes)
-                if compiled
-                else module
-            )
+            if not compiled:
+                return module
+            x = batches.of_step(min(step, recipe.steps - 1))[1]
+            return _compiled(module, x.to(device, memory_format=layout), recipe, notes)
 
         trained = shared()
         random = torch.get_rng_state()
