@@ -52,6 +52,7 @@ WARM_UP, TIMED = 3, 10  # steps of each phase that are not timed, and that are
 TELL_SECONDS = 600
 PARTS = ROOT / "runs/photos"
 PART = 15 * 2**20  # bytes; a lent machine gives back files of 16 MiB at most
+TRAVELLING = ("state.pt", "last.safetensors", "best.safetensors")
 CALLED = 0.85  # of the time of --calls is for steps; the rest starts, compiles and validates
 
 
@@ -259,7 +260,6 @@ class Setting:
         end = time.monotonic() + seconds
         folder = run.folder(self.states)
         on_gpu = self.device.type == "cuda"
-        joined(folder / "state.pt")
         resume = (folder / "state.pt").is_file()
         begin: dict[str, Any] = {"start_from": run.from_, "transfer_from": run.transfer}
         common: dict[str, Any] = {
@@ -352,8 +352,37 @@ def work(plan: list[Planned], setting: Setting, seconds: float) -> None:
             setting.note_end(run)
 
 
-def split(path: Path, size: int = PART) -> None:
-    """A file that is larger than `size` bytes becomes parts of so many, `state.pt.1` and so on."""
+def packed(folder: Path) -> None:
+    """Make the files of a run small enough to be given back by a lent machine.
+
+    A state above `PART` is halved: what goes on from it is near, not equal, to what would have been.
+    """
+    if (state := folder / "state.pt").is_file() and state.stat().st_size > PART:
+        halve(state)
+    for name in TRAVELLING:
+        split(folder / name)
+
+
+def halve(path: Path) -> None:
+    """A state in half precision: weights in float16, what the optimiser remembers in bfloat16, which has its range."""
+    import torch
+
+    def halved(value: Any, kind: torch.dtype) -> Any:
+        if isinstance(value, dict):
+            return {key: halved(part, kind) for key, part in value.items()}
+        is_many = isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() > 1
+        return value.to(kind) if is_many else value
+
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for key, kind in (("network", torch.float16), ("average", torch.float16), ("optimizer", torch.bfloat16)):
+        state[key] = halved(state[key], kind)
+    with whole_file(path) as temporary:
+        torch.save(state, temporary)
+
+
+def split(path: Path, size: int | None = None) -> None:
+    """A file that is larger than `size` bytes, by default `PART`, becomes parts of so many, `state.pt.1` and so on."""
+    size = size or PART
     if not path.is_file() or path.stat().st_size <= size:
         return
     with path.open("rb") as file:
@@ -458,15 +487,18 @@ def main(
     )  # fmt: skip
     # What only a GPU can do comes first on one.
     runs = sorted(runs, key=lambda run: run.device != where.type) if on_gpu else runs
+    for run in runs:
+        for name in TRAVELLING:
+            joined(run.folder(states) / name)
     try:
         work(runs, setting, seconds)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on")
         raise typer.Exit(130) from None
     finally:
-        if on_gpu:  # what a lent machine gives back has a size that it may have
+        if on_gpu:
             for run in runs:
-                split(run.folder(states) / "state.pt")
+                packed(run.folder(states))
 
 
 def interrupt(number: int, frame: object) -> None:

@@ -255,6 +255,34 @@ def test_a_state_in_parts_is_joined_to_the_same_bytes(tmp_path: Path) -> None:
     assert path.is_file()
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_large_state_is_halved_and_goes_on_near_where_it_would_have(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    values = SET | {"optimizer": optimizer, "learning_rate": 1e-4, "ema": 0.5}
+    for name, hours in (("stopped", 2), ("whole", 2)):
+        train_next.work([run_of(name, set=values, hours=hours / 3600)], setting, 1000)
+    stopped, whole = (setting.states / name / "state.pt" for name in ("stopped", "whole"))
+    monkeypatch.setattr(train_next, "PART", 1000)
+    size = stopped.stat().st_size
+    train_next.packed(stopped.parent)
+    parts = list(stopped.parent.glob("state.pt.*"))
+    assert not stopped.exists() and sum(part.stat().st_size for part in parts) < 0.75 * size  # names take room, too
+    for name in train_next.TRAVELLING:
+        train_next.joined(stopped.parent / name)
+    assert train_next.is_finished(stopped.parent)
+    for path in (stopped, whole):  # two steps more
+        state = torch.load(path, weights_only=True)
+        recipe = json.loads(state["recipe"]) | {"steps": 4}
+        torch.save(state | {"recipe": json.dumps(recipe)}, path)
+        train(Recipe(**recipe), setting.data, path.parent, resume=True)
+    ours, theirs = (torch.load(path, weights_only=True) for path in (stopped, whole))
+    assert ours["step"] == theirs["step"] == 4
+    for key, value in ours["average"].items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, theirs["average"][key], atol=1e-3, rtol=2**-9)
+
+
 def test_packed_photos_are_unpacked_as_they_were_with_the_held_out_ones_in_the_first_part(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
