@@ -323,7 +323,7 @@ class Teller:
         if progress.validation is not None:
             before, after = progress.validation
             say(f"{self.name}: step {progress.step}: held-out photos {before:.2f} dB -> {after:.2f} dB")
-        if time.monotonic() - self.told >= TELL_SECONDS:
+        if progress.step and time.monotonic() - self.told >= TELL_SECONDS:
             say(f"{self.name}: {describe_progress(progress)}")
             self.told = time.monotonic()
 

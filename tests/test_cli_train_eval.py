@@ -91,10 +91,14 @@ def test_options_change_the_recipe_and_the_run(
     threads: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
     changes = ("--network", "kit", "--config", "paper", "--set", "steps=7", "--set", "learning_rate=2e-4")
-    assert run(*BASE, *changes, "--from", "tiny-denoise", "--max-time", "1.5m", "--threads", "3").code == 0
+    assert (
+        run(*BASE, *changes, "--from", "tiny-denoise", "--max-time", "1.5m", "--threads", "3", "--workers", "2").code
+        == 0
+    )
     expected = {"network": "kit", "config": "paper", "steps": 7, "learning_rate": 2e-4}
     assert asked["recipe"] == dataclasses.replace(PLAN, **expected)  # type: ignore[arg-type]
-    assert (asked["start_from"], asked["max_seconds"], asked["threads"]) == (str(tiny_file), 90, 3)
+    assert (asked["start_from"], asked["max_seconds"]) == (str(tiny_file), 90)
+    assert (asked["threads"], asked["workers"]) == (3, 2)
     assert threads == [3]
 
 
@@ -271,6 +275,12 @@ def test_away_from_a_terminal_a_line_comes_every_half_minute_and_for_each_valida
     assert shown == [
         "step 1/8000", "step 2: held-out photos 28.10 dB -> 31.50 dB", "step 3/8000", "step 8000/8000",
     ]  # fmt: skip
+
+
+def test_of_the_weights_that_a_run_begins_from_only_the_validation_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(PLAN) as display:
+        display.show(progress(0, validation=(28.1, 31.5)))
+    assert capsys.readouterr().err == "step 0: held-out photos 28.10 dB -> 31.50 dB\n"
 
 
 def test_on_a_terminal_the_line_is_rewritten_and_validations_stay(

@@ -304,7 +304,7 @@ class Display:
         now = time.monotonic()
         if self._bar is not None:
             self._bar.update(self._task, description=line, total=self._total, completed=progress.step)
-        elif now - self._shown >= 30 or progress.step == progress.steps:
+        elif (progress.step and now - self._shown >= 30) or progress.step == progress.steps:
             say(line)
             self._shown = now
         if progress.note is not None:
