@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ class Float32Convolution(Convolution):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             return super().forward(x.to(self.weight.dtype))
 
 
@@ -90,7 +91,14 @@ class ResidualBlock(nn.Module):
 def autocast(x: Tensor) -> Tensor:
     """x in the type that autocast computes in, where it is on."""
     kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+    is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return x.to(torch.get_autocast_dtype(kind)) if is_on else x
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """What is computed of x inside is computed in its own type."""
+    kind = x.device.type  # shapes alone, on `meta`, know no autocast
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

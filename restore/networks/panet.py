@@ -25,6 +25,7 @@ from restore.networks.blocks import (
     TwoForms,
     WinogradConvolution,
     autocast,
+    without_autocast,
 )
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the pyramid (Section 4.1)
@@ -371,7 +372,7 @@ class LastEnlargement(TwoForms):
         """
         if torch.is_grad_enabled():
             return self.plain(x, up, tail, factor)
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             x = x.to(tail.weight.dtype)
             weight, bias = _composed(up, tail, factor)
             out = _shuffled(F.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=2).permute(0, 2, 3, 1), factor)

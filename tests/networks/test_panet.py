@@ -50,3 +50,10 @@ def test_what_pa_edsr_only_enlarges_is_the_same_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         restored = identity("pa-edsr", "s-x2")(x)
     torch.testing.assert_close(restored, x.repeat_interleave(2, 2).repeat_interleave(2, 3), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("key", "config"), [("panet", "s"), ("pa-edsr", "s-x2")])
+@torch.inference_mode()
+def test_shapes_alone_run_through(key: str, config: str) -> None:  # multiplications are counted so
+    network = identity(key, config).to("meta")
+    assert network(picture().to("meta")).shape == (1, 3, 12 * network.scale, 16 * network.scale)
