@@ -270,6 +270,9 @@ class Restorer:
         overlap of one row of tiles. Where memory runs out all the same, what is left is done in tiles of half the side,
         and half again; the picture's notes say so.
 
+        A black-and-white picture comes out with equal channels, also where it came as RGB, or as a JPEG whose rounding
+        has moved its channels apart by up to 2 of 255.
+
         Args:
             picture: All that is not pixels is carried over; its alpha is too, or enlarged with them (bicubic).
             tile: Largest side of a tile in pixels, or "auto": the largest that is worth while on the device
@@ -319,6 +322,7 @@ class Restorer:
             ) from error
 
         peak, precision = picture.peak, precision or self.precision_for(picture.pixels.dtype)
+        is_neutral = not (self.task and self.task.takes_mosaic) and _is_neutral(picture.pixels)
         rows, columns = self._cut(height, side, overlap), self._cut(width, side, overlap)
         blender = Blender(rows.scaled(scale), columns.scaled(scale), restored.pixels, peak)
         row = done = 0
@@ -327,8 +331,11 @@ class Restorer:
             try:
                 top = rows.starts[row]
                 for column, left in enumerate(columns.starts):
-                    pixels = picture.pixels[top : top + rows.side, left : left + columns.side]
-                    blender.add(row, column, self._restore_pixels(pixels, peak, strength, self_ensemble, precision))
+                    pixels = picture.pixels[top : top + rows.side, left : left + columns.side].astype(np.float32)
+                    if is_neutral:
+                        pixels = pixels.mean(axis=2, keepdims=True)
+                    pixels = self._restore_pixels(pixels, peak, strength, self_ensemble, precision)
+                    blender.add(row, column, np.repeat(pixels, 3, axis=2) if is_neutral else pixels)
                     if progress is not None:
                         progress(done + column + 1, total)
             except Exception as error:
@@ -416,10 +423,9 @@ class Restorer:
             getattr(torch, self.device.type).empty_cache()
 
     def _restore_pixels(
-        self, pixels: npt.NDArray[Any], peak: float, strength: float, self_ensemble: bool, precision: str
+        self, levels: npt.NDArray[np.float32], peak: float, strength: float, self_ensemble: bool, precision: str
     ) -> npt.NDArray[np.float32]:
-        """One tile: `(h, w, C)` to `(scale * h, scale * w, C)` float32, nominally in [0, 1]."""
-        levels = pixels.astype(np.float32)
+        """One tile: `(h, w, C)`, which is overwritten, to `(scale * h, scale * w, C)`, nominally in [0, 1]."""
         levels /= peak
         degraded = torch.from_numpy(levels).permute(2, 0, 1)[None]
         restored = self.restore_tensor(degraded, self_ensemble=self_ensemble, precision=precision).cpu()
@@ -434,6 +440,23 @@ def _enlarged(alpha: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
 
     height, width = alpha.shape
     return cv2.resize(alpha, (scale * width, scale * height), interpolation=cv2.INTER_CUBIC)
+
+
+def _is_neutral(pixels: npt.NDArray[Any]) -> bool:
+    """Whether RGB pixels `(H, W, 3)` are a black-and-white picture: equal channels, or in 8 bits as equal as JPEG's
+    rounding of the two colour differences leaves them.
+    """
+    if pixels.shape[2] != 3:
+        return False
+    most = 2 if pixels.dtype == np.uint8 else 0
+    step = max(1, len(pixels) // 8)
+    for rows in (pixels[::step], pixels):  # a few rows tell nearly every picture of colours
+        for top in range(0, len(rows), 256):
+            red, green, blue = np.moveaxis(rows[top : top + 256], 2, 0)
+            least = np.minimum(np.minimum(red, green), blue)
+            if (np.maximum(np.maximum(red, green), blue) - least).max() > most:
+                return False
+    return True
 
 
 def _is_finite(x: Tensor) -> bool:

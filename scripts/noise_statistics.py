@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -41,10 +41,10 @@ def statistics(pair: Pair) -> Values:
     bins = [luma[which == i] for i in range(LEVELS)]
     by_level = np.array([x.std() if x.size >= FEWEST else np.nan for x in bins]) / max(strength, 1e-6)
     colour = np.sqrt((chroma**2).mean())
-    fine = chroma, luma
+    fine: list[NDArray[Any]] = [chroma, luma]
     octaves = []
     for deviation in (1, 2, 4, 8, None):
-        coarse = tuple(np.zeros_like(x) if deviation is None else cv2.GaussianBlur(x, (0, 0), deviation) for x in fine)
+        coarse = [np.zeros_like(x) if deviation is None else cv2.GaussianBlur(x, (0, 0), deviation) for x in fine]
         bands = [a - b for a, b in zip(fine, coarse, strict=True)]
         octaves.append(np.sqrt((bands[0] ** 2).mean()) / max(bands[1].std(), 1e-6))
         fine = coarse

@@ -438,6 +438,32 @@ def test_a_grey_picture_runs_as_three_equal_channels_and_stays_grey() -> None:
     assert torch.equal(seen[:, 0], seen[:, 2])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_black_and_white_picture_in_rgb_comes_out_as_its_grey_twin_does(dtype: type) -> None:
+    drawn = np.random.default_rng(0).random((40, 52, 1))
+    grey = Picture((drawn if dtype is np.float32 else drawn * np.iinfo(dtype).max).astype(dtype))
+    rgb = Picture(np.repeat(grey.pixels, 3, axis=2))
+    restorer = Restorer(ThreeConvolutions(), device="cpu")
+    expected, restored = (restorer.restore_picture(picture, tile=32, overlap=4).picture for picture in (grey, rgb))
+    np.testing.assert_array_equal(restored.pixels, np.repeat(expected.pixels, 3, axis=2))
+
+
+def test_what_jpegs_rounding_leaves_of_a_black_and_white_picture_is_neutral_and_a_faint_colour_is_not() -> None:
+    restorer = Restorer(ThreeConvolutions(), device="cpu")
+    levels = np.random.default_rng(0).integers(10, 240, (40, 40, 1)).astype(np.uint8)
+    for offset, is_neutral in ((2, True), (3, False)):
+        pixels = levels + np.array([0, 0, offset], np.uint8)
+        restored = restorer.restore_picture(Picture(pixels)).picture.pixels
+        assert bool(np.ptp(restored, axis=2).any()) != is_neutral
+    sixteen = Picture(levels.astype(np.uint16) + np.array([0, 0, 1], np.uint16))
+    assert np.ptp(restorer.restore_picture(sixteen).picture.pixels, axis=2).any()
+
+
+def test_a_mosaic_of_a_black_picture_still_gets_colours() -> None:
+    restorer = Restorer(ThreeConvolutions(), device="cpu", task="demosaic")
+    assert np.ptp(restorer.restore_picture(Picture(np.zeros((16, 16, 3), np.uint8))).picture.pixels, axis=2).any()
+
+
 def test_a_grey_network_takes_grey_and_refuses_rgb() -> None:
     pixels = noise(40, 50, 1)
     np.testing.assert_array_equal(restore(Identity(channels=1), pixels), pixels)

@@ -167,7 +167,8 @@ class Camera:
         return linear
 
     def _toned(self, x: NDArray[Any]) -> NDArray[Any]:
-        return x + np.float32(self.contrast) * (x * x * (3 - 2 * x) - x)
+        curved: NDArray[Any] = x + np.float32(self.contrast) * (x * x * (3 - 2 * x) - x)
+        return curved
 
     def raw_noise(self, raw: NDArray[np.float32], generator: Generator) -> NDArray[np.float32]:
         """Raw samples `(H, W)` or `(H, W, 3)` with shot and read noise: Gaussian, of variance shot * signal + read."""
@@ -232,9 +233,9 @@ class Camera:
                 reference = self.reduce_noise(reference)
         degraded = self.finish(reference + noise)
         mildest, strongest = _MILD
-        share = np.clip((strongest - 255 * (noise @ LUMA).std()) / (strongest - mildest), 0, 1)
+        share = float(np.clip((strongest - 255 * (noise @ LUMA).std()) / (strongest - mildest), 0, 1))
         if share:
-            reference = reference + np.float32(share) * _mean_shift(noise, reference)
+            reference = np.asarray(reference + np.float32(share) * _mean_shift(noise, reference), np.float32)
         return self.finish(reference), saved(degraded, self.quality, self.chroma_subsampling)
 
 

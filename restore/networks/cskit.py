@@ -48,7 +48,7 @@ class ScaleAwarePatchEmbedding(nn.Module):  # SPE
         patched = (batch, height // self.r, self.r, width // self.r, self.r, channels)
         mixed = torch.zeros((), device=x.device)
         for e, a in zip(embedded, alpha, strict=True):  # eq. 6, one pass over memory a scale
-            mixed = torch.addcmul(mixed, e.view(patched), a[:, :, None, :, None])
+            mixed = torch.addcmul(mixed, e.view(patched), a.to(e.dtype)[:, :, None, :, None])
         return mixed.view_as(x)
 
     def merge_weights(self, scores: list[Tensor]) -> tuple[Tensor, ...]:
