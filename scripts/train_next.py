@@ -458,6 +458,7 @@ def main(
         bool | None,
         typer.Option("--compile/--no-compile", help="Compile networks. [default: on a GPU]", show_default=False),
     ] = None,
+    nice: Annotated[int, typer.Option(help="How far to step back behind other work, 0 to 19.")] = 19,
     list_: Annotated[bool, typer.Option("--list", help="Print the plan.")] = False,
 ) -> None:
     """Go on with the first run of the plan that is open, then with the next, until the hours are over."""
@@ -472,7 +473,7 @@ def main(
     from restore.devices import keep_memory, pick_device
 
     keep_memory()
-    os.nice(19)
+    os.nice(nice)
     torch.set_num_threads(1)
     where = pick_device(device)
     on_gpu = where.type == "cuda"

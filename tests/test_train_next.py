@@ -226,7 +226,7 @@ def test_the_command_trains_and_stops_when_it_is_told_to(photos: Path, tmp_path:
         set = { options = "{\\"dim\\": 4, \\"blocks\\": 1}", local_steps = 40000, batch = 1, crop = 16, held_out = 1 }
         """,
     )
-    command = [sys.executable, "scripts/train_next.py", f"--plan={plan}", f"--states={tmp_path / 's'}"]
+    command = [sys.executable, "scripts/train_next.py", f"--plan={plan}", f"--states={tmp_path / 's'}", "--nice=0"]
     begun = subprocess.Popen(
         [*command, f"--data={photos}"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=train_next.ROOT
     )
