@@ -333,7 +333,7 @@ class Restorer:
                 for column, left in enumerate(columns.starts):
                     pixels = picture.pixels[top : top + rows.side, left : left + columns.side].astype(np.float32)
                     if is_neutral:
-                        pixels = pixels.mean(axis=2, keepdims=True)
+                        pixels = pixels.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
                     pixels = self._restore_pixels(pixels, peak, strength, self_ensemble, precision)
                     blender.add(row, column, np.repeat(pixels, 3, axis=2) if is_neutral else pixels)
                     if progress is not None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from restore.degradations import DEGRADATIONS, Image, blind_noise, gaussian_noise, noise, to_8_bits
+from restore.degradations import DEGRADATIONS, Degradation, Draw, Image, blind_noise, gaussian_noise, noise, to_8_bits
 from restore.degradations.noise import (
     colour_blotches,
     film_grain,
@@ -101,7 +101,7 @@ def test_some_grain_varies_in_a_band_of_frequencies_as_that_of_phones() -> None:
 @pytest.mark.parametrize("size", [0.0, 1.0])
 def test_a_noise_field_has_the_correlation_asked_for_and_a_deviation_of_1(correlation: float, size: float) -> None:
     field = noise_field((256, 256, 3), at(0), correlation=correlation, size=size)
-    between = np.corrcoef(field.reshape(-1, 3).T)[np.triu_indices(3, 1)]
+    between = np.asarray(np.corrcoef(field.reshape(-1, 3).T))[np.triu_indices(3, 1)]
     # A blur of 1 pixel leaves about 4 pi fewer independent samples.
     spread = 5 / 256 * (1 if size == 0 else np.sqrt(4 * np.pi))
     np.testing.assert_allclose(between, correlation, atol=spread)
@@ -174,10 +174,10 @@ def test_colour_blotches_are_coarse_and_of_colour() -> None:
 def test_blind_noise_draws_every_kind_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: Counter[str] = Counter()
 
-    def counting(name: str) -> noise.Draw:
-        def draw(_: np.random.Generator) -> noise.Degradation:
+    def counting(name: str) -> Draw:
+        def draw(_: np.random.Generator) -> Degradation:
             drawn[name] += 1
-            return noise.Degradation(lambda clean, g: (clean, clean))
+            return Degradation(lambda clean, g: (clean, clean))
 
         return draw
 
