@@ -25,6 +25,7 @@ from restore.degradations import DEGRADATIONS
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 LEVELS = 8  # bins of brightness, 32 grey levels each
 OCTAVES = ("<2", "2-4", "4-8", "8-16", ">16")  # pixels
+RAMP = "luma by level, of a ramp"
 FEWEST = 500  # pixels in a bin of brightness that counts
 
 Values = dict[str, NDArray[np.floating]]
@@ -69,6 +70,19 @@ def crops(photos: Path, kind: str, count: int, side: int) -> Iterable[Pair]:
         yield Pair(str(i), reference, degraded)
 
 
+def ramps(kind: str, count: int) -> Iterable[Pair]:
+    """`count` pairs of one degradation of a ramp from black to white; enlarged ones, which lack its end, are left out.
+
+    A crop of a photograph has few brightnesses, and its noise is relative to those.
+    """
+    ramp = np.tile(np.linspace(0, 1, 384, dtype=np.float32)[None, :, None], (256, 1, 3))
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        reference, degraded = DEGRADATIONS[kind](None)(generator).apply(ramp, generator)
+        if reference.max() > 0.9:
+            yield Pair(str(seed), reference, degraded)
+
+
 def described(pairs: Iterable[Pair]) -> dict[str, str]:
     """Quartiles over the pairs of what is one number, medians of what is several."""
     rows = [statistics(pair) for pair in pairs]
@@ -93,10 +107,11 @@ def main(
     for kind in kinds or ():
         assert photos is not None
         columns[kind] = described(crops(photos, kind, count, side))
+        columns[kind][RAMP] = described(ramps(kind, count))["luma by level"]
     table = Table("", *columns)
-    for name in next(iter(columns.values())):
+    for name in max(columns.values(), key=len):
         label = {"chroma / luma by octave": f"{name}: {' '.join(OCTAVES)}"}.get(name, name)
-        table.add_row(label, *(column[name] for column in columns.values()))
+        table.add_row(label, *(column.get(name, "") for column in columns.values()))
     Console(width=200).print(table)
 
 

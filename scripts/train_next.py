@@ -448,7 +448,14 @@ def main(
         Path | None,
         typer.Option(metavar="DIR", help=f"Clean photographs. [default: {DATA / 'photos'}, or the parts in {PARTS}]"),
     ] = None,
-    clean: Annotated[Path | None, typer.Option(metavar="DIR", help="Clean pictures of pairs, for rain.")] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Clean pictures of pairs, for rain. [default: those beside the checkout that no score is made with]",
+            show_default=False,
+        ),
+    ] = None,
     degraded: Annotated[Path | None, typer.Option(metavar="DIR", help="Their rainy pictures.")] = None,
     states: Annotated[Path, typer.Option(metavar="DIR", help="Where the runs' folders are.")] = ROOT / "runs/plan",
     plan: Annotated[Path, typer.Option(metavar="FILE")] = ROOT / "scripts/training_plan.toml",
@@ -477,13 +484,13 @@ def main(
     torch.set_num_threads(1)
     where = pick_device(device)
     on_gpu = where.type == "cuda"
-    pairs = (clean, degraded) if clean and degraded else (DATA / "rain_pairs/clean", DATA / "rain_pairs/rainy")
+    pairs = (clean, degraded) if clean and degraded else pairs_to_train_on(DATA / "rain_pairs", states / "rain_pairs")
     if data is None:
         data = DATA / "photos" if (DATA / "photos").is_dir() else unpacked(PARTS)
     seconds = hours * 3600 if minutes is None else minutes * 60
     compiled = on_gpu if compile_ is None else compile_
     setting = Setting(
-        states, data, pairs if pairs[0].is_dir() else None, where, workers=workers, compiled=compiled,
+        states, data, pairs, where, workers=workers, compiled=compiled,
         hours=None if calls is None else CALLED * calls * seconds / 3600,
     )  # fmt: skip
     # What only a GPU can do comes first on one.
@@ -500,6 +507,28 @@ def main(
         if on_gpu:
             for run in runs:
                 packed(run.folder(states))
+
+
+def is_scored(name: str, heavy: list[str]) -> bool:
+    """Whether a pair of rain is one that weights are scored on, or shows the scene of one: never to be trained on.
+
+    Those of light rain (`rain200l`) and, of `heavy`, the sorted names of all others, every third from the third on.
+    """
+    return name.startswith("rain200l") or name in heavy[2::3] or Path(name).stem in ("rain100h_1", "rain200h_2")
+
+
+def pairs_to_train_on(source: Path, folder: Path) -> tuple[Path, Path] | None:
+    """Links in `folder` to the pairs of `source`, `clean` and `rainy`, that no score is made with."""
+    if not source.is_dir():
+        return None
+    heavy = sorted(path.name for path in (source / "clean").iterdir() if not path.name.startswith("rain200l"))
+    for kind in ("clean", "rainy"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for path in (source / kind).iterdir():
+            if not is_scored(path.name, heavy):
+                with suppress(FileExistsError):
+                    (folder / kind / path.name).symlink_to(path.resolve())
+    return folder / "clean", folder / "rainy"
 
 
 def interrupt(number: int, frame: object) -> None:

@@ -315,3 +315,20 @@ def test_photos_that_no_part_has_room_for_are_refused() -> None:
 def test_without_photos_the_hint_says_how_to_pack_some(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there are no photos, neither by --data nor in"):
         train_next.unpacked(tmp_path)
+
+
+def test_no_pair_that_is_scored_or_shows_a_scored_scene_is_trained_on(tmp_path: Path) -> None:
+    source = tmp_path / "rain_pairs"
+    names = [f"rain100h_{i}.png" for i in range(1, 10)] + ["rain200h_2.png", "rain200l_1.png"]
+    for kind in ("clean", "rainy"):
+        (source / kind).mkdir(parents=True)
+        for name in names:
+            (source / kind / name).touch()
+    folders = train_next.pairs_to_train_on(source, tmp_path / "links")
+    assert folders is not None
+    # Of the sorted heavy ones every third (3, 6, 9) is scored; 1 and rain200h_2 show scored scenes.
+    kept = [f"rain100h_{i}.png" for i in (2, 4, 5, 7, 8)]
+    for folder in folders:
+        assert sorted(path.name for path in folder.iterdir()) == kept
+    assert train_next.pairs_to_train_on(source, tmp_path / "links") == folders  # once more does no harm
+    assert train_next.pairs_to_train_on(tmp_path / "none", tmp_path / "links") is None
