@@ -255,7 +255,7 @@ def test_a_state_in_parts_is_joined_to_the_same_bytes(tmp_path: Path) -> None:
     assert path.is_file()
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.slow), "muon"])
 def test_a_large_state_is_halved_and_goes_on_near_where_it_would_have(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:

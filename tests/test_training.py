@@ -322,7 +322,7 @@ def test_where_compiling_fails_the_network_trains_as_it_is(
     assert told[-1].step == 2
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.slow), "muon"])
 def test_weights_that_lie_channels_last_are_trained_and_resumed(photos: Path, tmp_path: Path, optimizer: str) -> None:
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer)
     with pytest.raises(KeyboardInterrupt):
