@@ -120,8 +120,14 @@ class Restorer:
         Args:
             depth: Type of the pixels, such as `np.uint8`.
         """
-        if self.precision != "auto":
-            return self.precision
+        return self._resolved(None, depth)
+
+    def _resolved(self, asked: str | None, depth: npt.DTypeLike) -> str:
+        """The precision that is asked for, or the restorer's own; what `auto` means for pixels of this type."""
+        precision = self.precision if asked is None else asked
+        check_precision(precision)
+        if precision != "auto":
+            return precision
         # Only steps of 8 bits are coarser than what bfloat16 changes.
         return "bfloat16" if self._is_bfloat16_better and np.dtype(depth) == np.uint8 else "float32"
 
@@ -137,7 +143,7 @@ class Restorer:
             self_ensemble: Return the mean of what the network makes of the images turned and mirrored in all eight ways
                 (Lim et al., EDSR, CVPRW 2017, Section 3.4), or, where the task is to remove rain, in the four that do
                 not lay them on their side: eight or four times the time.
-            precision: `float32`, `bfloat16` or `float16`. None is the restorer's own, and with `auto` float32, for the
+            precision: As for the class; None is the restorer's own. `auto` is float32 here, for the
                 images are floats; where they were 8 bits before, give `precision_for(np.uint8)`.
 
         Returns:
@@ -154,7 +160,7 @@ class Restorer:
                 hint="convert the picture to grey, or choose weights for RGB (see `restore weights list`)",
             )
         x = degraded.to(self.device, torch.float32).expand(-1, net.channels, -1, -1)
-        precision = precision or self.precision_for(np.float32)
+        precision = self._resolved(precision, np.float32)
         restored = self._mean_over_orientations(x, precision) if self_ensemble else self._restore_whole(x, precision)
         if channels != net.channels:
             restored = restored.mean(1, keepdim=True)
@@ -281,7 +287,7 @@ class Restorer:
             strength: 0 returns the input, 1 the network's result, and what is between mixes them.
             self_ensemble: As for `restore_tensor`, tile by tile.
             memory: Bytes that may be used for automatic tiles: by this process, or on the GPU.
-            precision: `float32`, `bfloat16` or `float16`; None is `precision_for` the type of the pixels.
+            precision: As for the class; None is the restorer's own.
             progress: Called after each tile with the number done and the number in all.
 
         Raises:
@@ -321,7 +327,7 @@ class Restorer:
                 hint="close other programs, or split the picture",
             ) from error
 
-        peak, precision = picture.peak, precision or self.precision_for(picture.pixels.dtype)
+        peak, precision = picture.peak, self._resolved(precision, picture.pixels.dtype)
         is_neutral = not (self.task and self.task.takes_mosaic) and _is_neutral(picture.pixels)
         rows, columns = self._cut(height, side, overlap), self._cut(width, side, overlap)
         blender = Blender(rows.scaled(scale), columns.scaled(scale), restored.pixels, peak)

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from restore.data import Pair, PhotoCrops, list_pictures, paired
-from restore.degradations import DEGRADATIONS
+from restore.degradations.shaping import LUMA
+from restore.recipes import degradation_of
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 LEVELS = 8  # bins of brightness, 32 grey levels each
 OCTAVES = ("<2", "2-4", "4-8", "8-16", ">16")  # pixels
 RAMP = "luma by level, of a ramp"
@@ -64,7 +64,7 @@ def statistics(pair: Pair) -> Values:
 
 def crops(photos: Path, kind: str, count: int, side: int) -> Iterable[Pair]:
     """`count` pairs of one degradation."""
-    made = PhotoCrops(list_pictures(photos), DEGRADATIONS[kind](None), crop=side, seed=7)
+    made = PhotoCrops(list_pictures(photos), degradation_of(kind), crop=side, seed=7)
     for i in range(count):
         reference, degraded = (x.transpose(1, 2, 0) for x in made[i])
         yield Pair(str(i), reference, degraded)
@@ -78,7 +78,7 @@ def ramps(kind: str, count: int) -> Iterable[Pair]:
     ramp = np.tile(np.linspace(0, 1, 384, dtype=np.float32)[None, :, None], (256, 1, 3))
     for seed in range(count):
         generator = np.random.default_rng(seed)
-        reference, degraded = DEGRADATIONS[kind](None)(generator).apply(ramp, generator)
+        reference, degraded = degradation_of(kind)(generator).apply(ramp, generator)
         if reference.max() > 0.9:
             yield Pair(str(seed), reference, degraded)
 
@@ -104,6 +104,8 @@ def main(
     columns = {} if pairs is None else {"pairs": described(paired(*pairs))}
     if kinds and photos is None:
         raise typer.BadParameter("degradations need --photos")
+    if not kinds and pairs is None:
+        raise typer.BadParameter("name degradations, or --pairs CLEAN NOISY")
     for kind in kinds or ():
         assert photos is not None
         columns[kind] = described(crops(photos, kind, count, side))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -36,14 +36,11 @@ from restore.restorer import Restorer
 Set = tuple[str, Iterator[Pair]]  # protocol, pictures
 
 
-def scene(pair: Pair) -> str:
-    """Of a picture of PolyU."""
-    return pair.name.rsplit("_", 1)[0]
-
-
-def validation_scenes(bench: Path) -> list[str]:
-    """The first five of PolyU's 15 scenes, by which runs are chosen (scripts/validate.py)."""
-    return sorted({path.stem.rsplit("_", 1)[0] for path in (bench / "PolyU/clean").iterdir()})[:5]
+def unseen_scenes(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """Those of PolyU's 15 scenes, all but the first five, that take no part in choosing runs (scripts/validate.py)."""
+    named = [(pair.name.rsplit("_", 1)[0], pair) for pair in pairs]
+    chosen_by = sorted({scene for scene, _ in named})[:5]
+    return (pair for scene, pair in named if scene not in chosen_by)
 
 
 def sets(bench: Path, task: str, level: float | None = None, rain: Path | None = None) -> dict[str, Set]:
@@ -57,14 +54,13 @@ def sets(bench: Path, task: str, level: float | None = None, rain: Path | None =
 
     named: dict[str, Set] = {}
     if task == "denoise":
-        first = validation_scenes(bench)
         named["PolyU"] = "rgb", spoilt("PolyU", None)
         for sigma, as_file in itertools.product((15, 25, 30, 50), (False, True)):
             pictures = spoilt("CBSD68", "gaussian-noise", sigma, as_file=as_file)
             named[f"CBSD68 sigma {sigma}" + " rounded" * as_file] = "rgb", pictures
         for name, sigma in itertools.product(("CBSD68", "Kodak24"), (15, 25, 50)):
             named[f"{name} grey sigma {sigma} rounded"] = "rgb", spoilt(name, "grey-noise", sigma)
-        named["PolyU, scenes 6 to 15"] = "rgb", (pair for pair in spoilt("PolyU", None) if scene(pair) not in first)
+        named["PolyU, scenes 6 to 15"] = "rgb", unseen_scenes(spoilt("PolyU", None))
     elif task == "dejpeg":
         for quality in (10, 20, 30, 40, 60, 80, 90, 95):
             named[f"LIVE1 luma, quality {quality}"] = "luma", spoilt("LIVE1", "jpeg-luma", quality)

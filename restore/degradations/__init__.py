@@ -93,6 +93,7 @@ LEVELLED = frozenset(_WITH_LEVEL)
 """The degradations that have a level."""
 
 _WITHOUT_LEVEL: dict[str, Draw] = {
+    "clean": lambda _: Degradation(lambda clean, g: (clean, clean)),
     "camera-noise": any_camera_noise, "phone-noise": phone_noise, "grain": grain, "film-grain": film_grain,
     "jpeg-noise": jpeg_noise, "uneven-noise": uneven_noise, "colour-blotches": colour_blotches,
     "rain": rain, "rain-crossed": crossed_rain, "night-rain": night_rain, "lens-drops": lens_drops,

@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from restore.degradations.base import Degradation, Image, log_uniform, to_8_bits
 from restore.degradations.blur import (
+    LONGEST,
+    WIDEST,
     aperture_kernel,
     averaged,
     brightened,
     motion_kernel,
+    region,
     to_linear,
     to_srgb,
     trajectory,
@@ -29,7 +32,6 @@ from restore.degradations.compression import jpeg
 from restore.degradations.motion import Motion, mean_frame, mean_frame_of_two, moving
 from restore.degradations.noise import gaussian_noise
 
-_LONGEST, _WIDEST = 40.0, 8.0  # path and radius in pixels
 _FOUR = 4  # by which `kept_brightness` reduces pictures
 _MOST_LIT = 0.05  # share of a picture that lamps and glints fill; more is a sky, as white as it looks
 
@@ -63,7 +65,7 @@ def kept_brightness(blurred: Image, clean: Image, reach: int, lit: NDArray[np.bo
     return kept
 
 
-def frames_blur(generator: Generator, longest: float = _LONGEST) -> Degradation:
+def frames_blur(generator: Generator, longest: float = LONGEST) -> Degradation:
     """7 to 17 frames of a camera that moves, averaged in light; the reference is the frame in the middle.
 
     A path of 2 to `longest` pixels that bends little, in half of the pictures with a rotation of up to 0.6 degrees or
@@ -97,7 +99,7 @@ def frames_blur(generator: Generator, longest: float = _LONGEST) -> Degradation:
         return np.ascontiguousarray(x[:, ::-1]) if is_mirrored else x
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
-        mask = object_mask(clean.shape[:2], share, g)
+        mask = region(clean.shape[:2], g, share=share, softness=0.7)
         reference = to_8_bits(backdrop(clean) + mask[..., None] * (clean - backdrop(clean))) if is_mirrored else clean
 
         def spread(light: Image) -> Image:
@@ -108,7 +110,7 @@ def frames_blur(generator: Generator, longest: float = _LONGEST) -> Degradation:
     return Degradation(apply, margin=reach, grid=finish.grid)
 
 
-def shake(generator: Generator, longest: float = _LONGEST) -> Degradation:
+def shake(generator: Generator, longest: float = LONGEST) -> Degradation:
     """A camera shaken and turned by up to 2 degrees about any point of the picture while it exposes.
 
     Nearly without gaps: 15 to 25 frames, of a path of 1 to `longest` pixels with sudden turns; the reference is at the
@@ -125,7 +127,7 @@ def shake(generator: Generator, longest: float = _LONGEST) -> Degradation:
     return _finished(generator, motion.reach, lambda light: mean_frame(light, motion))
 
 
-def defocus_shapes(generator: Generator, widest: float = _WIDEST) -> Degradation:
+def defocus_shapes(generator: Generator, widest: float = WIDEST) -> Degradation:
     """A lens out of focus by a radius of 0.5 to `widest` pixels: a disc (30 %), 5 to 9 blades (55 %) or the ring of a
     mirror lens.
     """
@@ -137,9 +139,9 @@ def defocus_shapes(generator: Generator, widest: float = _WIDEST) -> Degradation
 
 
 def _kernel_shake(generator: Generator) -> Degradation:
-    """A shift without gaps, as `motion_blur` has."""
+    """Camera shake as one continuous path, without rotation."""
     draw = generator.uniform
-    length = log_uniform(generator, 1, _LONGEST)
+    length = log_uniform(generator, 1, LONGEST)
     kernel = motion_kernel(trajectory(length, draw(0.0, 2.5), draw(0.0, 1.5), generator))
     return _finished(generator, len(kernel) // 2, lambda light: averaged(light, kernel))
 
@@ -159,16 +161,6 @@ def blind_blur(generator: Generator) -> Degradation:
     """The mixture: 30 % `frames_blur`, 15 % `shake`, 15 % shifts without gaps, 30 % `defocus_shapes`, 10 % `sharp`."""
     kinds = (frames_blur, shake, _kernel_shake, defocus_shapes, sharp)
     return kinds[int(generator.choice(5, p=[0.3, 0.15, 0.15, 0.3, 0.1]))](generator)
-
-
-def object_mask(size: tuple[int, int], share: float, generator: Generator) -> NDArray[np.float32]:
-    """A region of random smooth outline that covers `share` of the picture, its edge fading over a pixel or two."""
-    height, width = size
-    hills = cv2.resize(
-        generator.standard_normal((4, 4)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
-    )
-    inside = hills > np.quantile(hills, 1 - share)
-    return np.asarray(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.7), np.float32)
 
 
 def _finished(generator: Generator, reach: int, spread: Spread) -> Degradation:

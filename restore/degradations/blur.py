@@ -15,7 +15,7 @@ from restore.degradations.noise import gaussian_noise
 
 Kernel = NDArray[np.float32]
 _POINTS = 400  # of a trajectory
-_LONGEST, _WIDEST = 40.0, 8.0  # path and radius in pixels
+LONGEST, WIDEST = 40.0, 8.0  # path and radius in pixels
 _LONGEST_MILD, _WIDEST_MILD = 10.0, 2.5
 
 
@@ -138,23 +138,23 @@ def brightened(light: Image, gain: float) -> Image:
     return np.asarray(light * (1 + np.float32(gain - 1) * excess), np.float32)
 
 
-def motion_blur(generator: Generator, longest: float = _LONGEST) -> Degradation:
+def motion_blur(generator: Generator, longest: float = LONGEST) -> Degradation:
     """A random camera shake of 2 to `longest` pixels, in a fifth of the pictures of a moving object's region alone."""
     draw, chance = generator.uniform, generator.random
     path = trajectory(log_uniform(generator, 2, longest), draw(0.0, 2.5), draw(0.0, 1.5), generator)
     kernel, is_object = motion_kernel(path), chance() < 0.2
     if not is_object:
         return _blurring(generator, kernel, lambda light, g: averaged(light, kernel))
-    return _blurring(generator, kernel, lambda light, g: moved(light, _region(light.shape[:2], g), kernel))
+    return _blurring(generator, kernel, lambda light, g: moved(light, region(light.shape[:2], g), kernel))
 
 
-def defocus(generator: Generator, widest: float = _WIDEST) -> Degradation:
+def defocus(generator: Generator, widest: float = WIDEST) -> Degradation:
     """`disc_kernel` of a random radius of 0.5 to `widest` pixels."""
     kernel = disc_kernel(log_uniform(generator, 0.5, widest))
     return _blurring(generator, kernel, lambda light, g: averaged(light, kernel))
 
 
-def blur(generator: Generator, longest: float = _LONGEST, widest: float = _WIDEST) -> Degradation:
+def blur(generator: Generator, longest: float = LONGEST, widest: float = WIDEST) -> Degradation:
     """`motion_blur` in three of four pictures, `defocus` in the others."""
     return motion_blur(generator, longest) if generator.random() < 0.75 else defocus(generator, widest)
 
@@ -184,11 +184,16 @@ def _blurring(generator: Generator, kernel: Kernel, spread: Callable[[Image, Gen
     return Degradation(apply, margin=len(kernel) // 2)
 
 
-def _region(size: tuple[int, int], generator: Generator) -> NDArray[np.float32]:
-    """A mask of random shape with a soft edge that covers a quarter to three quarters of the picture."""
+def region(
+    size: tuple[int, int], generator: Generator, *, share: float | None = None, softness: float = 1.0
+) -> NDArray[np.float32]:
+    """A mask `(H, W)` of random smooth outline that covers `share` of the picture (None: a quarter to three quarters).
+
+    Its edge is blurred by `softness` pixels (standard deviation).
+    """
     height, width = size
     hills = cv2.resize(
         generator.standard_normal((4, 4)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
     )
-    inside = hills > np.quantile(hills, generator.uniform(0.25, 0.75))
-    return np.asarray(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.0), np.float32)
+    inside = hills > np.quantile(hills, generator.uniform(0.25, 0.75) if share is None else 1 - share)
+    return np.asarray(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), softness), np.float32)

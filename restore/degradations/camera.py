@@ -261,7 +261,7 @@ def _mean_shift(noise: NDArray[Any], level: NDArray[Any]) -> NDArray[Any]:
 def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
     """A random camera at `iso` (100 to 12800; None: random), see `Camera.photograph`."""
     camera = Camera.draw(generator, iso)
-    return Degradation(camera.photograph, camera.resize)
+    return Degradation(camera.photograph, camera.resize, grid=16)
 
 
 def phone_noise(generator: Generator) -> Degradation:
@@ -298,4 +298,4 @@ def phone_noise(generator: Generator) -> Degradation:
         quality=quality,
         chroma_subsampling=chroma_subsampling,
     )
-    return Degradation(camera.photograph, camera.resize)
+    return Degradation(camera.photograph, camera.resize, grid=16)

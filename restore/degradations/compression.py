@@ -19,7 +19,7 @@ def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Imag
     The encoder is libjpeg-turbo through OpenCV: the very pixels of Pillow's `save(quality=...)`, in a quarter of the
     time.
     """
-    return _coded(_bytes(clean), quality, chroma_subsampling).astype(np.float32) / np.float32(255)
+    return _coded(as_bytes(clean), quality, chroma_subsampling).astype(np.float32) / np.float32(255)
 
 
 def jpeg_luma(clean: Image, quality: int) -> tuple[Image, Image]:
@@ -32,7 +32,7 @@ def jpeg_luma(clean: Image, quality: int) -> tuple[Image, Image]:
     Returns:
         Grey pictures as three equal channels, `(H, W, 3)`.
     """
-    levels = _bytes(clean)
+    levels = as_bytes(clean)
     is_grey = bool(np.ptp(levels, axis=-1).max() == 0)
     y = np.ascontiguousarray(levels[..., :1]) if is_grey else luma(levels).astype(np.uint8)
     pair = (np.repeat(x.astype(np.float32) / np.float32(255), 3, axis=-1) for x in (y, _coded(y, quality)))
@@ -60,7 +60,7 @@ def jpeg_grey(clean: Image, quality: int) -> tuple[Image, Image]:
     Returns:
         Grey pictures as three equal channels, `(H, W, 3)`.
     """
-    grey: NDArray[np.uint8] = cv2.cvtColor(_bytes(clean), cv2.COLOR_RGB2GRAY)[..., None].astype(np.uint8, copy=False)
+    grey: NDArray[np.uint8] = cv2.cvtColor(as_bytes(clean), cv2.COLOR_RGB2GRAY)[..., None].astype(np.uint8, copy=False)
     pair = (np.repeat(x.astype(np.float32) / np.float32(255), 3, axis=-1) for x in (grey, _coded(grey, quality)))
     return next(pair), next(pair)
 
@@ -104,7 +104,8 @@ def _quality(generator: Generator, level: tuple[float, float]) -> int:
     return int(generator.integers(round(level[0]), round(level[1]) + 1))
 
 
-def _bytes(x: Image) -> NDArray[np.uint8]:
+def as_bytes(x: Image) -> NDArray[np.uint8]:
+    """A picture in [0, 1] as levels of 8 bits, rounded and clipped."""
     return np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 

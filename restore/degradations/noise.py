@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -85,7 +86,7 @@ def grain(generator: Generator) -> Degradation:
         strength = (1 + slope * (2 * level - 1)) * (1 - hump * (2 * level - 1) ** 2) * (sigma / 255) / noise.std()
         return clean, saved(clean + noise * strength.astype(np.float32), quality, chroma_subsampling)
 
-    return Degradation(apply)
+    return Degradation(apply, grid=16)
 
 
 def noise_field(
@@ -113,13 +114,20 @@ def _correlation(generator: Generator) -> float:
     return 0.0 if kind < 0.5 else 1.0 if kind < 0.75 else float(generator.random())
 
 
+def _texture(generator: Generator, coarse: float) -> Callable[[tuple[int, ...], Generator], NDArray[np.float32]]:
+    """A `noise_field` of random correlation, in half of the draws coarse: up to `coarse` pixels."""
+    correlation = _correlation(generator)
+    size = generator.uniform(0.3, coarse) if generator.random() < 0.5 else 0.0
+    return partial(noise_field, correlation=correlation, size=size)
+
+
 def grey(x: NDArray[Any]) -> Image:
     """A picture `(H, W, 3)` as three equal channels, its luma."""
     return np.repeat((x @ LUMA)[..., None], 3, axis=-1).astype(np.float32)
 
 
 def greyed(degradation: Degradation) -> Degradation:
-    """The same on a black-and-white picture: reference and degraded have three equal channels, in 8 bits."""
+    """The same on a black-and-white picture: both have three equal channels, and the degraded one is in 8 bits."""
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         reference, degraded = degradation.apply(grey(clean), g)
@@ -128,8 +136,8 @@ def greyed(degradation: Degradation) -> Degradation:
     return replace(degradation, apply=apply)
 
 
-def gaussian(generator: Generator, strongest: float = 55.0) -> Degradation:
-    """Gaussian noise of sigma 0 to `strongest`, in a sixth of the draws on black-and-white pictures.
+def varied_gaussian(generator: Generator, level: tuple[float, float] = (0.0, 55.0)) -> Degradation:
+    """Gaussian noise of a sigma in `level`, in a sixth of the draws on black-and-white pictures.
 
     The channels' noise is independent, equal or in between; a tenth is coarser than a pixel. Two fifths are left
     unclipped (the papers' protocol), three are as a file holds them. Pictures are changed first: a third is reduced, to
@@ -138,7 +146,7 @@ def gaussian(generator: Generator, strongest: float = 55.0) -> Degradation:
     be undone.
     """
     draw, chance = generator.uniform, generator.random
-    sigma, as_file = strongest * chance(), chance() < 0.6
+    sigma, as_file = draw(*level), chance() < 0.6
     resize = draw(0.5, 1.0) if chance() < 0.35 else 1.0
     contrast, pivot = draw(1.0, 2.0) if as_file and chance() < 0.6 else 1.0, draw(0.2, 0.8)
     is_grey = chance() < 1 / 6
@@ -208,34 +216,32 @@ def film_grain(generator: Generator) -> Degradation:
         noisy = reference + density * noise / max(noise.std(), np.float32(1e-8)) * np.float32(sigma / 255)
         return reference, saved(noisy, quality, chroma_subsampling)
 
-    return Degradation(apply)
+    return Degradation(apply, grid=16)
 
 
 def jpeg_noise(generator: Generator) -> Degradation:
     """Noise of sigma 3 to 40 under JPEG of quality 10 to 95: white or coarse, its channels independent to equal."""
     sigma = np.float32(log_uniform(generator, 3.0, 40.0) / 255)
-    correlation = _correlation(generator)
-    size = generator.uniform(0.3, 1.5) if generator.random() < 0.5 else 0.0
+    texture = _texture(generator, 1.5)
     quality, subsampling = round(log_uniform(generator, 10, 95)), generator.random() < 0.75
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
-        noisy = clean + sigma * noise_field(clean.shape, g, correlation=correlation, size=size)
+        noisy = clean + sigma * texture(clean.shape, g)
         return clean, jpeg(noisy, quality, chroma_subsampling=subsampling)
 
-    return Degradation(apply)
+    return Degradation(apply, grid=16)
 
 
 def uneven_noise(generator: Generator) -> Degradation:
     """Noise whose sigma wanders over the picture between near 0 and 50, as after local brightening, in 8 bits."""
-    strongest, correlation = generator.uniform(8.0, 50.0), _correlation(generator)
-    size = generator.uniform(0.3, 1.2) if generator.random() < 0.5 else 0.0
+    strongest, texture = generator.uniform(8.0, 50.0), _texture(generator, 1.2)
     cells = int(generator.integers(2, 5))
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         height, width = clean.shape[:2]
         hills = cv2.resize(g.random((cells, cells), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
         sigma = np.clip(hills, 0, 1)[..., None] * np.float32(strongest / 255)
-        return clean, to_8_bits(clean + sigma * noise_field(clean.shape, g, correlation=correlation, size=size))
+        return clean, to_8_bits(clean + sigma * texture(clean.shape, g))
 
     return Degradation(apply)
 
@@ -253,7 +259,7 @@ def colour_blotches(generator: Generator) -> Degradation:
         noise = noise + np.float32(fine) * noise_field(clean.shape, g, correlation=0.7, size=0.5)
         return clean, saved(clean + noise / np.float32(255), quality, chroma_subsampling)
 
-    return Degradation(apply)
+    return Degradation(apply, grid=16)
 
 
 def white_noise(level: tuple[float, float]) -> Draw:
@@ -276,12 +282,12 @@ def _good_file(generator: Generator) -> Degradation:
     quality, chroma_subsampling = file_format(generator)
     if quality is None or generator.random() < 0.5:
         return Degradation(lambda clean, g: (clean, clean))
-    return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=chroma_subsampling)))
+    return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=chroma_subsampling)), grid=16)
 
 
-# Draws, their shares, and how many of each are black and white (`gaussian` has its own).
+# Draws, their shares, and how many of each are black and white (`varied_gaussian` has its own).
 _BLIND: tuple[tuple[Callable[[Generator], Degradation], float, float], ...] = (
-    (gaussian, 0.34, 0.0),
+    (varied_gaussian, 0.34, 0.0),
     (grain, 0.18, 0.12),
     (any_camera_noise, 0.16, 0.12),
     (phone_noise, 0.12, 0.15),
@@ -302,5 +308,5 @@ def blind_noise(generator: Generator) -> Degradation:
 
 
 def blind_gaussian(level: tuple[float, float]) -> Draw:
-    """What denoisers of Gaussian noise train on: `gaussian` up to the upper end of `level`."""
-    return lambda generator: gaussian(generator, level[1])
+    """What denoisers of Gaussian noise train on: `varied_gaussian`."""
+    return lambda generator: varied_gaussian(generator, level)

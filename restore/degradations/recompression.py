@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import PIL.Image
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from restore.degradations.base import Degradation, Draw, Image, log_uniform
-from restore.degradations.compression import colour_jpegs, grey_jpegs, jpeg, luma_jpegs
+from restore.degradations.compression import as_bytes, colour_jpegs, grey_jpegs, jpeg, luma_jpegs
 
 _FILTERS = (PIL.Image.Resampling.BILINEAR, PIL.Image.Resampling.BICUBIC, PIL.Image.Resampling.LANCZOS)
 _REACH = 5  # of a filter's kernel, in pixels of a picture that is enlarged 1.5 times
@@ -117,7 +116,7 @@ def _saved(x: Image, saving: Saving) -> Image:
 
 
 def _resized(x: Image, scale: float, filter_: PIL.Image.Resampling) -> Image:
-    levels: NDArray[np.uint8] = np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
+    levels = as_bytes(x)
     height, width = (round(side * scale) for side in x.shape[:2])
     resized = PIL.Image.fromarray(levels).resize((width, height), filter_)
     return np.asarray(resized).astype(np.float32) / np.float32(255)

@@ -10,11 +10,10 @@ from restore.degradations.blind_blur import (
     defocus_shapes,
     frames_blur,
     kept_brightness,
-    object_mask,
     shake,
     sharp,
 )
-from restore.degradations.blur import averaged, disc_kernel, motion_blur, to_linear, to_srgb
+from restore.degradations.blur import averaged, disc_kernel, motion_blur, region, to_linear, to_srgb
 from restore.degradations.motion import Motion
 
 KINDS = [frames_blur, shake, defocus_shapes, blind_blur]
@@ -128,7 +127,7 @@ def test_a_tenth_of_the_mixture_is_sharp() -> None:
 
 
 def test_an_object_covers_its_share() -> None:
-    mask = object_mask((120, 160), 0.3, at(0))
+    mask = region((120, 160), at(0), share=0.3, softness=0.7)
     assert mask.shape == (120, 160) and mask.min() >= 0 and mask.max() <= 1
     assert mask.mean() == pytest.approx(0.3, abs=0.01)
 

@@ -10,12 +10,12 @@ from restore.degradations import DEGRADATIONS, Degradation, Draw, Image, blind_n
 from restore.degradations.noise import (
     colour_blotches,
     film_grain,
-    gaussian,
     grain,
     greyed,
     jpeg_noise,
     noise_field,
     uneven_noise,
+    varied_gaussian,
 )
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -65,7 +65,7 @@ def test_gaussian_noise_reaches_sigma_55_and_a_third_of_the_pictures_are_reduced
     sigmas, scales = [], []
     for seed in range(200):
         generator = at(seed)
-        degradation = gaussian(generator)
+        degradation = varied_gaussian(generator)
         reference, degraded = degradation.apply(flat(0.5, 64), generator)
         assert reference.shape[0] == round(64 * degradation.scale)
         sigmas.append(float((degraded - reference).std() * 255))
@@ -131,7 +131,7 @@ def test_a_sixth_of_gaussian_noise_is_on_black_and_white_pictures_and_its_channe
     total, greys, equal = 400, 0, 0
     for seed in range(total):
         generator = at(seed)
-        reference, noisy = gaussian(generator).apply(photo(16), generator)
+        reference, noisy = varied_gaussian(generator).apply(photo(16), generator)
         greys += np.ptp(reference, axis=-1).max() == 0
         equal += np.ptp(noisy - reference, axis=-1).max() < 1e-6 and noisy.min() >= 0
     assert abs(greys / total - 1 / 6) < 4 * np.sqrt(1 / 6 * 5 / 6 / total)
@@ -189,3 +189,16 @@ def test_blind_noise_draws_every_kind_as_often_as_it_says(monkeypatch: pytest.Mo
         blind_noise(at(seed))
     for name, share in kinds.items():
         assert abs(drawn[name] / total - share) < 4 * np.sqrt(share * (1 - share) / total), name
+
+
+def test_gaussian_noise_of_every_kind_keeps_to_the_range_of_sigma() -> None:
+    sigmas = []
+    for seed in range(60):
+        generator = at(seed)
+        reference, noisy = DEGRADATIONS["blind-gaussian"]((20, 30))(generator).apply(flat(0.5, 96), generator)
+        sigmas.append(float((noisy - reference).std() * 255))
+    assert 18 < min(sigmas) < 22 and 28 < max(sigmas) < 32
+
+
+def test_blocks_of_jpeg_begin_anywhere_in_a_crop() -> None:
+    assert jpeg_noise(at(0)).grid == film_grain(at(0)).grid == grain(at(0)).grid == 16
