@@ -1,4 +1,4 @@
-"""What training makes small: the losses of the papers, and the root mean square error."""
+"""What training makes small: the losses of the papers, and the root mean square error, with brightness or alone."""
 
 from __future__ import annotations
 
@@ -35,12 +35,24 @@ def rmse(restored: Tensor, clean: Tensor) -> Tensor:
     return (restored - clean).square().mean((1, 2, 3)).add(1e-8).sqrt().mean()
 
 
+def rmse_and_mean(restored: Tensor, clean: Tensor) -> Tensor:
+    """`rmse` plus the absolute error of each channel's mean over the crop, the mean over batch and channels.
+
+    Errors of a grey level that are the same everywhere hardly count in `rmse` beside those of detail, but a picture
+    that darkens as a whole is seen.
+    """
+    return rmse(restored, clean) + (restored - clean).mean((2, 3)).abs().mean()
+
+
 def loss_of(name: str, edge_weight: float) -> Loss:
-    """The loss a recipe names: `l1` (DRSformer eq. 1, PANet eq. 6), `l2`, `rmse`, `charbonnier`, `charbonnier-edge`."""
+    """The loss a recipe names: `l1` (DRSformer eq. 1, PANet eq. 6), `l2`, `rmse`, `rmse-mean`, `charbonnier`, or
+    `charbonnier-edge`.
+    """
     losses: dict[str, Loss] = {
         "l1": F.l1_loss,
         "l2": F.mse_loss,
         "rmse": rmse,
+        "rmse-mean": rmse_and_mean,
         "charbonnier": lambda restored, clean: charbonnier(restored - clean),
         "charbonnier-edge": lambda restored, clean: charbonnier_and_edges(restored, clean, edge_weight),
     }

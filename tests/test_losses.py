@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restore.losses import charbonnier_and_edges, loss_of
+from restore.losses import charbonnier_and_edges, loss_of, rmse
 from restore.recipes import CHOICES
 
 
@@ -37,6 +37,16 @@ def test_losses_are_means_over_all_elements(name: str, expected: float) -> None:
     clean[0] -= 0.1
     clean[1] += 0.3
     assert loss_of(name, 0)(restored, clean).item() == pytest.approx(expected)
+
+
+def test_rmse_mean_adds_the_error_of_each_channels_mean_whatever_its_sign() -> None:
+    clean = torch.zeros(1, 3, 4, 4)
+    restored = clean.clone()
+    restored[:, 0], restored[:, 1] = 0.2, -0.1
+    expected = rmse(restored, clean).item() + (0.2 + 0.1 + 0) / 3
+    assert loss_of("rmse-mean", 0)(restored, clean).item() == pytest.approx(expected, rel=1e-6)
+    restored[..., ::2] *= -1  # detail without a mean
+    assert loss_of("rmse-mean", 0)(restored, clean).item() == pytest.approx(rmse(restored, clean).item(), abs=1e-7)
 
 
 def test_rmse_is_the_root_for_each_picture_and_the_mean_of_them() -> None:

@@ -21,7 +21,7 @@ from restore.tasks import TASKS
 LABELLED = ("bicubic", "mosaic")  # degradations that make the same of a picture every time
 PAIRS = "pairs"  # the degradation of recipes that are for pairs of pictures
 CHOICES = {
-    "loss": ("l1", "l2", "rmse", "charbonnier", "charbonnier-edge"),
+    "loss": ("l1", "l2", "rmse", "rmse-mean", "charbonnier", "charbonnier-edge"),
     "optimizer": ("adamw", "adam", "muon"),
     "schedule": ("cosine", "halving"),
     "start": ("random", "identity"),
@@ -62,7 +62,7 @@ class Recipe:
         stages: Other batches and crops at the beginning, each (until step, batch, crop), in order; one that
             reaches beyond `steps` lasts until the end.
         accumulate: A batch goes through the network in so many parts, which takes less memory.
-        loss: `l1`, `l2`, `rmse`, `charbonnier`, or `charbonnier-edge` (CS-KiT eq. 12).
+        loss: `l1`, `l2`, `rmse`, `rmse-mean`, `charbonnier`, or `charbonnier-edge` (CS-KiT eq. 12).
         edge_weight: lambda of eq. 12. The paper does not give it; 0.05 is MPRNet's.
         optimizer, weight_decay, beta1, beta2: A `beta2` below 0.999 stands a larger learning rate, for short runs.
         learning_rate, warm_up, schedule: Linear from 0 over `warm_up` steps; then by one of `CHOICES`.
