@@ -33,6 +33,11 @@ def model_card(
     if recipe["level_low"] is not None:
         degradation += f", {recipe['level_low']:g} to {recipe['level_high']:g}"
     start = sessions[0].get("start")  # runs of older versions do not tell
+    options = "".join(f", {key} = {value}" for key, value in recipe.get("options", {}).items())
+    labels = ""
+    if recipe.get("labels"):
+        labels = f"{recipe['teacher_share']:.0%} of the photos' crops are compared with `{recipe['labels']}`"
+        labels = f" {labels}, what a better network makes of the photos."
     lines = [
         "---",
         "library_name: restore",
@@ -42,13 +47,13 @@ def model_card(
         "",
         f"# {name}",
         "",
-        f"{recipe['network']}, config `{recipe['config']}`. {TASKS[recipe['task']].summary}",
+        f"{recipe['network']}, config `{recipe['config']}`{options}. {TASKS[recipe['task']].summary}",
         "",
         "```sh",
         f"restore {recipe['task']} PICTURE -o OUT --weights last.safetensors",
         "```",
         "",
-        f"- **Data.** {now['data']}",
+        f"- **Data.** {now['data']}{labels}",
         f"- **Degradation.** {degradation}",
         f"- **Training.** {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of {recipe['crop']} pixels"
         f"{stages}, {seconds / 3600:.2f} hours, {recipe['precision']}, seed {recipe['seed']}; "
@@ -67,8 +72,11 @@ def model_card(
     if recipe.get("validate"):
         how = "in each of the ways below; the mean over these"
     part = "whole" if not recipe["validate_crop"] else f"their middle {recipe['validate_crop']} pixels"
+    count = f"{recipe['held_out']} held-out pictures"
+    if (held_pairs := recipe.get("held_out_pairs")) not in (None, recipe["held_out"]):
+        count += f" (of pairs {held_pairs})"
     lines += [
-        f"PSNR of the {recipe['held_out']} held-out pictures in dB, RGB, 8 bits, {part}, each degraded "
+        f"PSNR of the {count} in dB, RGB, 8 bits, {part}, each degraded "
         f"{how}. They are alike those trained on: for scores to compare with others, see `restore eval`.",
         "",
         "| step | input | restored |",
@@ -81,7 +89,10 @@ def model_card(
         lines.append(f"| {entry['step']:,}{found} | {before:.2f} | {after:.2f} |")
     if kinds := scored[-1].get("kinds"):
         lines += ["", f"At step {scored[-1]['step']:,}:", "", "| degradation | input | restored |", "|---|---|---|"]
-        lines += [f"| {kind} | {before:.2f} | {after:.2f} |" for kind, (before, after) in kinds.items()]
+        lines += [
+            f"| {kind} | {'-' if before is None else f'{before:.2f}'} | {after:.2f} |"
+            for kind, (before, after) in kinds.items()
+        ]
     return "\n".join([*lines, "", "![Held-out pictures: degraded, restored, clean](validation.png)", ""])
 
 

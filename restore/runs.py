@@ -18,9 +18,10 @@ import dataclasses
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,9 +81,9 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.folder)
             self._write("recipe.json", json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
-            sessions = _lines(self.folder / "sessions.jsonl")
+            sessions = json_lines(self.folder / "sessions.jsonl")
             self._write("sessions.jsonl", "".join(json.dumps(s) + "\n" for s in (*sessions, session)))
-            kept = [entry for entry in _lines(self.folder / "log.jsonl") if entry["step"] <= step]
+            kept = [entry for entry in json_lines(self.folder / "log.jsonl") if entry["step"] <= step]
             self._write("log.jsonl", "".join(json.dumps(entry) + "\n" for entry in kept))
         except OSError as failure:
             raise DataError(f"cannot write into {self.folder}: {failure.strerror or failure}") from failure
@@ -127,7 +128,10 @@ class Run:
             show = stack.enter_context(_board(self.folder)) if board else None
 
             def write(progress: Progress) -> None:
-                file.write(json.dumps(dataclasses.asdict(progress)) + "\n")
+                entry = dataclasses.asdict(progress)
+                if progress.step == 0:  # before any training: only the validation is known
+                    entry = {key: entry[key] for key in ("step", "steps", "validation", "kinds")}
+                file.write(json.dumps(entry) + "\n")
                 file.flush()
                 if show:
                     show(progress)
@@ -136,15 +140,15 @@ class Run:
 
     def write_card(self, seconds: float) -> None:
         """Write README.md anew from the other files."""
-        sessions, log = _lines(self.folder / "sessions.jsonl"), _lines(self.folder / "log.jsonl")
+        sessions, log = json_lines(self.folder / "sessions.jsonl"), json_lines(self.folder / "log.jsonl")
         recipe = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
         self._write("README.md", model_card(self.folder.absolute().name, recipe, sessions, log, seconds))
 
-    def write_strip(self, restorer: Restorer, pairs: Sequence[Pair]) -> None:
+    def write_strip(self, restorer: Restorer, pairs: Iterable[Pair]) -> None:
         """Write the middles of up to four held-out photos, a row each: degraded, restored, clean."""
         if not self.is_writer:
             return
-        rows = [strip_row(restorer, pair) for pair in pairs[:4]]
+        rows = [strip_row(restorer, pair) for pair in islice(pairs, 4)]
         width = max(row.shape[1] for row in rows)
         rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
         write_picture(Picture(np.concatenate(rows)), self.folder / "validation.png")
@@ -195,7 +199,7 @@ def _board(folder: Path) -> Iterator[Callable[[Progress], None]]:
     with SummaryWriter(folder / "tensorboard") as writer:
 
         def show(progress: Progress) -> None:
-            values = {
+            values = {} if progress.step == 0 else {
                 "loss": progress.loss, "psnr": progress.psnr, "learning_rate": progress.learning_rate,
                 "images_per_second": progress.images_per_second, "data_share": progress.data_share,
             }  # fmt: skip
@@ -209,7 +213,7 @@ def _board(folder: Path) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON lines of a file, up to one that is not whole, as a process that was killed may leave it."""
     found: list[dict[str, Any]] = []
     if path.is_file():

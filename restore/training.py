@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore import checkpoints
-from restore.batches import Batches, load, parts_of, sources
+from restore.batches import Batches, HeldOut, load, parts_of, sources
 from restore.catalogue import did_you_mean
-from restore.data import Pair
 from restore.distributed import Team, join
 from restore.errors import DataError, UsageError
 from restore.evaluation import PictureScore, evaluate
@@ -40,6 +39,7 @@ from restore.runs import Run
 from restore.schedules import crops_of, learning_rate, phases, share_of
 from restore.waiting import ThreadWatch
 
+LARGEST_PSNR = 60.0  # dB, that a picture counts in a mean
 _ALONE = Rank()
 
 
@@ -64,7 +64,7 @@ class Progress:
     validation: tuple[float, float] | None = None
     data_share: float = 0.0
     note: str | None = None
-    kinds: dict[str, tuple[float, float]] | None = None
+    kinds: dict[str, tuple[float | None, float]] | None = None
 
     @classmethod
     def before(cls, recipe: Recipe, validation: Validation) -> Progress:
@@ -77,12 +77,12 @@ class Validation:
     """(input PSNR, PSNR) of the held-out pictures in dB.
 
     Attributes:
-        psnrs: The mean over the kinds' means.
+        psnrs: The mean over the kinds' means (`mean_psnrs`); of the inputs over those that have one.
         kinds: Those of each kind that the recipe names; None where it names none.
     """
 
     psnrs: tuple[float, float]
-    kinds: dict[str, tuple[float, float]] | None
+    kinds: dict[str, tuple[float | None, float]] | None
 
 
 def train(
@@ -120,7 +120,7 @@ def train(
         start_from: Weights to begin from (anything `checkpoints.resolve` takes) instead of random ones; a resumed run
             goes on with its own.
         transfer_from: The same, of another network, size or scale: what fits of it is taken (`transfer`).
-        max_seconds: Stop, in a state that can be resumed, after this time.
+        max_seconds: Stop, in a state that can be resumed, after this time; loading and compiling count.
         save_seconds: Time from one save to the next.
         device: Where to train.
         threads: Threads that make crops.
@@ -141,6 +141,7 @@ def train(
         UsageError: `resume` where nothing can be resumed, or with another recipe; `start_from` is of another network;
             the network does not take crops of this size, or cannot leave its attention out in `local_steps`.
     """
+    begun = time.monotonic()
     device = device or torch.device("cpu")
     torch.manual_seed(recipe.seed)
     network = _network(recipe, rank)
@@ -233,7 +234,7 @@ def train(
                     asked = time.perf_counter()
                     batch = next(feed)
                     waited += time.perf_counter() - asked
-                    is_late = max_seconds is not None and time.monotonic() - started > max_seconds
+                    is_late = max_seconds is not None and time.monotonic() - begun > max_seconds
                     if team.any(is_late or should_stop()):
                         break
                     if 0 < step == recipe.local_steps and not network.attends:
@@ -410,17 +411,29 @@ def _check_skipped(step: int, skipped: int, limit: int, fault: str) -> None:
         )
 
 
-def _validate(restorer: Restorer, held_out: list[Pair], team: Team) -> Validation:
+def mean_psnrs(scores: Sequence[PictureScore]) -> tuple[float | None, float]:
+    """Mean PSNR in dB of the degraded pictures and of the restored ones.
+
+    Some kinds of degradation leave pictures as they are, and the network is to do so, too. An input that equals its
+    reference has no finite PSNR and is left out; where all are so there is no mean. A restored picture counts
+    `LARGEST_PSNR` at most, so that an exact result does not decide alone.
+    """
+    inputs = [score.input_psnr for score in scores if math.isfinite(score.input_psnr)]
+    return fmean(inputs) if inputs else None, fmean(min(score.psnr, LARGEST_PSNR) for score in scores)
+
+
+def _validate(restorer: Restorer, held_out: HeldOut, team: Team) -> Validation:
     """PSNR of the held-out pictures, degraded and restored; each process scores its share."""
     own = share_of(range(len(held_out)), team.index, team.count)
-    pairs = held_out[own.start : own.stop]
-    scores = team.gathered(list(evaluate(restorer, pairs, with_ssim=False).pictures) if pairs else [])
+    pairs = (held_out[i] for i in own)
+    scores = team.gathered(list(evaluate(restorer, pairs, with_ssim=False).pictures) if own else [])
     kinds: dict[str, list[PictureScore]] = {}
-    for pair, score in zip(held_out, scores, strict=True):
-        kinds.setdefault(pair.kind, []).append(score)
-    means = {kind: (fmean(s.input_psnr for s in of), fmean(s.psnr for s in of)) for kind, of in kinds.items()}
-    inputs, outputs = zip(*means.values(), strict=True)
-    return Validation((fmean(inputs), fmean(outputs)), None if "" in means else means)
+    for kind, score in zip(held_out.kinds, scores, strict=True):
+        kinds.setdefault(kind, []).append(score)
+    means = {kind: mean_psnrs(of) for kind, of in kinds.items()}
+    inputs = [before for before, _ in means.values() if before is not None]
+    psnrs = fmean(inputs) if inputs else math.inf, fmean(after for _, after in means.values())
+    return Validation(psnrs, None if "" in means else means)
 
 
 @contextmanager
@@ -485,7 +498,7 @@ def _faster_precision(network: Network, batches: Batches, loss_function: Loss, d
             seconds[precision] += _fastest(run) * phase.steps / sum(phase.steps for _, phase in timed)
     torch.set_rng_state(random)
     chosen, other = sorted(seconds, key=seconds.__getitem__)
-    return chosen, f"{chosen} ({seconds[chosen]:.3g} s a step; {other} {seconds[other]:.3g})"
+    return chosen, f"precision {chosen}: {seconds[chosen]:.3g} s a step; {other} takes {seconds[other]:.3g} s"
 
 
 def _fastest(run: Callable[[], None], *, times: int = 5, enough: float = 20) -> float:

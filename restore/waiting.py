@@ -1,4 +1,4 @@
-"""Whether the threads of a computation wait for each other, as they do beside other work on a busy machine."""
+"""Whether the threads of a computation wait: beside other work, or where there is too little work for all of them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class ThreadWatch:
         self._since = self._wall(), self._cpu()
         if share >= _LEAST:
             return []
-        self._threads = 1
+        count, self._threads = self._threads, 1
         return [
-            f"the threads wait for each other (other work on this machine, {share:.0%} of their time was used): "
-            "--threads 1 may be faster"
+            f"the threads computed {100 * share:.0f} % of the time: other work on this machine, or too little work for "
+            f"{count} threads; fewer --threads may be faster"
         ]

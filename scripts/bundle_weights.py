@@ -8,6 +8,9 @@ Weights are called as their recipe. The metadata keep what the run wrote. Half p
 
 from __future__ import annotations
 
+import restore  # noqa: F401 - before torch: sets GOMP_SPINCOUNT
+
+# isort: split
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from restore import checkpoints
+from scripts.commands import run
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -51,7 +55,8 @@ def main(
     if info.task == "upscale":
         table["level"] = network.scale
     print(tomli_w.dumps({name: table}))
+    print(f"# measure bfloat16_loss: python scripts/score_weights.py {name} --bfloat16 --bench DIR")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

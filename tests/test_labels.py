@@ -11,12 +11,14 @@ import torch
 
 from restore import checkpoints
 from restore.data import Pair
-from restore.degradations import DEGRADATIONS, Image, to_8_bits
+from restore.degradations import DEGRADATIONS, Degradation, Image, to_8_bits
 from restore.errors import UsageError
 from restore.images import Picture, read_picture, write_picture
 from restore.networks import NETWORKS
 from restore.recipes import load_recipe
 from scripts import make_labels, validate
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -84,6 +86,7 @@ def test_scenes_are_the_first_by_name_with_all_their_pictures() -> None:
     names = ["Canon_5_desk_2", "Sony_toy_1", "Canon_5_desk_10", "Nikon_plant__1", "Canon_5_ball_7"]
     chosen = validate.scenes([Pair(name, empty, empty) for name in names], 2)
     assert [pair.name for pair in chosen] == ["Canon_5_desk_2", "Canon_5_desk_10", "Canon_5_ball_7"]
+    assert validate.first_scenes(names, 3)[2] == "Nikon_plant"
 
 
 def test_the_sets_are_the_kinds_of_the_recipe_on_the_middle_of_the_last_photos(tmp_path: Path) -> None:
@@ -112,3 +115,23 @@ def test_without_kinds_the_degradation_of_training_is_the_one(photos: Path) -> N
 def test_a_run_is_named_by_its_folder() -> None:
     assert validate.short("runs/plan/first/last.safetensors") == "first/last"
     assert validate.short("cs-kit-s-denoise") == "cs-kit-s-denoise"
+
+
+def test_kinds_that_leave_pictures_as_they_are_are_scored_with_60_db_at_most(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = NETWORKS["cs-kit"](dim=8, blocks=1, h=1, shuffle=2)
+    network.start_as_identity()
+    path = tmp_path / "identity.safetensors"
+    checkpoints.save(path, network, "cs-kit", {"task": "dejpeg"})
+    monkeypatch.setitem(DEGRADATIONS, "sharp", lambda _: lambda _: Degradation(lambda clean, _: (clean, clean)))
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        f'base = "{ROOT}/restore/recipes/cs-kit-s-dejpeg.toml"\nvalidate = ["gaussian-noise:25", "sharp"]'
+    )
+    validate.main([str(path)], photos, tmp_path, str(recipe))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    noise, sharp, mean = rows[1:]
+    assert sharp == ["sharp", "-", "60.00"]
+    assert float(mean[1]) == pytest.approx(float(noise[1]), abs=0.006)  # of the inputs that have one
+    assert float(mean[2]) == pytest.approx((float(noise[2]) + 60) / 2, abs=0.006)

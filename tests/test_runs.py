@@ -117,6 +117,21 @@ def test_the_card_says_what_was_done_on_what_and_how_well(tmp_path: Path) -> Non
         assert part in card
 
 
+def test_the_card_names_options_labels_and_fewer_held_out_pairs(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(
+        RECIPE, options={"dim": 64}, labels="labels/x2", teacher_share=0.25, held_out=24, held_out_pairs=8
+    )
+    run = Run(tmp_path / "run")
+    run.begin(recipe, 0, start=None, data="Two photos.", device=CPU, processes=1)
+    with run.log() as log:
+        log(progress(7, (25.0, 30.0)))
+    run.write_card(5400)
+    card = (run.folder / "README.md").read_text()
+    assert "cs-kit, config `s`, dim = 64. " in card
+    assert "Two photos. 25% of the photos' crops are compared with `labels/x2`, what a better network makes" in card
+    assert "PSNR of the 24 held-out pictures (of pairs 8) in dB" in card
+
+
 def test_tensorboard_is_given_what_the_log_is(tmp_path: Path) -> None:
     events_of = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
     run = Run(tmp_path)
@@ -124,9 +139,11 @@ def test_tensorboard_is_given_what_the_log_is(tmp_path: Path) -> None:
     pair = Pair("a", np.ones((20, 30, 3), np.float32), np.ones((20, 30, 3), np.float32))
     run.write_strip(Restorer(Tiny(), device="cpu"), [pair])
     with run.log(board=True) as log:
+        log(progress(0, (25.0, 26.0)))
         log(progress(7, (25.0, 30.0)))
     events = events_of(str(tmp_path / "tensorboard"))
     events.Reload()
     scored = events.Scalars("validation/psnr")
-    assert [(event.step, event.value) for event in scored] == [(7, 30.0)]
+    assert [(event.step, event.value) for event in scored] == [(0, 26.0), (7, 30.0)]
+    assert [event.step for event in events.Scalars("loss")] == [7]  # before any training there is none
     assert events.Tags()["images"] == ["validation"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +24,7 @@ from restore.images import Picture, write_picture
 from restore.networks import NETWORKS
 from restore.recipes import Recipe, load_recipe
 from restore.training import Progress, train
-from scripts import pack_photos, train_next
+from scripts import carrying, pack_photos, train_next
 from scripts.train_next import Planned, Setting
 
 TINY = {"dim": 8, "blocks": 1, "h": 1, "shuffle": 2}
@@ -118,13 +121,38 @@ def test_a_run_that_another_process_is_at_is_left_to_it(setting: Setting) -> Non
     plan = [run_of("first"), run_of("second")]
     train_next.work(plan, setting, 1000)
     assert [train_next.is_finished(setting.states / name) for name in ("first", "second")] == [False, True]
-    assert "first             denoise" not in (listed := train_next.table(plan, setting.states))
+    listed = train_next.table(plan, setting.states)
     assert listed.splitlines()[1].split() == ["first", "denoise", "0.000833333", "open,", "running", "-"]
     assert " finished " in listed.splitlines()[2]
     other.kill()  # the system lets go of its lock
     other.communicate()
     train_next.work(plan, setting, 1000)
     assert train_next.is_finished(setting.states / "first")
+
+
+def test_a_run_is_not_left_out_because_another_process_looks_at_it(tmp_path: Path) -> None:
+    folder = tmp_path / "first"
+    with train_next.alone(folder, looks_only=True) as one, train_next.alone(folder, looks_only=True) as another:
+        assert one and another
+    looking = (tmp_path / ".first.lock").open()
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.1, looking.close).start()
+    with train_next.alone(folder) as is_alone:
+        assert is_alone
+
+
+def test_the_end_of_a_run_is_noted_where_no_run_lies_in_the_states_folder(setting: Setting, tmp_path: Path) -> None:
+    train_next.work([run_of("first", hours=1 / 3600, state=str(tmp_path / "elsewhere"))], setting, 1000)
+    assert " first: 1 steps, " in (setting.states / "plan.log").read_text()
+
+
+def test_a_run_whose_weights_are_in_parts_is_not_open(setting: Setting) -> None:
+    train_next.work([run_of("first", hours=2 / 3600)], setting, 1000)
+    weights = setting.states / "first/last.safetensors"
+    header = 8 + int.from_bytes(weights.read_bytes()[:8], "little")
+    carrying.split(weights, header + 10)
+    assert not weights.exists()
+    assert train_next.progress_of(setting.states / "first") == (2, 2)
 
 
 def test_a_run_that_cannot_be_does_not_stop_the_next(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,8 +224,9 @@ def test_a_gpu_gets_larger_batches_in_bfloat16() -> None:
     assert grown.stages == ((30000, 64, 128),)
 
 
-def test_the_plan_of_this_project_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = train_next.read_plan(train_next.ROOT / "scripts/training_plan.toml")
+def test_the_plan_of_this_project_is_one() -> None:
+    plan = train_next.read_plan(train_next.PLAN)
+    assert plan
     assert all(run.asked().task for run in plan)
 
 
@@ -246,12 +275,12 @@ def test_a_state_in_parts_is_joined_to_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     content = np.random.default_rng(0).bytes(105)
     path.write_bytes(content)
-    train_next.split(path, 10)
+    carrying.split(path, 10)
     assert sorted(p.stat().st_size for p in tmp_path.iterdir()) == [5, *[10] * 10]
-    train_next.joined(path)
+    carrying.joined(path)
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
     assert path.read_bytes() == content
-    train_next.split(path, 105)  # small enough
+    carrying.split(path, 105)  # small enough
     assert path.is_file()
 
 
@@ -263,13 +292,13 @@ def test_a_large_state_is_halved_and_goes_on_near_where_it_would_have(
     for name, hours in (("stopped", 2), ("whole", 2)):
         train_next.work([run_of(name, set=values, hours=hours / 3600)], setting, 1000)
     stopped, whole = (setting.states / name / "state.pt" for name in ("stopped", "whole"))
-    monkeypatch.setattr(train_next, "PART", 1000)
+    monkeypatch.setattr(carrying, "PART", 1000)
     size = stopped.stat().st_size
-    train_next.packed(stopped.parent)
+    carrying.packed(stopped.parent)
     parts = list(stopped.parent.glob("state.pt.*"))
     assert not stopped.exists() and sum(part.stat().st_size for part in parts) < 0.75 * size  # names take room, too
-    for name in train_next.TRAVELLING:
-        train_next.joined(stopped.parent / name)
+    for name in carrying.TRAVELLING:
+        carrying.joined(stopped.parent / name)
     assert train_next.is_finished(stopped.parent)
     for path in (stopped, whole):  # two steps more
         state = torch.load(path, weights_only=True)
@@ -297,38 +326,80 @@ def test_packed_photos_are_unpacked_as_they_were_with_the_held_out_ones_in_the_f
     assert len(parts) > 1 and all(part.stat().st_size <= size * 2**20 for part in parts)
     for part in parts[1:]:
         part.rename(part.with_suffix(".later"))
-    first = {p.name for p in train_next.unpacked(out).iterdir()}
+    first = {p.name for p in carrying.unpacked(out).iterdir()}
     assert {f"{number:02}.png" for number in range(6, 30)} <= first
     for part in out.glob("*.later"):
         part.rename(part.with_suffix(".tar"))
-    unpacked = train_next.unpacked(out)
+    unpacked = carrying.unpacked(out)
     assert {p.name: p.read_bytes() for p in unpacked.iterdir()} == {p.name: p.read_bytes() for p in photos.iterdir()}
 
 
 def test_photos_that_no_part_has_room_for_are_refused() -> None:
     with pytest.raises(UsageError, match="too large for a part"):
-        pack_photos.packed([4, 11], room=10, first=0)
+        carrying.in_parts([4, 11], room=10, first=0)
     with pytest.raises(UsageError, match="too large for a part"):
-        pack_photos.packed([4, 6, 5], room=10, first=2)
+        carrying.in_parts([4, 6, 5], room=10, first=2)
 
 
 def test_without_photos_the_hint_says_how_to_pack_some(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there are no photos, neither by --data nor in"):
-        train_next.unpacked(tmp_path)
+        carrying.unpacked(tmp_path)
 
 
-def test_no_pair_that_is_scored_or_shows_a_scored_scene_is_trained_on(tmp_path: Path) -> None:
+# Of the sorted heavy ones every third (3, 6, 9) is scored; 1 and rain200h_2 show scored scenes.
+UNSCORED = [f"rain100h_{i}.png" for i in (2, 4, 5, 7, 8)]
+
+
+@pytest.fixture
+def rain(tmp_path: Path) -> Path:
     source = tmp_path / "rain_pairs"
-    names = [f"rain100h_{i}.png" for i in range(1, 10)] + ["rain200h_2.png", "rain200l_1.png"]
     for kind in ("clean", "rainy"):
         (source / kind).mkdir(parents=True)
-        for name in names:
-            (source / kind / name).touch()
-    folders = train_next.pairs_to_train_on(source, tmp_path / "links")
+        for name in [f"rain100h_{i}.png" for i in range(1, 10)] + ["rain200h_2.png", "rain200l_1.png"]:
+            (source / kind / name).write_text(f"{kind} {name}")
+    return source
+
+
+def contents(folders: tuple[Path, Path] | None) -> list[str]:
     assert folders is not None
-    # Of the sorted heavy ones every third (3, 6, 9) is scored; 1 and rain200h_2 show scored scenes.
-    kept = [f"rain100h_{i}.png" for i in (2, 4, 5, 7, 8)]
-    for folder in folders:
-        assert sorted(path.name for path in folder.iterdir()) == kept
-    assert train_next.pairs_to_train_on(source, tmp_path / "links") == folders  # once more does no harm
-    assert train_next.pairs_to_train_on(tmp_path / "none", tmp_path / "links") is None
+    return [f"{path.name} {path.read_text()}" for folder in folders for path in sorted(folder.iterdir())]
+
+
+EXPECTED = [f"{name} {kind} {name}" for kind in ("clean", "rainy") for name in UNSCORED]
+
+
+def test_no_pair_that_is_scored_or_shows_a_scored_scene_is_trained_on(rain: Path, tmp_path: Path) -> None:
+    folders = carrying.pairs_to_train_on(rain, tmp_path / "states")
+    assert contents(folders) == EXPECTED
+    assert carrying.pairs_to_train_on(rain, tmp_path / "states") == folders  # once more does no harm
+    assert carrying.pairs_to_train_on(tmp_path / "none", tmp_path / "other", tmp_path) is None
+
+
+def test_pairs_are_files_that_travel_and_stale_ones_go(rain: Path, tmp_path: Path) -> None:
+    old = tmp_path / "states/clean"
+    old.mkdir(parents=True)
+    (old / UNSCORED[0]).symlink_to(rain / "clean" / UNSCORED[0])
+    (old / "rain100h_3.png").symlink_to(rain / "clean/rain100h_3.png")  # scored
+    (old / UNSCORED[1]).write_text("of another day")
+    folders = carrying.pairs_to_train_on(rain, tmp_path / "states")
+    assert contents(folders) == EXPECTED
+    assert not any(path.is_symlink() for path in old.iterdir())
+    assert (rain / "clean/rain100h_3.png").is_file()
+    shutil.rmtree(rain)
+    assert contents(carrying.pairs_to_train_on(rain, tmp_path / "states", tmp_path)) == EXPECTED  # as they were carried
+
+
+def test_packed_pairs_are_unpacked_where_there_are_no_others(rain: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    pack_photos.main(photos, out, 1, rain)
+    assert sorted(path.name for path in out.iterdir()) == ["pairs-1.tar", "part-1.tar"]
+    assert contents(carrying.pairs_to_train_on(tmp_path / "none", tmp_path / "states", out)) == EXPECTED
+    assert sorted(path.name for path in carrying.unpacked(out).iterdir()) == ["0.png", "1.png"]
+
+
+def test_an_error_of_a_script_is_told_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "scripts/pack_photos.py", str(tmp_path / "gone"), str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=train_next.ROOT)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[0] == f"error: {tmp_path / 'gone'} is not a folder"
+    assert "Traceback" not in ended.stderr

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import shutil
 import signal
 import time
@@ -19,17 +20,17 @@ from numpy.random import Generator
 from torch import Tensor
 
 from restore import checkpoints, training
-from restore.batches import load
-from restore.data import MixedCrops, PhotoCrops, degraded, paired
+from restore.batches import HeldOut, load
+from restore.data import MixedCrops, Pair, PhotoCrops, degraded, paired
 from restore.degradations import Degradation, Image, blind_noise
 from restore.errors import DataError, UsageError
-from restore.evaluation import evaluate
+from restore.evaluation import PictureScore, evaluate
 from restore.images import Picture, read_picture, write_picture
 from restore.networks import NETWORKS, Network
 from restore.recipes import DEGRADATIONS, Recipe
 from restore.restorer import Restorer
 from restore.runs import middle
-from restore.training import Progress, Validation, train
+from restore.training import Progress, Validation, mean_psnrs, train
 
 RECIPE = Recipe(
     task="denoise",
@@ -199,6 +200,21 @@ def test_max_seconds_stops_in_a_state_that_resumes_to_identical_weights(
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_max_seconds_counts_what_comes_before_the_first_step(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def slowly(*arguments: Any) -> Any:
+        now[0] += 300  # of 299 s
+        return load(*arguments)
+
+    monkeypatch.setattr(training, "load", slowly)
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0], perf_counter=time.perf_counter))
+    path = train(RECIPE, photos, tmp_path / "run", max_seconds=299)
+    assert checkpoints.load(path)[1].metadata["step"] == "0"
+
+
 def test_resuming_a_finished_run_changes_nothing(photos: Path, tmp_path: Path) -> None:
     train(RECIPE, photos, tmp_path / "run")
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
@@ -280,7 +296,12 @@ def test_auto_precision_is_what_took_less_time_over_the_steps_of_the_run(
     told: list[Progress] = []
     train(recipe, photos, tmp_path / "run", on_progress=told.append)
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["precision"] == "float32"
-    assert [progress.note for progress in told] == ["float32 (3.75 s a step; bfloat16 4)", None, None, None]
+    assert [progress.note for progress in told] == [
+        "precision float32: 3.75 s a step; bfloat16 takes 4 s",
+        None,
+        None,
+        None,
+    ]
 
 
 def test_timing_precisions_changes_no_weights(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,6 +388,8 @@ def test_weights_that_a_run_begins_from_are_validated_and_stay_the_best_if_none_
         (1, 24),
         (2, 23),
     ]
+    first = log_of(tmp_path / "run")[0]
+    assert first == {"step": 0, "steps": 2, "validation": [20, 25], "kinds": None}  # there is no loss or rate yet
     best, _ = checkpoints.load(tmp_path / "run" / "best.safetensors")
     weights, _ = checkpoints.load(start)
     assert all(torch.equal(value, weights.state_dict()[key]) for key, value in best.state_dict().items())
@@ -663,8 +686,53 @@ def test_crops_that_the_network_does_not_take_are_refused(photos: Path, tmp_path
 
 
 def test_too_few_photos_are_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there are 3 pictures of the folder `photos`, of which 3 would be held out"):
+    with pytest.raises(
+        DataError, match=r"there are 3 pictures of the folder `photos`, of which 3 would be held out"
+    ) as caught:
         train(dataclasses.replace(RECIPE, held_out=3), photos, tmp_path / "run")
+    assert caught.value.hint == "--set held_out=1"
+    recipe = dataclasses.replace(RECIPE, degradation="pairs", held_out_pairs=3)
+    with pytest.raises(DataError, match="there are 3 pairs") as caught:
+        train(recipe, None, tmp_path / "run", pairs=(photos, photos))
+    assert caught.value.hint == "--set held_out_pairs=1"
+
+
+def test_held_out_pictures_of_8_bits_are_kept_in_a_byte_a_value() -> None:
+    levels = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    bytes_ = levels.astype(np.float32) / np.float32(255)
+    noisy = bytes_ + np.float32(0.0007)
+    held_out = HeldOut()
+    held_out.add([Pair("a", bytes_, noisy, "grain")])
+    pair = held_out[0]
+    assert (pair.name, pair.kind) == ("a", "grain")
+    np.testing.assert_array_equal(pair.clean, bytes_)
+    np.testing.assert_array_equal(pair.degraded, noisy)
+    _, clean, degraded_, _ = held_out._pairs[0]
+    assert (clean.nbytes, degraded_.nbytes) == (192, 4 * 192)
+
+
+def test_pictures_that_are_to_stay_as_they_are_do_not_decide_a_mean_alone() -> None:
+    def score(input_psnr: float, psnr: float) -> PictureScore:
+        return PictureScore("", input_psnr, math.nan, psnr, math.nan)
+
+    assert mean_psnrs([score(20, 30), score(30, 32)]) == (25, 31)
+    assert mean_psnrs([score(math.inf, math.inf), score(math.inf, 40)]) == (None, 50)  # (60 + 40) / 2
+    assert mean_psnrs([score(math.inf, 50), score(20, 30)]) == (20, 40)
+
+
+def test_kinds_that_leave_pictures_as_they_are_are_validated(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DEGRADATIONS, "sharp", lambda _: lambda _: Degradation(lambda clean, _: (clean, clean)))
+    recipe = dataclasses.replace(RECIPE, steps=1, validate=("jpeg:10", "sharp"), start="identity", learning_rate=0)
+    told: list[Progress] = []
+    train(recipe, photos, tmp_path / "run", on_progress=told.append)
+    assert told[-1].kinds is not None and told[-1].validation is not None
+    before, after = told[-1].kinds["jpeg:10"]
+    assert told[-1].kinds["sharp"] == (None, 60)  # an identity gives them back exactly
+    assert told[-1].validation == (before, (after + 60) / 2)
+    assert "| sharp | - | 60.00 |" in (tmp_path / "run/README.md").read_text()
+    assert log_of(tmp_path / "run")[-1]["kinds"]["sharp"] == [None, 60]
 
 
 def test_a_damaged_state_is_refused_with_the_weights_to_begin_from(photos: Path, tmp_path: Path) -> None:

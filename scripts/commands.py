@@ -1,0 +1,20 @@
+"""How the scripts are run as commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from restore.cli.console import describe
+from restore.errors import RestoreError
+
+
+def run(main: Callable[..., Any]) -> None:
+    """Run `main` with the arguments of the command line; an error that a user can meet is told without a traceback."""
+    try:
+        typer.run(main)
+    except RestoreError as error:
+        sys.exit(describe(error))
