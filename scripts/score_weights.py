@@ -62,10 +62,12 @@ def sets(bench: Path, task: str, level: float | None = None, rain: Path | None =
             named[f"{name} grey sigma {sigma} rounded"] = "rgb", spoilt(name, "grey-noise", sigma)
         named["PolyU, scenes 6 to 15"] = "rgb", unseen_scenes(spoilt("PolyU", None))
     elif task == "dejpeg":
-        for quality in (10, 20, 30, 40, 60, 80, 90, 95):
+        for quality in (10, 20, 30, 40):
             named[f"LIVE1 luma, quality {quality}"] = "luma", spoilt("LIVE1", "jpeg-luma", quality)
-            for name in ("LIVE1", "Kodak24"):
-                named[f"{name} quality {quality}"] = "rgb", spoilt(name, "jpeg", quality)
+        for quality in (10, 20, 30, 40, 60, 80, 90, 95):
+            named[f"LIVE1 quality {quality}"] = "rgb", spoilt("LIVE1", "jpeg", quality)
+        for quality in (10, 90, 95):
+            named[f"Kodak24 quality {quality}"] = "rgb", spoilt("Kodak24", "jpeg", quality)
         named["Classic5 luma, quality 10"] = "luma", spoilt("Classic5", "jpeg-luma", 10)
     elif task == "demosaic":
         named |= {name: ("rgb", spoilt(name, "mosaic")) for name in ("Kodak24", "McMaster", "CBSD68")}
