@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import fcntl
 import json
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from restore.images import Picture, write_picture
 from restore.networks import NETWORKS
 from restore.recipes import Recipe, load_recipe
 from restore.training import Progress, train
-from scripts import carrying, pack_photos, train_next
+from scripts import bundle_weights, carrying, pack_photos, train_next
 from scripts.train_next import Planned, Setting
 
 TINY = {"dim": 8, "blocks": 1, "h": 1, "shuffle": 2}
@@ -403,3 +405,26 @@ def test_an_error_of_a_script_is_told_without_a_traceback(tmp_path: Path) -> Non
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[0] == f"error: {tmp_path / 'gone'} is not a folder"
     assert "Traceback" not in ended.stderr
+
+
+def test_the_table_of_bundled_weights_says_what_is_to_be_measured(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_next.work([run_of("first", hours=1 / 3600)], setting, 1000)
+    monkeypatch.setattr(bundle_weights, "WEIGHTS", tmp_path)
+    bundle_weights.main(setting.states / "first", "mine")
+    told = capsys.readouterr().out
+    assert tomllib.loads(told)["mine"]["steps"] == 1  # the reminder is a comment
+    assert "# measure bfloat16_loss: python scripts/score_weights.py mine --bfloat16" in told
+
+
+@pytest.mark.parametrize("path", sorted((train_next.ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_scripts_import_restore_before_torch_so_that_nothing_spins(path: Path) -> None:
+    imported = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported.append(node.module or "")
+    loading = [name for name in imported if name.partition(".")[0] in ("restore", "torch", "safetensors")]
+    assert loading[0].partition(".")[0] == "restore"
