@@ -32,15 +32,16 @@ from restore.devices import keep_memory
 from restore.evaluation import evaluate
 from restore.metrics import psnr
 from restore.restorer import Restorer
+from scripts.validate import first_scenes, scene
 
 Set = tuple[str, Iterator[Pair]]  # protocol, pictures
 
 
 def unseen_scenes(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Those of PolyU's 15 scenes, all but the first five, that take no part in choosing runs (scripts/validate.py)."""
-    named = [(pair.name.rsplit("_", 1)[0], pair) for pair in pairs]
-    chosen_by = sorted({scene for scene, _ in named})[:5]
-    return (pair for scene, pair in named if scene not in chosen_by)
+    """Those of PolyU's scenes that take no part in choosing runs."""
+    named = list(pairs)
+    seen = first_scenes([pair.name for pair in named])
+    return (pair for pair in named if scene(pair.name) not in seen)
 
 
 def sets(bench: Path, task: str, level: float | None = None, rain: Path | None = None) -> dict[str, Set]:
