@@ -11,12 +11,12 @@ import torch
 
 from restore.errors import DeviceError
 
-# Sides, in pixels, of the tiles that `tile="auto"` makes, by kind of device: the largest that fits into memory. A
-# picture of no more than the square of the first is restored whole. On two cores of a CPU cs-kit-s-denoise took 47 s
-# and 1.1 GB for 12 megapixels at 896; larger ones are slower, because such memory is not kept (`keep_memory`). The
-# other devices are not measured yet.
+# Sides, in pixels, of the tiles that `tile="auto"` makes, by kind of device. Of those that fit into memory the largest
+# are compared, and the one that computes the fewest pixels twice is taken. A picture of no more than the square of the
+# first is restored whole. Larger tiles are slower on a CPU, because such memory is not kept (`keep_memory`). The other
+# devices are not measured.
 _SMALLER = (768, 512, 384, 256, 192, 128, 96, 64)
-AUTO_TILES = {"cpu": (896, *_SMALLER), "cuda": (2048, 1536, 1024, *_SMALLER), "mps": _SMALLER[1:]}
+AUTO_TILES = {"cpu": (1088, 1024, 896, *_SMALLER), "cuda": (2048, 1536, 1024, *_SMALLER), "mps": _SMALLER[1:]}
 
 # From glibc's <malloc.h>.
 _M_TRIM_THRESHOLD = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -305,7 +306,7 @@ class Restorer:
         height, width, channels = picture.pixels.shape
         least = self._smallest_tile(overlap)
         if tile == "auto":
-            side = self._largest_tile(picture, least, memory)
+            side = self._largest_tile(picture, least, overlap, memory)
         elif tile >= least:
             side = tile
         else:
@@ -372,7 +373,12 @@ class Restorer:
         shared = round_up(widen(overlap, net.halo), net.size_multiple)
         return round_up(max(2 * shared, net.min_size), net.size_multiple)
 
-    def _largest_tile(self, picture: Picture, least: int, memory: int | None) -> int:
+    def _computed(self, length: int, side: int, overlap: int) -> int:
+        """Pixels along one axis that tiles of up to `side` compute together."""
+        cut = self._cut(length, side, overlap)
+        return len(cut.starts) * cut.side
+
+    def _largest_tile(self, picture: Picture, least: int, overlap: int, memory: int | None) -> int:
         """Side of automatic tiles, or a longer one than the picture's to restore it whole."""
         net = self.network
         height, width = picture.pixels.shape[:2]
@@ -381,9 +387,11 @@ class Restorer:
         if height * width <= max(sides[0], least) ** 2:
             sides.insert(0, max(least, height + net.size_multiple, width + net.size_multiple))
         room = self._room(picture, memory)
-        for side in sides:
-            if self._need.of(min(side, height) * min(side, width)) <= room:
-                return side
+        fitting = [side for side in sides if self._need.of(min(side, height) * min(side, width)) <= room]
+        if fitting:
+            # The large ones cost about the same a pixel, so what counts is how many are computed twice.
+            large = (side for side in fitting if side >= 0.75 * fitting[0])
+            return min(large, key=lambda side: math.prod(self._computed(n, side, overlap) for n in (height, width)))
         smallest = self._need.of(min(sides[-1], height) * min(sides[-1], width))
         if memory is not None:
             raise DeviceError(
@@ -417,6 +425,7 @@ class Restorer:
             tile=side,
             overlap=overlap,
             multiple=net.size_multiple,
+            grid=net.tile_grid,
             smallest=net.min_size,
             halo=net.halo,
             start=start,

@@ -134,6 +134,7 @@ def plan_axis(
     tile: int,
     overlap: int,
     multiple: int = 1,
+    grid: int | None = None,
     smallest: int = 1,
     halo: int | None = None,
     start: int = 0,
@@ -145,18 +146,20 @@ def plan_axis(
         length: Pixels of the picture along this axis.
         tile: Largest side of a tile; at least `smallest`.
         overlap: Pixels that neighbours share, at least 1; more where `halo` needs more.
-        multiple: Sides and starts are multiples of this.
+        multiple: Sides are multiples of this.
+        grid: Starts are multiples of this, which divides `multiple`; None: of `multiple`.
         smallest: Least side; a shorter picture gets one tile that reaches beyond it.
         halo: The network's; with it, tiled and whole results are equal. None where the network sees everything.
-        start: First pixel to cut, a multiple of `multiple`; those before it are done.
+        start: First pixel to cut, a multiple of `grid`; those before it are done.
         before: Where the last tile ends that was done before `start`; at most `tile` pixels after it.
 
     Raises:
         ValueError: `tile` has no room beside the overlap.
     """
-    overlap, left = widen(overlap, halo), length - start
-    side = max(tile_side(left, tile, overlap, multiple), round_up(max(smallest, before - start), multiple))
-    starts = tile_starts(left, side, overlap, multiple) if side < left else [0]
+    overlap, left, grid = widen(overlap, halo), length - start, grid or multiple
+    least = max(tile_side(left, tile // multiple * multiple, overlap, grid), smallest, before - start)
+    side = round_up(least, multiple)
+    starts = tile_starts(left, side, overlap, grid) if side < left else [0]
     return Axis(length, side, tuple(start + first for first in starts), halo or 0, before)
 
 

@@ -254,6 +254,13 @@ def test_auto_takes_the_largest_tile_that_fits_into_memory(monkeypatch: pytest.M
         assert min(restored.tile) > 0.6 * side
 
 
+def test_auto_takes_of_the_large_tiles_those_that_compute_the_fewest_pixels_twice() -> None:
+    # 12 tiles of 1024 are 1.05 times a picture of 4000x3000; tiles of 1088, 896 or 832 take more.
+    network = Identity(size_multiple=64, tile_grid=16)
+    restored = Restorer(network, device="cpu").restore_picture(Picture(np.zeros((3000, 4000, 3), np.uint8)))
+    assert restored.tile == (1024, 1024) and restored.tiles == 12
+
+
 def test_a_memory_budget_is_kept_or_refused_with_the_one_that_would_do() -> None:
     picture = Picture(noise(600, 700, 1))
     restorer = Restorer(Identity(), device="cpu")

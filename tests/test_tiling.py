@@ -195,3 +195,12 @@ def test_blending_holds_the_overlaps_and_no_picture_in_floating_point() -> None:
 
 def test_round_up_keeps_multiples() -> None:
     assert [round_up(n, 8) for n in (1, 8, 9)] == [8, 8, 16]
+
+
+def test_starts_on_a_finer_grid_than_the_sides_waste_less() -> None:
+    coarse = plan_axis(4000, tile=1024, overlap=32, multiple=64)
+    fine = plan_axis(4000, tile=1024, overlap=32, multiple=64, grid=16)
+    assert fine.side % 64 == 0 and all(start % 16 == 0 for start in fine.starts)
+    assert all(fine.overlap(index) >= 32 for index in range(1, len(fine.starts)))
+    assert fine.starts[-1] + fine.side >= 4000 > fine.starts[-1] + fine.side - 16
+    assert len(fine.starts) * fine.side < len(coarse.starts) * coarse.side

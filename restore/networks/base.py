@@ -21,6 +21,8 @@ class Network(nn.Module):
         channels: Input and output channels (3: RGB, 1: grey).
         scale: Output size over input size.
         size_multiple: Height and width must be multiples of this; callers pad.
+        tile_grid: Tiles begin at multiples of this, which divides `size_multiple`, so that what is halved is halved
+            alike in every tile; None: at multiples of `size_multiple`.
         min_size: Smallest height and width, in pixels, that `forward` takes.
         halo: How many pixels around it one output pixel depends on; None when it sees the whole image,
             in which case a tile does not give the values that the whole image would.
@@ -35,6 +37,7 @@ class Network(nn.Module):
     channels: int = 3
     scale: int = 1
     size_multiple: int = 1
+    tile_grid: int | None = None
     min_size: int = 1
     halo: int | None = None
     largest_auto_tile: int | None = None

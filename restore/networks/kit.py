@@ -169,7 +169,8 @@ class KiT(Network):
         if attend is not None and not set(attend) <= set(range(STAGES)):
             raise ValueError(f"{type(self).__name__} has the stages 0 to {STAGES - 1}, not all of {attend}")
         self.channels, self.shuffle = channels, shuffle
-        self.size_multiple = self.min_size = shuffle * 8 * r * _smallest_square_of_chunks(k)
+        self.tile_grid = shuffle * 8
+        self.size_multiple = self.min_size = self.tile_grid * r * _smallest_square_of_chunks(k)
         pixels = channels * shuffle**2
         self.first = three_convolutions(pixels, dim, dim)
         widths = [dim, 2 * dim, 4 * dim]
