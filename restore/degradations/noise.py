@@ -57,7 +57,7 @@ def grain(generator: Generator) -> Degradation:
     else:
         luma_blur, band = draw(0.3, 2.0) if chance() < 0.65 else 0.0, 0.0
     threshold, grids = (
-        draw(1.0, 2.5) if chance() < 0.5 else 0.0,
+        draw(1.0, 2.5) if chance() < 2 / 3 else 0.0,
         generator.integers(0, 8, (generator.integers(1, 5), 2)),
     )
     colour = draw(0.0, 1.5) if chance() < 0.6 else 0.0
@@ -288,13 +288,13 @@ def _good_file(generator: Generator) -> Degradation:
 # Draws, their shares, and how many of each are black and white (`varied_gaussian` has its own).
 _BLIND: tuple[tuple[Callable[[Generator], Degradation], float, float], ...] = (
     (varied_gaussian, 0.34, 0.0),
-    (grain, 0.18, 0.12),
-    (any_camera_noise, 0.16, 0.12),
-    (phone_noise, 0.12, 0.15),
-    (film_grain, 0.04, 0.4),
-    (jpeg_noise, 0.05, 0.2),
-    (uneven_noise, 0.03, 0.2),
-    (colour_blotches, 0.03, 0.0),
+    (grain, 0.30, 0.12),
+    (any_camera_noise, 0.12, 0.12),
+    (phone_noise, 0.08, 0.15),
+    (film_grain, 0.03, 0.4),
+    (jpeg_noise, 0.04, 0.2),
+    (uneven_noise, 0.02, 0.2),
+    (colour_blotches, 0.02, 0.0),
     (_good_file, 0.05, 0.2),
 )
 
