@@ -168,3 +168,7 @@ def test_whole_shaken_pictures_become_sharper() -> None:
 def test_the_page_of_the_weights_is_what_the_catalogue_says() -> None:
     catalogued = catalogue.load_catalogue(catalogue.weights_folder() / "catalogue.toml")
     assert write_weights_page.PAGE.read_text(encoding="utf-8") == write_weights_page.page(list(catalogued.values()))
+
+
+def test_what_bfloat16_costs_is_measured_for_every_default() -> None:
+    assert all(entry.bfloat16_loss is not None for entry in BUNDLED if entry.default)
