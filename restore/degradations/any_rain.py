@@ -13,7 +13,7 @@ from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_
 from restore.degradations.blur import to_linear, to_srgb
 from restore.degradations.compression import jpeg
 from restore.degradations.dry import patterned
-from restore.degradations.rain import Layer, Mist, Streaks, rain, rainy
+from restore.degradations.rain import Layer, Mist, Streaks, falling, rain, rainy
 
 _MOST_DROPS = 20_000  # on one picture: a large one would take minutes
 
@@ -67,13 +67,7 @@ def crossed_rain(generator: Generator) -> Degradation:
         thin = draw(0.05, 0.25)
         mist = Mist(near=thin, far=thin + draw(0.0, 0.25), unevenness=draw(0.0, 0.25), light=draw(0.5, 0.9))
 
-    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
-        height, width = clean.shape[:2]
-        drawn = [layer.render(height, width, g) for layer in layers]
-        veil = None if mist is None else mist.share(height, width, g)
-        return clean, rainy(clean, drawn, is_screen, None, veil, 0.0 if mist is None else mist.light)
-
-    return Degradation(apply, is_oriented=True)
+    return falling(layers, is_screen, None, mist)
 
 
 def night_rain(generator: Generator) -> Degradation:

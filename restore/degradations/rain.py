@@ -133,6 +133,20 @@ def rainy(
     return to_8_bits(x)
 
 
+def falling(
+    layers: Sequence[Streaks], is_screen: bool, tint: NDArray[np.float32] | None, mist: Mist | None
+) -> Degradation:
+    """`rainy` with layers of streaks, and with mist where there is any, all drawn anew for each picture."""
+
+    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
+        height, width = clean.shape[:2]
+        drawn = [layer.render(height, width, g) for layer in layers]
+        veil = None if mist is None else mist.share(height, width, g)
+        return clean, rainy(clean, drawn, is_screen, tint, veil, 0.0 if mist is None else mist.light)
+
+    return Degradation(apply, is_oriented=True)
+
+
 def rain(generator: Generator) -> Degradation:
     """Synthetic rain of any kind: a drizzle to a cloudburst, 1 to 4 layers about one direction, often in mist.
 
@@ -171,13 +185,7 @@ def rain(generator: Generator) -> Degradation:
         thin = draw(0.0, 0.25)
         mist = Mist(near=thin, far=thin + draw(0.0, 0.2), unevenness=draw(0.0, 0.25), light=draw(0.5, 0.9))
 
-    def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
-        height, width = clean.shape[:2]
-        drawn = [layer.render(height, width, g) for layer in layers]
-        veil = None if mist is None else mist.share(height, width, g)
-        return clean, rainy(clean, drawn, is_screen, tint, veil, 0.0 if mist is None else mist.light)
-
-    return Degradation(apply, is_oriented=True)
+    return falling(layers, is_screen, tint, mist)
 
 
 def layer_of(clean: NDArray[np.uint8], degraded: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
