@@ -4,6 +4,7 @@ check:
 	ruff format --check .
 	ruff check .
 	mypy
+	lint-imports
 
 test:
 	python -m pytest

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from restore.errors import RestoreError
 
 if TYPE_CHECKING:
-    from restore.restorer import Restorer
+    from restore.inference.restorer import Restorer
 
 __version__ = "0.1.0"
 __all__ = ["RestoreError", "Restorer", "__version__", "load"]
@@ -45,7 +45,7 @@ def load(weights: str | os.PathLike[str], *, device: str = "auto", precision: st
         UsageError: There is no such precision.
     """
     from restore import checkpoints
-    from restore.restorer import Restorer
+    from restore.inference.restorer import Restorer
 
     network, info = checkpoints.load(weights)
     return Restorer(network, device=device, entry=info.entry, task=info.task, precision=precision)
@@ -53,7 +53,7 @@ def load(weights: str | os.PathLike[str], *, device: str = "auto", precision: st
 
 def __getattr__(name: str) -> Any:
     if name == "Restorer":
-        from restore.restorer import Restorer
+        from restore.inference.restorer import Restorer
 
         return Restorer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,12 +15,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from restore import checkpoints
-from restore.catalogue import did_you_mean
-from restore.devices import AUTO_TILES, keep_memory, pick_device
-from restore.errors import DeviceError, UsageError, WeightsError
-from restore.memory import Need, held_memory
+from restore.errors import DeviceError, UsageError, WeightsError, did_you_mean
+from restore.inference.devices import AUTO_TILES, keep_memory, pick_device
+from restore.inference.memory import Need, held_memory
+from restore.inference.tiling import round_up
 from restore.networks import NETWORKS, Network
-from restore.tiling import round_up
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ Anything else that reaches the terminal is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class RestoreError(Exception):
     """What happened (`message`), and what to do about it (`hint`).
@@ -60,3 +63,14 @@ def first_few(faults: list[str]) -> str:
     ('a is missing, b is unknown', 'a, b, c, d, e, and 2 more')
     """
     return ", ".join(faults[:5]) + (f", and {len(faults) - 5} more" if len(faults) > 5 else "")
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that was probably meant, as a hint.
+
+    >>> did_you_mean("denose", ["denoise", "derain"])
+    "did you mean 'denoise'?"
+    """
+    by_lower_case = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
+    return f"did you mean {by_lower_case[near[0]]!r}?" if near else None

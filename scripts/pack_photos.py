@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from restore.data import list_pictures
+from restore.datasets.pairs import list_pictures
 from scripts.carrying import pack, unscored_pairs
 from scripts.commands import run
 

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from restore.devices import keep_memory
+from restore.inference.devices import keep_memory
 from restore.networks.blocks import linear
 from restore.networks.knn import (
     KNNLocalAttention,

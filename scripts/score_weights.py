@@ -25,13 +25,13 @@ import typer
 from numpy.typing import NDArray
 
 from restore import checkpoints
-from restore.data import Pair, paired
-from restore.dataset_files import degrading, find
+from restore.datasets.layouts import degrading, find
+from restore.datasets.pairs import Pair, paired
 from restore.degradations import Image
-from restore.devices import keep_memory
-from restore.evaluation import evaluate
-from restore.metrics import psnr
-from restore.restorer import Restorer
+from restore.evaluation.metrics import psnr
+from restore.evaluation.scoring import evaluate
+from restore.inference.devices import keep_memory
+from restore.inference.restorer import Restorer
 from scripts.validate import first_scenes, scene
 
 Set = tuple[str, Iterator[Pair]]  # protocol, pictures

@@ -32,17 +32,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from restore.catalogue import did_you_mean
 from restore.cli.console import say
-from restore.errors import RestoreError, UsageError
+from restore.errors import RestoreError, UsageError, did_you_mean
 from scripts import commands
 from scripts.carrying import PARTS, TRAVELLING, joined, packed, pairs_to_train_on, unpacked
 
 if TYPE_CHECKING:
     import torch
 
-    from restore.recipes import Recipe
-    from restore.training import Progress
+    from restore.training.progress import Progress
+    from restore.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared/data/train"
@@ -87,7 +86,7 @@ class Planned:
 
     def asked(self) -> Recipe:
         """The recipe, with the steps that it has by itself."""
-        from restore.recipes import load_recipe
+        from restore.training.recipe import load_recipe
 
         changes = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.set.items()}
         return load_recipe(self.recipe, changes)
@@ -162,7 +161,7 @@ def is_finished(folder: Path) -> bool:
 
 def parts(recipe: Recipe) -> list[tuple[float, Recipe]]:
     """Parts of a run whose steps cost the same: their share of the steps, and a recipe of such steps alone."""
-    from restore.schedules import phases
+    from restore.training.schedules import phases
 
     return [
         (
@@ -197,7 +196,7 @@ def fitted(
     device: torch.device | None = None,
 ) -> Recipe:
     """The recipe with the steps that take so many hours here, with up to ten validations, a tenth of the hours long."""
-    from restore.schedules import stretched
+    from restore.training.schedules import stretched
 
     mean = sum(share * seconds_a_step(train, part, clock) for share, part in parts(recipe))
     once = seconds_to_validate(recipe, clock, device)
@@ -210,8 +209,8 @@ def seconds_to_validate(recipe: Recipe, clock: Callable[[], float], device: torc
     """What a validation takes, about: the time of one picture, after another to warm up, for all of them."""
     import torch
 
+    from restore.inference.restorer import Restorer
     from restore.networks import NETWORKS
-    from restore.restorer import Restorer
 
     network_class = NETWORKS[recipe.network]
     network = network_class(**network_class.CONFIGS[recipe.config] | recipe.options)
@@ -238,7 +237,7 @@ def for_gpu(recipe: Recipe, factors: dict[str, float]) -> Recipe:
 
 def validations(folder: Path) -> list[tuple[float, float]]:
     """(input PSNR, PSNR) of each validation of a run."""
-    from restore.runs import json_lines
+    from restore.training.run_folder import json_lines
 
     return [tuple(entry["validation"]) for entry in json_lines(folder / "log.jsonl") if entry.get("validation")]
 
@@ -263,8 +262,8 @@ class Setting:
 
     def train(self, run: Planned, seconds: float) -> bool:
         """Go on with a run for so long at most; False if its time was over before it was done."""
-        from restore import training
-        from restore.recipes import load_recipe
+        from restore.training import loop
+        from restore.training.recipe import load_recipe
 
         end = time.monotonic() + seconds
         folder = run.folder(self.states)
@@ -277,7 +276,7 @@ class Setting:
         }  # fmt: skip
 
         def probe(recipe: Recipe, folder: Path, should_stop: Callable[[], bool]) -> None:
-            training.train(recipe, self.data, folder, should_stop=should_stop, **begin, **common)
+            loop.train(recipe, self.data, folder, should_stop=should_stop, **begin, **common)
 
         if resume:
             recipe = load_recipe(str(folder / "recipe.json"))
@@ -287,7 +286,7 @@ class Setting:
             clock = time.perf_counter if on_gpu or self.workers else time.process_time
             recipe = fitted(asked, self.hours or run.hours, probe, clock, self.device)
         say(f"{run.name}: {recipe.steps} steps, {'from where it was' if resume else 'new'}, in {folder}")
-        training.train(
+        loop.train(
             recipe, self.data, folder, resume=resume, max_seconds=end - time.monotonic(),
             on_progress=Teller(run.name), **({} if resume else begin), **common,
         )  # fmt: skip
@@ -314,7 +313,7 @@ def seconds_of(folder: Path) -> float:
     """How long a run has trained."""
     import torch
 
-    from restore.runs import Run
+    from restore.training.run_folder import Run
 
     return float(Run(folder).load_state(torch.device("cpu"))["seconds"])
 
@@ -424,7 +423,7 @@ def main(
         return
     import torch
 
-    from restore.devices import keep_memory, pick_device
+    from restore.inference.devices import keep_memory, pick_device
 
     keep_memory()
     os.nice(nice)

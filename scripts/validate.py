@@ -25,15 +25,15 @@ import torch
 import typer
 
 from restore import checkpoints
-from restore.batches import validating
-from restore.data import Pair, list_pictures
-from restore.dataset_files import find
-from restore.devices import keep_memory
+from restore.datasets.layouts import find
+from restore.datasets.pairs import Pair, list_pictures
 from restore.errors import UsageError
-from restore.evaluation import evaluate
-from restore.recipes import Recipe, degradation_of, load_recipe, recipe_for
-from restore.restorer import Restorer
-from restore.training import mean_psnrs
+from restore.evaluation.scoring import evaluate
+from restore.inference.devices import keep_memory
+from restore.inference.restorer import Restorer
+from restore.training.held_out import validating
+from restore.training.loop import mean_psnrs
+from restore.training.recipe import Recipe, degradation_of, load_recipe, recipe_for
 from scripts.commands import run
 
 SHARED = Path(__file__).parents[2] / "shared/data"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from restore.catalogue import WeightsEntry, load_catalogue
+from restore.checkpoints.catalogue import WeightsEntry, load_catalogue
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "weights.md"

@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restore import catalogue, checkpoints
+from restore import checkpoints
+from restore.checkpoints import catalogue
 from restore.cli import app
 from restore.images import Picture, write_picture
 from restore.networks import NETWORKS, Network

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from restore.checkpoints.author_files import names_of
 from restore.networks import NETWORKS, Network
-from restore.published import names_of
 
 
 def value(name: str, shape: tuple[int, ...]) -> Tensor:

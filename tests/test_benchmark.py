@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from conftest import Run
 
-from restore import benchmark, memory
+from restore import benchmark
 from restore.benchmark import Cost, Subject, build, count_gmacs, measure
-from restore.memory import Need, need_of
+from restore.inference import memory
+from restore.inference.memory import Need, need_of
 
 
 @pytest.mark.parametrize(("name", "gmacs"), [("drsformer", 242.98), ("drsformer:paper-lite", 175.4)])

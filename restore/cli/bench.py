@@ -14,7 +14,7 @@ from restore.cli import options
 from restore.cli.console import say
 from restore.errors import UsageError
 from restore.files import whole_file
-from restore.precision import PRECISIONS, check_precision
+from restore.inference.precision import PRECISIONS, check_precision
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +69,7 @@ def bench(
     from rich.console import Console
     from rich.table import Table
 
-    from restore.devices import processor_name
+    from restore.inference.devices import processor_name
 
     threads = threads or torch.get_num_threads()
     machine = f"{processor_name()}, {threads} threads, PyTorch {torch.__version__}, device {device}, {precision}"

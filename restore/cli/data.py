@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from restore.catalogue import did_you_mean
 from restore.cli.console import Progress, say, table
-from restore.errors import DataError, UsageError
+from restore.errors import DataError, UsageError, did_you_mean
 
 app = typer.Typer(
     help="List, show and check datasets. Nothing is downloaded.", no_args_is_help=True, rich_markup_mode=None
@@ -19,7 +18,7 @@ app = typer.Typer(
 @app.command("list")
 def list_datasets() -> None:
     """List the datasets that can be named."""
-    from restore.datasets import DATASETS
+    from restore.datasets.registry import DATASETS
 
     rows = [
         (
@@ -36,7 +35,7 @@ def list_datasets() -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `restore data list`.")]) -> None:
     """Show all that is known of a dataset: source, terms, layouts, counts, protocol, the papers' scores."""
-    from restore.datasets import DATASETS, published
+    from restore.datasets.registry import DATASETS, published
 
     _check_name(name)
     dataset = DATASETS[name]
@@ -82,24 +81,24 @@ def check(
     ] = None,
 ) -> None:
     """Count, pair and open every picture, and name what is wrong; exit 1 if anything is."""
-    from restore import dataset_files
-    from restore.datasets import DATASETS
+    from restore.datasets import layouts
+    from restore.datasets.registry import DATASETS
 
-    parts: list[tuple[str, dataset_files.Found]] = []
+    parts: list[tuple[str, layouts.Found]] = []
     if name is not None and root is not None and clean is None and degraded is None:
         _check_name(name)
         dataset = DATASETS[name]
         for part in [split] if split else list(dataset.splits):
             try:
-                parts.append((part, dataset_files.find(name, root, part)))
-            except dataset_files.Absent:
+                parts.append((part, layouts.find(name, root, part)))
+            except layouts.Absent:
                 if split or len(dataset.splits) == 1:
                     raise
                 say(f"{name} {part}: not there")
         if not parts:
             raise DataError(f"{root} holds no part of {name} in a known layout", hint=f"`restore data show {name}`")
     elif clean is not None and name is None and root is None and split is None:
-        dataset, parts = None, [("", dataset_files.find_folders(clean, degraded))]
+        dataset, parts = None, [("", layouts.find_folders(clean, degraded))]
     else:
         raise UsageError("name what to check", hint="NAME --root DIR, or --clean DIR [--degraded DIR]")
     count = 0
@@ -107,7 +106,7 @@ def check(
         label = f"{name} {part}" if name else found.folder.name
         faults = []
         with Progress(len(found.items)) as progress:
-            for fault in dataset_files.faults(found, dataset, part or None):
+            for fault in layouts.faults(found, dataset, part or None):
                 progress.file(label)
                 if fault is not None:
                     faults.append(fault)
@@ -126,7 +125,7 @@ def _count(faults: int) -> str:
 
 
 def _check_name(name: str) -> None:
-    from restore.datasets import DATASETS
+    from restore.datasets.registry import DATASETS
 
     if name not in DATASETS:
         raise UsageError(

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import restore
-from restore import catalogue, checkpoints
-from restore.catalogue import did_you_mean
+from restore import checkpoints
+from restore.checkpoints import catalogue
 from restore.cli import options
 from restore.cli.console import Progress, say, table
-from restore.errors import DataError, RestoreError, UsageError
+from restore.errors import DataError, RestoreError, UsageError, did_you_mean
 from restore.files import whole_file
-from restore.precision import check_precision
+from restore.inference.precision import check_precision
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
-    from restore.data import Pair
-    from restore.dataset_files import Found
-    from restore.datasets import Dataset, Published
+    from restore.datasets.layouts import Found
+    from restore.datasets.pairs import Pair
+    from restore.datasets.registry import Dataset, Published
     from restore.degradations import Image
-    from restore.evaluation import Answer, Scores
+    from restore.evaluation.scoring import Answer, Scores
 
 _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 _SYNTHETIC = {  # what a task undoes, where a set does not say otherwise
@@ -148,7 +148,9 @@ def evaluate(
     for file in (json_file, csv_file, submission):
         if file is not None and not file.absolute().parent.is_dir():
             raise UsageError(f"cannot write {file}: its folder does not exist")
-    from restore import dataset_files, datasets, degradations, metrics
+    from restore import degradations
+    from restore.datasets import layouts, registry
+    from restore.evaluation import metrics
 
     known = (("protocol", protocol, metrics.PROTOCOLS), ("degradation", degradation, degradations.DEGRADATIONS))
     for what, word, choices in known:
@@ -177,7 +179,7 @@ def evaluate(
         raise UsageError("clean pictures with --weights none: there is nothing to score", hint="give --sigma")
     draw = None
     if degradation is not None:
-        draw = dataset_files.degrading(degradation, strength, as_file=rounded)
+        draw = layouts.degrading(degradation, strength, as_file=rounded)
         kind = "sigma" if degradation == "gaussian-noise" else degradation
         name += f" {kind}" + ("" if strength is None else f" {strength:g}") + " rounded" * rounded
     usual_protocol = (record.protocol if record and task == record.task else None) or (
@@ -186,16 +188,16 @@ def evaluate(
     protocol = protocol or usual_protocol
     published = []
     if dataset is not None and protocol == usual_protocol and degradation in (None, usual) and not rounded:
-        published = datasets.published_for(dataset, task, strength)
+        published = registry.published_for(dataset, task, strength)
     resolved = None
     if restored is None and weights != "none":
         resolved = checkpoints.resolve(weights or catalogue.weights_for(task, strength).name)
     others = None if restored is None else _by_name(found, restored)
 
-    from restore import evaluation, submissions
-    from restore.data import read_rgb
-    from restore.devices import keep_memory
-    from restore.restorer import Restorer
+    from restore.datasets.pairs import read_rgb
+    from restore.evaluation import scoring, submissions
+    from restore.inference.devices import keep_memory
+    from restore.inference.restorer import Restorer
 
     keep_memory()
     answer: Answer | None = None
@@ -218,7 +220,7 @@ def evaluate(
     if resolved is not None:
         network, checkpoint = checkpoints.load(resolved)
         restorer = Restorer(network, device=device, entry=checkpoint.entry, task=checkpoint.task, precision=precision)
-        answer = evaluation.restoring(restorer, tile=size, overlap=_OVERLAP, self_ensemble=self_ensemble)
+        answer = scoring.restoring(restorer, tile=size, overlap=_OVERLAP, self_ensemble=self_ensemble)
         method = checkpoint.network
         report["weights"] = {"path": str(resolved.path), "sha256": resolved.sha256}
         if resolved.entry is not None:
@@ -247,7 +249,7 @@ def evaluate(
             submissions.SUBMISSIONS[dataset](submission, ((pair.name, work(pair)) for pair in begun(found.pairs())))
             print(submission)
             return
-        scores = evaluation.evaluate(answer, begun(found.pairs(draw)), protocol=protocol)
+        scores = scoring.evaluate(answer, begun(found.pairs(draw)), protocol=protocol)
     # Where one of the two comparisons says nothing, it is left out.
     fields = [f for f in _FIELDS if not (is_untouched if f.startswith("input") else answer is None)]
     _print_table(scores, fields)
@@ -283,20 +285,20 @@ def _pictures(
     dataset: str | None, root: Path | None, split: str | None, clean: Path | None, degraded: Path | None
 ) -> tuple[str, Dataset | None, Found]:
     """What the set is called, its record if it has one, and what is on disk."""
-    from restore import dataset_files, datasets
+    from restore.datasets import layouts, registry
 
     record = None
     if clean is not None and dataset is None and root is None and split is None:
-        name, found = clean.name, dataset_files.find_folders(clean, degraded)
+        name, found = clean.name, layouts.find_folders(clean, degraded)
     elif clean is None and dataset is not None and root is not None:
-        if dataset not in datasets.DATASETS:
+        if dataset not in registry.DATASETS:
             raise UsageError(
                 f"there is no set called {dataset!r}",
-                hint=did_you_mean(dataset, datasets.DATASETS) or "`restore data list` names them",
+                hint=did_you_mean(dataset, registry.DATASETS) or "`restore data list` names them",
             )
-        record = datasets.DATASETS[dataset]
+        record = registry.DATASETS[dataset]
         split = split or record.scored_split
-        found = dataset_files.find(dataset, root, split)
+        found = layouts.find(dataset, root, split)
         name = dataset if split == record.scored_split else f"{dataset} {split}"
     else:
         raise UsageError("name what to score", hint="--dataset NAME --root DIR, or --clean DIR [--degraded DIR]")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import restore
-from restore import catalogue
+from restore.checkpoints import catalogue
 from restore.cli.weights import where
 
 _PACKAGES = (
@@ -44,8 +44,8 @@ def _facts() -> dict[str, dict[str, Any]]:
     import huggingface_hub.constants
     import torch
 
-    from restore.devices import has_native_bfloat16, pick_device, processor_name
-    from restore.memory import free_memory, total_memory
+    from restore.inference.devices import has_native_bfloat16, pick_device, processor_name
+    from restore.inference.memory import free_memory, total_memory
 
     def bfloat16(device: str) -> str:
         return f"{'native' if has_native_bfloat16(torch.device(device)) else 'no native'} bfloat16"

@@ -9,7 +9,7 @@ import typer
 
 from restore.cli import options
 from restore.errors import UsageError
-from restore.precision import check_precision
+from restore.inference.precision import check_precision
 from restore.tasks import TASKS, Task
 
 

@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from restore import batch, catalogue, checkpoints, ranks
-from restore.batch import Job, name_of
-from restore.bayer import as_rggb
+from restore import checkpoints
+from restore.batch import planning, processes
+from restore.batch.pipeline import Outcome, Pipeline
+from restore.batch.planning import Job, name_of
+from restore.batch.processes import Rank
+from restore.batch.report import RunReport
+from restore.checkpoints import catalogue
 from restore.cli.console import Interrupted, Progress, Signals, describe, say, speak_as
-from restore.cli.run_report import RunReport
 from restore.errors import RestoreError, UsageError
 from restore.files import remove_unfinished
 from restore.images import Picture
-from restore.pipeline import Outcome, Pipeline
-from restore.ranks import Rank
+from restore.images.bayer import as_rggb
 from restore.tasks import Task
 
 if TYPE_CHECKING:
-    from restore.restorer import Restored, Restorer
+    from restore.inference.restorer import Restored, Restorer
 
 
 @dataclass(frozen=True)
@@ -59,27 +61,27 @@ class Loading:
 
 
 def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_existing: bool, **naming: Any) -> Work:
-    """This process's share of what `batch.plan` makes of the arguments, which see.
+    """This process's share of what `planning.plan` makes of the arguments, which see.
 
     Raises:
         PictureError, UsageError: Also where a pipe is a terminal, or is to be shared by several processes.
     """
-    rank = ranks.rank_from(os.environ)
+    rank = processes.rank_from(os.environ)
     if not rank.is_alone:
         speak_as(f"rank {rank.index}: ")
         if "-" in (*inputs, output):
             raise UsageError("several processes cannot share a pipe", hint="use files, or one process")
     stdin = _pipe(sys.stdin, "stdin", "restore ... < in.png") if "-" in inputs else None
     stdout = _pipe(sys.stdout, "stdout", "restore ... > out.png") if output == "-" else None
-    planned = batch.plan(inputs, output, overwrite=overwrite, stdin=stdin, stdout=stdout, **naming)
+    planned = planning.plan(inputs, output, overwrite=overwrite, stdin=stdin, stdout=stdout, **naming)
     for note in planned.notes:
         say(f"note:  {note}")
-    jobs = ranks.share(planned.jobs, rank)
+    jobs = processes.share(planned.jobs, rank)
     if not rank.is_alone:
         say(f"{len(jobs)} of {len(planned.jobs)} pictures")
-    to_do = [job for job in jobs if not (skip_existing and batch.is_done(job))]
+    to_do = [job for job in jobs if not (skip_existing and planning.is_done(job))]
     if not overwrite:
-        batch.refuse_existing(to_do)
+        planning.refuse_existing(to_do)
     return Work(jobs, to_do, rank)
 
 
@@ -173,8 +175,8 @@ def _load(loading: Loading, report: RunReport) -> Restorer:
         _refuse_level(loading, made_for)
     import torch
 
-    from restore.devices import keep_memory
-    from restore.restorer import Restorer
+    from restore.inference.devices import keep_memory
+    from restore.inference.restorer import Restorer
 
     if loading.threads is not None:
         torch.set_num_threads(loading.threads)
@@ -264,7 +266,7 @@ def _conclude(report: RunReport, *, stops_on_error: bool) -> None:
         say("interrupted" + ("" if is_one else "; with --skip-existing the same command goes on from here"))
         raise Interrupted(report.signal)
     if not (report.failed and stops_on_error):
-        ranks.leave(report.rank, has_failed=bool(report.failed))
+        processes.leave(report.rank, has_failed=bool(report.failed))
     if report.failed and is_one:
         raise _error(report.failed[0])
     if report.failed:

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from restore import checkpoints
+from restore.batch.processes import Rank, rank_from
 from restore.cli import options
 from restore.cli.console import Interrupted, Signals, say
 from restore.errors import UsageError
-from restore.ranks import Rank, rank_from
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from restore.recipes import Recipe
-    from restore.training import Progress
+    from restore.training.progress import Progress
+    from restore.training.recipe import Recipe
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -105,9 +105,9 @@ def train(
         raise UsageError(
             "TensorBoard is not installed", hint="pip install 'restore[train]', or leave out --tensorboard"
         )
-    from restore.data import list_pictures
-    from restore.recipes import PAIRS, check_run_folder, load_recipe, recipe_for
-    from restore.schedules import crops_of
+    from restore.datasets.pairs import list_pictures
+    from restore.training.recipe import PAIRS, check_run_folder, load_recipe, recipe_for
+    from restore.training.schedules import crops_of
 
     begun = [o for o, weights in (("--from", start_from), ("--transfer", transfer_from)) if weights is not None]
     if resume and begun:
@@ -144,12 +144,12 @@ def train(
             hint="give --clean DIR --degraded DIR, or let --data DIR be degraded by --set degradation=NAME",
         )  # fmt: skip
 
-    from restore.devices import keep_memory, pick_device
+    from restore.inference.devices import keep_memory, pick_device
 
     keep_memory()
     import torch
 
-    from restore import training
+    from restore.training import loop
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -168,7 +168,7 @@ def train(
     with Display(plan) if is_first else nullcontext() as display:
         try:
             with _stopping(rank) as should_stop:
-                checkpoint = training.train(
+                checkpoint = loop.train(
                     plan,
                     data,
                     out,
@@ -298,7 +298,7 @@ class Display:
             self._bar.stop()
 
     def show(self, progress: Progress) -> None:
-        """Take what `training.train` reports."""
+        """Take what `loop.train` reports."""
         self.step = progress.step
         line = describe_progress(progress)
         now = time.monotonic()

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from restore import catalogue, checkpoints, sharing
-from restore.catalogue import WeightsEntry
+from restore import checkpoints
+from restore.checkpoints import catalogue, pull_push
+from restore.checkpoints.catalogue import WeightsEntry
 from restore.cli.console import describe, say, table
-from restore.errors import UsageError, WeightsError
+from restore.errors import UsageError, WeightsError, did_you_mean
 from restore.tasks import TASKS
 
 PUBLISHED = ("drsformer", "panet", "pa-edsr", "kit", "cs-kit")  # keys of NETWORKS, which are on torch's side
@@ -24,7 +25,7 @@ def list_weights(
 ) -> None:
     """List the weights that can be named, with their first score; * marks the default of a task."""
     if cached:
-        found = [(name, f"{one.size_bytes / 1e6:.1f} MB", str(one.address)) for one, name in sharing.cached()]
+        found = [(name, f"{one.size_bytes / 1e6:.1f} MB", str(one.address)) for one, name in pull_push.cached()]
         print(table(("NAME", "SIZE", "ADDRESS"), found))
         return
     rows = [
@@ -96,9 +97,11 @@ def import_weights(
     """
     for what, word, choices in (("network", network, PUBLISHED), ("task", task, TASKS)):
         if word not in choices:
-            hint = catalogue.did_you_mean(word, choices) or f"choose one of {', '.join(choices)}"
+            hint = did_you_mean(word, choices) or f"choose one of {', '.join(choices)}"
             raise UsageError(f"there is no {what} called {word!r}", hint=hint)
-    entry = checkpoints.import_published(file, network=network, task=task, name=name)
+    from restore.checkpoints import author_files
+
+    entry = author_files.import_published(file, network=network, task=task, name=name)
     say(f"{entry.parameters:,} parameters, config {entry.config}; use it with `restore {task} --weights {entry.name}`")
     print(entry.name)
 
@@ -116,7 +119,7 @@ def pull(
     The commit and the SHA-256 are recorded, so the name always means the same weights. Private repositories need
     `hf auth login` or HF_TOKEN.
     """
-    entry = sharing.pull(source, name=name)
+    entry = pull_push.pull(source, name=name)
     say(f"hf://{entry.hub_repo}@{entry.hub_revision}/{entry.hub_file}, {entry.size_bytes:,} bytes")
     say(f"licence {entry.licence}; use it with `restore {entry.task} --weights {entry.name}`")
     print(entry.name)
@@ -140,7 +143,7 @@ def push(
 
     Needs `hf auth login` or HF_TOKEN. Weights whose licence is not known are not published.
     """
-    address, page = sharing.push(
+    address, page = pull_push.push(
         source, repo, private=private, message=message, licence=licence, datasets=dataset or ()
     )
     say(page)
@@ -150,7 +153,7 @@ def push(
 @app.command()
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="Weights that were imported or pulled.")]) -> None:
     """Remove imported or pulled weights, and their file from this machine."""
-    entry = sharing.remove(name)
+    entry = pull_push.remove(name)
     say(f"removed {entry.name}, {entry.size_bytes / 1e6:.1f} MB")
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.bayer import mosaic
 from restore.degradations.base import Degradation, Image, log_uniform
 from restore.degradations.shaping import (
     LUMA,
@@ -22,6 +21,7 @@ from restore.degradations.shaping import (
     saved,
     sharpened,
 )
+from restore.images.bayer import mosaic
 
 # sRGB primaries to CIE XYZ (IEC 61966-2-1), and XYZ to the colours of four real cameras as Brooks et al. use them
 # ("Unprocessing Images for Learned Raw Denoising", CVPR 2019, Section 3.2: matrices of the DND cameras).

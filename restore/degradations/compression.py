@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from restore.degradations.base import Degradation, Draw, Image, log_uniform
-from restore.metrics import luma
+from restore.images.luma import luma
 
 _CHROMA = {True: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, False: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.bayer import mosaic
 from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_8_bits
 from restore.errors import UsageError
+from restore.images.bayer import mosaic
 
 
 def imresize(picture: NDArray[Any], scale: float) -> NDArray[Any]:
@@ -86,7 +86,7 @@ def reductions(level: tuple[float, float]) -> Draw:
 
 
 def mosaics(_: Generator) -> Degradation:
-    """The RGGB mosaic of a picture, as RGB with zeros (`restore.bayer`). It does not survive turning: oriented."""
+    """The RGGB mosaic of a picture, as RGB with zeros (`restore.images.bayer`); turning would break it."""
     return Degradation(lambda clean, _: (clean, mosaic(clean)), is_oriented=True)
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from restore.bayer import mosaic
 from restore.degradations.sampling import bicubic, imresize, mosaics, reductions, vivid_mosaics
+from restore.images.bayer import mosaic
 
 FACTORS = (2, 3, 4)
 

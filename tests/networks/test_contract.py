@@ -13,8 +13,8 @@ from torch import Tensor
 
 from restore import checkpoints
 from restore.images import read_picture
+from restore.inference.restorer import Restorer
 from restore.networks import NETWORKS, Network
-from restore.restorer import Restorer
 
 PHOTO = Path(__file__).parents[2] / "docs" / "samples" / "tower-at-night.jpg"
 

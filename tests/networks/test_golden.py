@@ -11,7 +11,7 @@ import torch
 from published_weights import build
 from torch import Tensor
 
-from restore import published
+from restore.checkpoints import author_files
 from restore.networks import Network
 from restore.networks.blocks import dense, laid_out
 from restore.networks.drsformer import LayerNorm, MixedScaleFeedForward, TopKSparseAttention
@@ -68,7 +68,7 @@ def golden(name: str) -> Path:
 
 def load(tag: str) -> Network:
     key, config = CASES[tag]
-    return published.convert(key, build(key, config)[1]).eval()
+    return author_files.convert(key, build(key, config)[1]).eval()
 
 
 def image(channels: int, size: str) -> Tensor:

@@ -1,0 +1,232 @@
+"""Jobs done in order: the next picture is decoded and the last one encoded while the network works on one."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from restore.batch.planning import Job
+from restore.errors import PictureError, RestoreError, UsageError
+from restore.files import remove_leftovers
+from restore.images import FORMATS, Picture, check_output, read_picture, write_picture
+
+if TYPE_CHECKING:
+    from restore.inference.restorer import Restored
+    from restore.inference.tiling import Seam
+
+LARGE = 50_000_000
+"""Pixels above which a picture is alone: no other is decoded or encoded while the network works on it."""
+
+Status = Literal["restored", "skipped", "failed", "not reached"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: The job.
+        status: `not reached` is what an interruption or another's failure left undone.
+        reason: Why it failed, or was not reached.
+        hint: What to do about it.
+        notes: What the user should know about the picture.
+        seconds: What decoding, the network and encoding took, wherever they overlapped with other pictures.
+        network_seconds: The network's part of it.
+        tile: Height and width of its tiles in pixels.
+        tiles: How many there were.
+        seam: How far they disagreed where they overlap.
+        precision: What the network computed in.
+    """
+
+    job: Job
+    status: Status
+    reason: str | None = None
+    hint: str | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    network_seconds: float = 0.0
+    tile: tuple[int, int] | None = None
+    tiles: int = 0
+    seam: Seam | None = None
+    precision: str | None = None
+
+
+class _Halt(BaseException):
+    """The picture at work is given up. No error, so that whoever handles errors of the network lets it pass."""
+
+
+@dataclass
+class Pipeline:
+    """Does jobs; a picture that fails does not stop the others.
+
+    The network, `report` and whatever else is passed run in the thread that calls `run`. One picture at most is decoded
+    ahead, and one at most is being encoded; one of more than `LARGE` pixels is alone.
+
+    Attributes:
+        restore: Makes the restored picture, and calls its second argument after each tile.
+        report: Takes each outcome as soon as it is known, in the order of the jobs.
+        started: Called before each job.
+        progress: Called after each tile with the number done and the number in all.
+        stop: Set when to stop: after the current tile, and when the picture that is being written is whole.
+        stop_on_error: Stop likewise after a picture that failed.
+        format: Extension that says the format of what goes into a pipe, without its dot; None: as the source.
+        quality: For `write_picture`.
+    """
+
+    restore: Callable[[Picture, Callable[[int, int], None]], Restored]
+    report: Callable[[Outcome], None]
+    started: Callable[[Job], None] = lambda job: None
+    progress: Callable[[int, int], None] = lambda done, total: None
+    stop: threading.Event = field(default_factory=threading.Event)
+    stop_on_error: bool = False
+    format: str | None = None
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        self._ahead: Future[tuple[Picture, float]] | None = None
+        self._writing: tuple[Outcome, Future[tuple[tuple[str, ...], float]]] | None = None
+        self._folders: set[Path] = set()  # that are there and swept
+        self._bug: Exception | None = None
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Do the jobs in order.
+
+        Raises:
+            UsageError: What is asked of `restore` is impossible for every picture.
+            Exception: A bug, once the picture before it is written.
+        """
+        with ThreadPoolExecutor(1, "decode") as self._decoder, ThreadPoolExecutor(1, "encode") as self._encoder:
+            try:
+                for job, following in zip_longest(jobs, jobs[1:]):
+                    if self.stop.is_set():
+                        break
+                    self._do(job, following)
+            except _Halt:
+                pass
+            finally:
+                self._settle()
+        if self._bug is not None:
+            raise self._bug
+
+    def _do(self, job: Job, following: Job | None) -> None:
+        """One job up to the start of its encoding, and the start of the next one's decoding."""
+        self.started(job)
+        reading, self._ahead = self._ahead or self._decoder.submit(self._read, job), None
+        try:
+            picture, seconds = reading.result()
+        except Exception as error:
+            return self._fail(job, error)
+        del reading  # it holds the picture too
+        is_alone = _is_large(picture)
+        if is_alone:
+            self._settle()
+        elif following is not None:
+            self._ahead = self._decoder.submit(self._read, following)
+        begun = time.perf_counter()
+        try:
+            restored = self.restore(picture, self._after_tile)
+        except UsageError:
+            raise  # holds for every picture
+        except Exception as error:
+            return self._fail(job, error)
+        del picture  # may be large, and encoding needs memory too
+        network_seconds = time.perf_counter() - begun
+        self._settle()
+        outcome = Outcome(
+            job, "restored", seconds=seconds + network_seconds, network_seconds=network_seconds,
+            tile=restored.tile, tiles=restored.tiles, seam=restored.seam, precision=restored.precision,
+        )  # fmt: skip
+        self._writing = outcome, self._encoder.submit(self._write, restored.picture, job.target)
+        if is_alone or _is_large(restored.picture):
+            del restored
+            self._settle()
+        return None
+
+    def _after_tile(self, done: int, total: int) -> None:
+        self.progress(done, total)
+        if self._writing is not None and self._writing[1].done():
+            self._settle()
+        if self.stop.is_set() and done < total:  # a picture that is complete is written
+            raise _Halt
+
+    def _settle(self) -> None:
+        """Wait until the picture that is being encoded is written, and report it."""
+        if self._writing is None:
+            return
+        (outcome, writing), self._writing = self._writing, None
+        try:
+            notes, seconds = writing.result()
+        except Exception as error:
+            self._fail(outcome.job, error)
+        else:
+            self.report(dataclasses.replace(outcome, notes=notes, seconds=outcome.seconds + seconds))
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        """Report a picture that failed, after those before it. The error is not kept: its frames hold pictures."""
+        self._settle()
+        reason, hint = f"{type(error).__name__}: {error}", None
+        if isinstance(error, RestoreError):
+            reason, hint = error.message, error.hint
+        elif isinstance(error, MemoryError):
+            reason, hint = "there is not enough memory for it", "close other programs, or scale it down"
+        elif isinstance(error, OSError):  # a name that is too long, a drive that is gone
+            reason = error.strerror or reason
+        else:
+            self._bug = error
+        if isinstance(job.source, Path) and str(job.source) not in reason:
+            reason = f"{job.source}: {reason}"
+        self.report(Outcome(job, "failed", reason, hint))
+        if self.stop_on_error or self._bug is not None:
+            self.stop.set()
+
+    # In threads of their own
+
+    def _read(self, job: Job) -> tuple[Picture, float]:
+        begun = time.perf_counter()
+        picture = read_picture(job.source)
+        if isinstance(job.target, Path):
+            self._prepare(job.target.parent)
+            check_output(job.target, picture)
+        return picture, time.perf_counter() - begun
+
+    def _prepare(self, folder: Path) -> None:
+        """Make a folder for outputs, or clear it of what a killed run left."""
+        if folder in self._folders:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PictureError(
+                f"cannot make the folder {folder}: {error.strerror}", hint="choose another -o"
+            ) from error
+        remove_leftovers(folder)
+        self._folders.add(folder)
+
+    def _write(self, picture: Picture, target: Path | BinaryIO) -> tuple[tuple[str, ...], float]:
+        begun = time.perf_counter()
+        if isinstance(target, Path):
+            write_picture(picture, target, quality=self.quality)
+        else:
+            write_picture(picture, target, format=self._pipe_format(picture), quality=self.quality)
+            try:
+                target.flush()
+            except OSError as error:
+                raise PictureError(f"cannot write to the stream: {error.strerror}") from error
+        return tuple(picture.notes), time.perf_counter() - begun
+
+    def _pipe_format(self, picture: Picture) -> str:
+        if self.format is not None:
+            return FORMATS[f".{self.format}"]
+        return picture.source_format if picture.source_format in FORMATS.values() else "TIFF"  # as `default_suffix`
+
+
+def _is_large(picture: Picture) -> bool:
+    height, width = picture.pixels.shape[:2]
+    return int(height * width) > LARGE

@@ -1,0 +1,161 @@
+"""What became of each picture of a run, for people (a summary) and for programs (`--json`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, get_args
+
+import restore
+from restore.batch.pipeline import Outcome, Status
+from restore.batch.planning import Job, name_of
+from restore.batch.processes import Rank
+from restore.errors import RestoreError, UsageError
+from restore.files import whole_file
+
+if TYPE_CHECKING:
+    from restore.checkpoints import ResolvedWeights
+
+
+class RunReport:
+    """The outcomes of a run; a context manager that writes them at the end, also if that is an error.
+
+    Args:
+        jobs: All that this process is to do.
+        rank: Which of several processes it is.
+        json_file: Where to write; `-` is stdout, None nowhere.
+
+    Raises:
+        UsageError: `json_file` cannot be written, or is one of the pictures.
+    """
+
+    def __init__(self, jobs: Sequence[Job], rank: Rank, json_file: str | None) -> None:
+        self.jobs, self.rank = jobs, rank
+        self.weights: ResolvedWeights | None = None
+        self.device: str | None = None
+        self.threads: int | None = None
+        self.error: str | None = None
+        self.signal: int | None = None
+        self._outcomes: dict[Job, Outcome] = {}
+        self._begun = time.perf_counter()
+        self._path = None if json_file in (None, "-") else rank.path(Path(json_file))
+        self._is_printed = json_file == "-"
+        if self._is_printed and not rank.is_alone:
+            raise UsageError("several processes cannot share stdout", hint="--json FILE")
+        if self._path is not None:
+            self._check(self._path)
+
+    def __enter__(self) -> RunReport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, RestoreError):
+            self.error = error.message
+        elif error is not None:
+            self.error = f"{type(error).__name__}: {error}"
+        self.write()
+
+    def skip(self, jobs: Iterable[Job]) -> None:
+        """Note that the outputs of these are there already."""
+        for job in jobs:
+            self.add(Outcome(job, "skipped", f"{name_of(job.target)} is there already"))
+
+    def add(self, outcome: Outcome) -> None:
+        """Note what became of a job."""
+        self._outcomes[outcome.job] = outcome
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """One for every job, in order."""
+        return [self._outcomes.get(job) or Outcome(job, "not reached") for job in self.jobs]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Those that failed."""
+        return [outcome for outcome in self.outcomes if outcome.status == "failed"]
+
+    def summary(self) -> str:
+        """How many of each, in a line."""
+        counts = self._counts()
+        parts = [f"{counts[status]} {status}" for status in get_args(Status) if counts[status]]
+        return f"{', '.join(parts) or 'nothing to do'}; {self._seconds():.1f} s"
+
+    def write(self) -> None:
+        """Write the JSON, whole or not at all.
+
+        Raises:
+            RestoreError: It cannot be written.
+        """
+        if self._is_printed:
+            print(self._json(), flush=True)
+        if self._path is None:
+            return
+        try:
+            if self._path.exists() and not self._path.is_file():  # such as /dev/stderr
+                self._path.write_text(self._json() + "\n", encoding="ascii")
+            else:
+                with whole_file(self._path) as temporary:
+                    temporary.write_text(self._json() + "\n", encoding="ascii")
+        except OSError as error:
+            raise RestoreError(f"cannot write {self._path}: {error.strerror}", hint="check --json") from error
+
+    def _check(self, path: Path) -> None:
+        folder = path.absolute().parent
+        if path.is_dir() or not os.access(folder, os.W_OK):
+            why = "it is a folder" if path.is_dir() else f"there is no folder {folder} to write to"
+            raise UsageError(f"cannot write {path}: {why}", hint="choose another --json")
+        pictures = (end for job in self.jobs for end in (job.source, job.target) if isinstance(end, Path))
+        if os.path.realpath(path) in map(os.path.realpath, pictures):
+            raise UsageError(f"--json would replace the picture {path}", hint="choose another --json")
+
+    def _counts(self) -> Counter[str]:
+        return Counter(outcome.status for outcome in self.outcomes)
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._begun
+
+    def _json(self) -> str:
+        counts = self._counts()
+        report = {
+            "versions": {"restore": restore.__version__, "torch": metadata.version("torch")}
+            | {"python": platform.python_version(), "system": platform.platform()},
+            "device": self.device,
+            "threads": self.threads,
+            "rank": self.rank.index,
+            "ranks": self.rank.count,
+            "interrupted": self.signal is not None,
+            "error": self.error,
+            "totals": {"pictures": len(self.jobs), **{status: counts[status] for status in get_args(Status)}}
+            | {"seconds": round(self._seconds(), 3)}
+            | {"network_seconds": round(sum(outcome.network_seconds for outcome in self.outcomes), 3)},
+            "pictures": [self._record(outcome) for outcome in self.outcomes],
+        }
+        return json.dumps(report, indent=2)  # in ASCII, which holds names that are no text too
+
+    def _record(self, outcome: Outcome) -> dict[str, Any]:
+        """One picture, with the weights, so that it means something by itself."""
+        weights, seam = self.weights, outcome.seam
+        return {
+            "source": name_of(outcome.job.source),
+            "target": name_of(outcome.job.target),
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "seconds": round(outcome.seconds, 3),
+            "network_seconds": round(outcome.network_seconds, 3),
+            "tile": outcome.tile,
+            "tiles": outcome.tiles,
+            "precision": outcome.precision,
+            "seam": None if seam is None else {"mean": seam.mean, "max": seam.max},
+            "weights": None if weights is None else weights.entry.name if weights.entry else str(weights.path),
+            "sha256": None if weights is None else weights.sha256,
+            "notes": outcome.notes,
+        }

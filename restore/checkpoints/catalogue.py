@@ -1,0 +1,298 @@
+"""The weights that can be named: one table each in weights/catalogue.toml, and in the user's own weights folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tomllib
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import platformdirs
+
+from restore.errors import UsageError, WeightsError, did_you_mean
+from restore.files import whole_file
+from restore.tasks import TASKS
+
+Record = TypeVar("Record", "Score", "WeightsEntry")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measurement.
+
+    Attributes:
+        set: The data, such as `PolyU` or `CBSD68 sigma 25`.
+        protocol: How it was measured; a name of docs/evaluation.md.
+        psnr, input_psnr: Of the restored and of the degraded pictures, in dB.
+        ssim: Of the restored pictures.
+        others: What else is known for the same set and protocol, in dB: the paper's figure for its full-size network,
+            classical methods on the same files.
+    """
+
+    set: str
+    protocol: str
+    psnr: float
+    input_psnr: float
+    ssim: float | None = None
+    others: str | None = None
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """One checkpoint: the only link between a task and a network. The fields are the keys of its table.
+
+    Attributes:
+        name: The table's own name; what `--weights` takes.
+        folder: Where the catalogue is, and the file if it is on this machine.
+        network, config: Keys of `restore.networks.NETWORKS` and of that network's `CONFIGS`; the config of imported
+            weights may be none of them ("own").
+        task: Key of `restore.tasks.TASKS`.
+        file: Name of the file beside the catalogue; it need not be there if it is on the Hub.
+        sha256: 64 hexadecimal digits; checked at every load.
+        size_bytes: Size of the file.
+        parameters: Number of trained values.
+        licence: SPDX identifier of the weights.
+        trained_on: The data, with what was done to them.
+        summary: One line: what they are for.
+        recipe: Name of the training recipe; None, as the next three, where it is not known.
+        steps, hours, machine: How long it was trained, and on what.
+        level: Strength they are made for, in the unit of the task's `Level`; None for blind weights.
+        default: Whether they are what the task uses when none are named.
+        bfloat16_loss: dB of PSNR that bfloat16 loses against float32 on the first set of `scores`; None where it is not
+            measured. It decides what `--precision auto` does.
+        hub_repo, hub_revision, hub_file: Where the Hub holds them: `owner/name`, a commit and a path; all or none.
+        scores: What was measured.
+    """
+
+    name: str
+    network: str
+    config: str
+    task: str
+    file: str
+    sha256: str
+    size_bytes: int
+    parameters: int
+    licence: str
+    trained_on: str
+    summary: str
+    folder: Path
+    recipe: str | None = None
+    steps: int | None = None
+    hours: float | None = None
+    machine: str | None = None
+    level: float | None = None
+    default: bool = False
+    bfloat16_loss: float | None = None
+    hub_repo: str | None = None
+    hub_revision: str | None = None
+    hub_file: str | None = None
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, if it is on this machine and not in the Hub's cache."""
+        return self.folder / self.file
+
+
+def own_folder() -> Path:
+    """The user's own weights folder: `$RESTORE_WEIGHTS`, else in the place where the system keeps a program's data."""
+    given = os.environ.get("RESTORE_WEIGHTS")
+    return Path(given) if given else platformdirs.user_data_path("restore", appauthor=False) / "weights"
+
+
+def weights_folder() -> Path:
+    """Where the bundled weights are: inside the installed package, else beside it in a checkout.
+
+    Raises:
+        WeightsError: In neither place.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package / "weights", package.parent / "weights"):
+        if (folder / "catalogue.toml").is_file():
+            return folder
+    raise WeightsError("this installation holds no weights", hint="pip install --force-reinstall restore")
+
+
+def load_catalogue(path: Path | None = None) -> dict[str, WeightsEntry]:
+    """Every entry by name, in the order of the file.
+
+    Args:
+        path: The catalogue; None for the bundled one and, after it, the user's own. Where both have a name, it means
+            what is bundled.
+
+    Raises:
+        WeightsError: A key is missing, unknown or of the wrong type, or entries contradict each other.
+    """
+    if path is None:
+        own = own_folder() / "catalogue.toml"
+        bundled = load_catalogue(weights_folder() / "catalogue.toml")
+        return bundled | {k: v for k, v in (load_catalogue(own) if own.is_file() else {}).items() if k not in bundled}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {path}: {error}") from None
+    catalogue = {name: _entry(path, name, table) for name, table in tables.items()}
+    defaults: dict[tuple[str, float | None], str] = {}
+    for entry in catalogue.values():
+        if entry.default and (first := defaults.setdefault((entry.task, entry.level), entry.name)) != entry.name:
+            raise WeightsError(f"{path}: {first} and {entry.name} are both the default of {entry.task}")
+    return catalogue
+
+
+def find(name: str) -> WeightsEntry:
+    """The entry of that name.
+
+    Raises:
+        WeightsError: There is none; the hint names the nearest.
+    """
+    catalogue = load_catalogue()
+    if name in catalogue:
+        return catalogue[name]
+    hint = did_you_mean(name, catalogue) or "`restore weights list` shows all; a file needs its .safetensors suffix"
+    raise WeightsError(f"there are no weights called {name!r}", hint=hint)
+
+
+def check_new_name(name: str) -> None:
+    """Make sure that weights can be called so.
+
+    Raises:
+        WeightsError: It is no name, or taken.
+    """
+    if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
+        raise WeightsError(f"{name!r} is no name for weights", hint="use letters, digits, '-', '_' and '.'")
+    if name in load_catalogue():
+        raise WeightsError(f"there are weights called {name!r} already", hint="choose another with --name")
+
+
+def add_own(name: str, table: dict[str, Any]) -> WeightsEntry:
+    """Write one more table into the user's own catalogue.
+
+    Raises:
+        WeightsError: The name is taken, the table is wrong, or the catalogue cannot be written.
+    """
+    check_new_name(name)
+    entry = _entry(own_folder() / "catalogue.toml", name, table)
+    _change_own(lambda tables: tables | {name: table})
+    return entry
+
+
+def remove_own(name: str) -> WeightsEntry:
+    """Take a table out of the user's own catalogue; the file stays.
+
+    Returns:
+        The entry that it was.
+
+    Raises:
+        WeightsError: There is no such entry, it is bundled, or the catalogue cannot be written.
+    """
+    entry = find(name)
+    if entry.folder == weights_folder():
+        raise WeightsError(f"{name} comes with restore and stays", hint="only imported and pulled weights are removed")
+    _change_own(lambda tables: {key: table for key, table in tables.items() if key != name})
+    return entry
+
+
+def _change_own(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Write the user's own catalogue anew."""
+    import tomli_w  # here, because every command imports this file and only few write
+
+    path = own_folder() / "catalogue.toml"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_text(tomli_w.dumps(change(tables)), encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot write {path}: {error}") from error
+
+
+def default_for(task: str, level: float | None = None) -> WeightsEntry:
+    """What `task` uses when no weights are named.
+
+    Args:
+        task: Key of `TASKS`.
+        level: The strength of the degradation; None for blind weights.
+
+    Raises:
+        WeightsError: There are none.
+    """
+    for entry in load_catalogue().values():
+        if entry.default and (entry.task, entry.level) == (task, level):
+            return entry
+    strength = "" if level is None else f" at level {level:g}"
+    raise WeightsError(
+        f"there are no default weights for {task}{strength}",
+        hint="name some with --weights; see `restore weights list`",
+    )
+
+
+def weights_for(task: str, level: float | None = None) -> WeightsEntry:
+    """What `task` uses for a strength when no weights are named: those made for it, else blind ones.
+
+    Args:
+        task: Key of `TASKS`.
+        level: The strength; None where the user gave none.
+
+    Raises:
+        UsageError: There are weights for single strengths only, and none was given.
+        WeightsError: There are none for this one.
+    """
+    entries = {entry.level: entry for entry in load_catalogue().values() if entry.default and entry.task == task}
+    option = TASKS[task].level
+    if found := entries.get(level) or entries.get(None):
+        return found
+    if not entries or option is None:
+        return default_for(task, level)
+    there = f"there are weights for {', '.join(f'{made_for:g}' for made_for in entries)}"
+    if level is None:
+        raise UsageError(f"{task} needs --{option.name}", hint=there)
+    raise WeightsError(f"no weights come for {task} at --{option.name} {level:g}", hint=f"{there}; or name --weights")
+
+
+def _entry(path: Path, name: str, table: Any) -> WeightsEntry:
+    """Check one table of the catalogue."""
+    where = f"{path}: [{name}]"
+    if not isinstance(table, dict):
+        raise WeightsError(f"{path}: {name!r} stands outside a table")
+    scores = table.get("scores", [])
+    if not (isinstance(scores, list) and all(isinstance(score, dict) for score in scores)):
+        raise WeightsError(f"{where}: scores are tables", hint=f"write them as [[{name}.scores]]")
+    scores = tuple(_record(Score, f"{where}: scores", score) for score in scores)
+    plain = {key: value for key, value in table.items() if key != "scores"}
+    entry = _record(WeightsEntry, where, plain, name=name, scores=scores, folder=path.parent)
+    if entry.task not in TASKS:
+        raise WeightsError(f"{where}: unknown task {entry.task!r}", hint=did_you_mean(entry.task, TASKS))
+    if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
+        raise WeightsError(f"{where}: sha256 is not 64 lower-case hexadecimal digits")
+    if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", entry.file):
+        raise WeightsError(f"{where}: file is not the plain name of a .safetensors file: {entry.file!r}")
+    if len({entry.hub_repo is None, entry.hub_revision is None, entry.hub_file is None}) == 2:
+        raise WeightsError(f"{where}: of hub_repo, hub_revision and hub_file only some are given")
+    if entry.hub_revision is not None and not re.fullmatch(r"[0-9a-f]{40}", entry.hub_revision):
+        raise WeightsError(f"{where}: hub_revision is not a commit", hint="branches and tags move; give 40 digits")
+    return entry
+
+
+def _record(kind: type[Record], where: str, table: dict[str, Any], **given: Any) -> Record:
+    """Build a record from a table whose keys and types must be its fields, and from what is `given`."""
+    types = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in given}
+    for key, value in table.items():
+        if key not in fields:
+            raise WeightsError(f"{where}: unknown key {key!r}", hint=did_you_mean(key, fields))
+        accepted = typing.get_args(types[key]) or (types[key],)  # `float | None` or `float`
+        # Not isinstance: to Python, true is an integer.
+        if type(value) not in accepted and not (type(value) is int and float in accepted):
+            raise WeightsError(f"{where}: {key} is {value!r}, not of type {accepted[0].__name__}")
+        # A stranger's repository may have written it: what is printed must not steer the terminal.
+        if isinstance(value, str) and not value.isprintable():
+            raise WeightsError(f"{where}: {key} holds characters that cannot be printed")
+    for key, field in fields.items():
+        if field.default is dataclasses.MISSING and key not in table:
+            raise WeightsError(f"{where}: the key {key!r} is missing")
+    return kind(**table, **given)

@@ -1,0 +1,278 @@
+"""Weights: found (bundled, else in the Hub's cache, else on the Hub), verified, loaded strictly, and saved.
+
+A checkpoint is a safetensors file. Its metadata hold `format` (`restore/1`), `network` (key of `NETWORKS`), `config`
+(the network's keyword arguments as JSON), `task` (key of `TASKS`), `attention` (`left out` where that is how the
+network was trained so far), and whatever else its maker wrote, all as text.
+Pickles (`.pth`, `.pt`, `.ckpt`) are refused, for opening one can run code; `import_published` reads the tensors, and
+only the tensors, of one that the authors of a network published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from restore.checkpoints import catalogue, hub
+from restore.checkpoints.catalogue import WeightsEntry
+from restore.checkpoints.hub import PICKLES, Address
+from restore.errors import WeightsError, did_you_mean, first_few
+from restore.files import whole_file
+from restore.tasks import TASKS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from restore.networks import Network
+
+FORMAT = "restore/1"
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """A weights file that is here, and verified if the catalogue knows it.
+
+    Attributes:
+        path: The file.
+        sha256: Its hash, in hexadecimal digits.
+        entry: Its record, if it was asked for by a name of the catalogue.
+    """
+
+    path: Path
+    sha256: str
+    entry: WeightsEntry | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a loaded checkpoint says of itself.
+
+    Attributes:
+        weights: The file it was read from.
+        network: Key of `NETWORKS`.
+        task: Key of `TASKS`.
+        metadata: Everything that its maker wrote into it.
+    """
+
+    weights: ResolvedWeights
+    network: str
+    task: str
+    metadata: dict[str, str]
+
+    @property
+    def entry(self) -> WeightsEntry | None:
+        """Its record in the catalogue."""
+        return self.weights.entry
+
+
+def resolve(source: str | os.PathLike[str], *, download: bool = True) -> ResolvedWeights:
+    """Find weights and verify them, without importing torch.
+
+    Args:
+        source: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
+        download: Whether the network may be used for what is not on this machine.
+
+    Raises:
+        WeightsError: They cannot be found or fetched, are a pickle, or are not what the catalogue describes.
+    """
+    source = os.fspath(source)
+    if source.startswith("hf://"):
+        address = Address.parse(source)
+        refuse_pickle(address.file or "")
+        path = hub.fetch(address, download=download)
+        sha256, stated = sha256_of(path), hub.stated_sha256(path)
+        if stated not in (None, sha256):
+            message = f"{path} is damaged: its SHA-256 is {sha256}, and the Hub says {stated}"
+            raise WeightsError(message, hint=f"delete {path.resolve()} and try again")
+        return ResolvedWeights(path, sha256)
+    if source not in catalogue.load_catalogue() and _looks_like_a_file(source):
+        refuse_pickle(source)
+        path = Path(source)
+        if not os.path.isfile(source):
+            raise WeightsError(f"cannot find the weights file {source}", hint="`restore weights list` shows names")
+        return ResolvedWeights(path, sha256_of(path))
+    entry = catalogue.find(source)
+    path = entry.path
+    bundled = entry.folder == catalogue.weights_folder()
+    hint = "pip install --force-reinstall restore" if bundled else "import it once more: `restore weights import`"
+    if not path.is_file():
+        if entry.hub_repo is None or entry.hub_file is None:
+            raise WeightsError(f"the file of {entry.name} is missing: {path}", hint=hint)
+        path = hub.fetch(Address(entry.hub_repo, entry.hub_revision, entry.hub_file), download=download)
+        hint = f"delete {path.resolve()} and try again"  # the cache's names are links to it
+    return ResolvedWeights(path, _verify(path, entry, hint), entry)
+
+
+def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, CheckpointInfo]:
+    """Build the network that a checkpoint describes and fill it; nothing may be missing, left over or misshaped.
+
+    Args:
+        source: What `resolve` takes, or what it returned.
+
+    Returns:
+        The network in float32 on the CPU, and what the checkpoint says of itself.
+
+    Raises:
+        WeightsError: Also if the file is damaged, or its contents do not fit the network.
+    """
+    weights = source if isinstance(source, ResolvedWeights) else resolve(source)
+    metadata, tensors = _read(weights.path)
+    name, config, task = _checked(metadata, weights)
+    from restore.networks import NETWORKS
+
+    if name not in NETWORKS:
+        hint = did_you_mean(name, NETWORKS) or "a newer version of restore may know it"
+        raise WeightsError(f"{weights.path} is for an unknown network, {name!r}", hint=hint)
+    try:
+        network = NETWORKS[name](**config)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{weights.path} has a config that {name} does not take: {error}") from error
+    _fill(network, tensors, weights.path)
+    if metadata.get("attention") == "left out":
+        network.use_attention(False)
+    if TASKS[task].takes_mosaic:  # every tile begins with a red pixel, as the picture does
+        network.size_multiple = math.lcm(network.size_multiple, 2)
+    return network, CheckpointInfo(weights, name, task, metadata)
+
+
+def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: A `.safetensors` file; replaced if it is there.
+        network: Its `state_dict` and `config` are saved.
+        name: Its key in `NETWORKS`.
+        metadata: At least `task`; the rest is free.
+
+    Raises:
+        WeightsError: The file cannot be written.
+    """
+    if path.suffix != ".safetensors":
+        raise ValueError(f"a checkpoint ends in .safetensors, unlike {path}")
+    own = {"format": FORMAT, "network": name, "config": json.dumps(network.config, sort_keys=True)}
+    if metadata.get("task") not in TASKS or own.keys() & metadata.keys():
+        raise ValueError(f"metadata need a known task, and {', '.join(own)} are not free: {metadata}")
+    if not network.attends:
+        own["attention"] = "left out"
+    from safetensors.torch import save as to_bytes
+
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(to_bytes(tensors, metadata | own))
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def facts(network: Network, info: CheckpointInfo) -> dict[str, Any]:
+    """What a checkpoint itself tells, as keys of the catalogue's tables.
+
+    Args:
+        network: What it was loaded into.
+        info: What it says of itself.
+    """
+    kind = type(network)
+    configs = (key for key, options in kind.CONFIGS.items() if kind(**options).config == network.config)
+    return {
+        "network": info.network,
+        "config": next(configs, "own"),
+        "task": info.task,
+        "sha256": info.weights.sha256,
+        "size_bytes": info.weights.path.stat().st_size,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
+
+
+def _looks_like_a_file(source: str) -> bool:
+    named_so = source.endswith((".safetensors", *PICKLES))
+    return named_so or os.path.dirname(source) != "" or os.path.isfile(source)
+
+
+def refuse_pickle(source: str) -> None:
+    """Raise WeightsError for the name of a file that is a pickle."""
+    if source.endswith(PICKLES):
+        raise WeightsError(
+            f"{source} is a Python pickle, which can run code when it is opened",
+            hint="use a .safetensors file, or `restore weights import` for one of a network's authors",
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file in hexadecimal digits.
+
+    Raises:
+        WeightsError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _verify(path: Path, entry: WeightsEntry, hint: str) -> str:
+    """The hash of a file, which must be the one in the catalogue."""
+    size, sha256 = path.stat().st_size, sha256_of(path)
+    if size != entry.size_bytes:
+        message = f"{path} is damaged: it has {size} bytes, and {entry.name} has {entry.size_bytes}"
+        raise WeightsError(message, hint=hint)
+    if sha256 != entry.sha256:
+        message = f"{path} is damaged or not {entry.name}: its SHA-256 is {sha256}, not {entry.sha256}"
+        raise WeightsError(message, hint=hint)
+    return sha256
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is damaged or no safetensors file: {error}", hint="fetch or copy it once more"
+        ) from error
+
+
+def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, dict[str, Any], str]:
+    """Network, config and task out of a checkpoint's metadata."""
+    path, entry = weights.path, weights.entry
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} is not a checkpoint of restore: its metadata do not say format {FORMAT!r}",
+            hint="`restore weights list` shows weights that fit",
+        )
+    missing = [key for key in ("network", "config", "task") if key not in metadata]
+    if missing:
+        raise WeightsError(f"{path} lacks {', '.join(missing)} in its metadata")
+    name, task = metadata["network"], metadata["task"]
+    try:
+        config = json.loads(metadata["config"])
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path} has a config that is no JSON object: {metadata['config'][:100]!r}")
+    if entry and (name, task) != (entry.network, entry.task):
+        raise WeightsError(f"{path} is a {name} for {task}; the catalogue says {entry.network} for {entry.task}")
+    return name, config, task
+
+
+def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy tensors into a network that must have exactly these."""
+    wanted = network.state_dict()
+    faults = [f"{key} is missing" for key in wanted if key not in tensors]
+    faults += [f"{key} is unknown" for key in tensors if key not in wanted]
+    for key in wanted.keys() & tensors.keys():
+        given, own = tensors[key], wanted[key]
+        if given.shape != own.shape:
+            faults.append(f"{key} is {tuple(given.shape)}, not {tuple(own.shape)}")
+        elif given.is_floating_point() != own.is_floating_point():
+            faults.append(f"{key} is {given.dtype}, not {own.dtype}")
+    if faults:
+        raise WeightsError(f"{path} does not fit its network: {first_few(sorted(faults))}")
+    network.load_state_dict(tensors)

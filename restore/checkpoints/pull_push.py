@@ -1,0 +1,205 @@
+"""Weights that people share: pulled from the Hugging Face Hub into the user's own catalogue, and pushed to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from restore.checkpoints import catalogue, hub, loading
+from restore.checkpoints.cards import weights_card
+from restore.checkpoints.catalogue import WeightsEntry
+from restore.checkpoints.hub import MODEL, Address
+from restore.errors import UsageError, WeightsError
+from restore.tasks import TASKS
+
+if TYPE_CHECKING:
+    from restore.checkpoints.loading import CheckpointInfo
+    from restore.networks import Network
+
+CONFIG = "config.json"  # beside the weights: the keys of the catalogue's table, and the network's options
+_UNKNOWN = "unknown"
+_LEFT_OUT = (None, (), math.inf)  # JSON knows no infinity, which is the PSNR of an input without a fault
+_ABOUT = ("level", "trained_on", "summary", "recipe", "steps", "hours", "machine", "scores")
+
+
+def pull(source: str, *, name: str | None = None) -> WeightsEntry:
+    """Fetch weights from the Hub, pin their commit and name them in the user's own catalogue.
+
+    Args:
+        source: `hf://owner/repo[@revision][/file]`.
+        name: What to call them; None for the repository's name. The same weights may be pulled again.
+
+    Raises:
+        WeightsError: They cannot be fetched, are not what the Hub says, do not load, or the name is taken.
+    """
+    asked = Address.parse(source)
+    loading.refuse_pickle(asked.file or "")
+    address, sha256, licence, files = hub.look_up(asked)
+    name = name or re.sub(r"[^a-z0-9.]+", "-", address.repo.partition("/")[2].lower()).strip("-.")
+    known = catalogue.load_catalogue().get(name)
+    if known and Address(known.hub_repo or "", known.hub_revision, known.hub_file) == address:
+        loading.resolve(name)
+        return known
+    catalogue.check_new_name(name)
+    weights = loading.resolve(str(address))
+    if sha256 not in (None, weights.sha256):
+        message = f"{address} is damaged: its SHA-256 is {weights.sha256}, and the Hub says {sha256}"
+        raise WeightsError(message, hint=f"delete {weights.path.resolve()} and try again")
+    network, info = loading.load(weights)
+    table = {
+        "trained_on": f"see hf://{address.repo}",
+        "summary": f"pulled from hf://{address.repo}",
+        **(_config(dataclasses.replace(address, file=CONFIG), weights.sha256) if CONFIG in files else {}),
+        **loading.facts(network, info),
+        "file": f"{name}.safetensors",
+        "licence": licence or _UNKNOWN,
+        "hub_repo": address.repo,
+        "hub_revision": address.revision,
+        "hub_file": address.file,
+    }
+    return catalogue.add_own(name, table)
+
+
+def push(
+    source: str,
+    repo: str,
+    *,
+    private: bool = False,
+    message: str | None = None,
+    licence: str | None = None,
+    datasets: Sequence[str] = (),
+) -> tuple[Address, str]:
+    """Publish weights on the Hub: model.safetensors, config.json and a model card, in one commit.
+
+    Args:
+        source: What `loading.resolve` takes.
+        repo: `owner/name`; made if it is not there.
+        private: Whether nobody else may see it.
+        message: Of the commit.
+        licence: SPDX identifier; None for the one in the catalogue.
+        datasets: Data sets of the Hub that they were trained on, as `owner/name`.
+
+    Returns:
+        Where they are, with the commit, and the commit's page.
+
+    Raises:
+        UsageError: `repo` or `licence` is none.
+        WeightsError: The weights are not whole, nobody says that they may be shared, or the Hub refuses them.
+    """
+    for what in (repo, *datasets):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", what, re.ASCII):
+            raise UsageError(f"{what!r} is no name on the Hub", hint="write owner/name")
+    if licence is not None and not _allows_sharing(licence):
+        raise UsageError(f"{licence!r} is no SPDX identifier of a licence", hint="such as MIT, Apache-2.0, CC-BY-4.0")
+    hub.check_login()  # before all that takes time
+    weights = loading.resolve(source)
+    network, info = loading.load(weights)
+    entry = info.entry or _entry(network, info)
+    entry = dataclasses.replace(entry, licence=licence or entry.licence)
+    if not _allows_sharing(entry.licence):
+        raise WeightsError(
+            f"{source} cannot be published: its licence is {entry.licence}",
+            hint="if their authors allow it, name the licence: --licence SPDX",
+        )
+    about = dataclasses.asdict(entry, dict_factory=lambda items: {k: v for k, v in items if v not in _LEFT_OUT})
+    for key in ("name", "folder", "file", "default", "hub_repo", "hub_revision", "hub_file"):
+        about.pop(key, None)
+    config = {"library_name": "restore", "format": loading.FORMAT, **about, "options": network.config}
+    files: dict[str, Path | bytes] = {
+        MODEL: weights.path,
+        CONFIG: (json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+        "README.md": weights_card(entry, repo, datasets=datasets).encode(),
+    }
+    message = message or f"Upload {entry.network} for {entry.task}"
+    return hub.upload(repo, files, private=private, message=message)
+
+
+def remove(name: str) -> WeightsEntry:
+    """Take weights out of the user's own catalogue, and their file from this machine.
+
+    A commit in the Hub's cache stays while other weights of the catalogue are from it.
+
+    Returns:
+        The entry that it was.
+
+    Raises:
+        WeightsError: There are none of that name, they are bundled, or something cannot be removed.
+    """
+    entry = catalogue.remove_own(name)
+    try:
+        entry.path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"cannot remove {entry.path}: {error.strerror or error}") from error
+    used = {other.hub_revision for other in catalogue.load_catalogue().values()}
+    if entry.hub_revision is not None and entry.hub_revision not in used:
+        hub.forget(entry.hub_revision)
+    return entry
+
+
+def cached() -> list[tuple[hub.Cached, str]]:
+    """The weights of this program's format in the Hub's cache, each with its name in the catalogue or an empty one."""
+    from safetensors import SafetensorError, safe_open
+
+    names = {
+        Address(entry.hub_repo, entry.hub_revision, entry.hub_file): entry.name
+        for entry in catalogue.load_catalogue().values()
+        if entry.hub_repo is not None
+    }
+    ours = []
+    for one in hub.cached():
+        try:
+            with safe_open(one.path, framework="np") as file:
+                is_ours = (file.metadata() or {}).get("format") == loading.FORMAT
+        except (SafetensorError, OSError):
+            is_ours = False
+        if is_ours or one.address in names:
+            ours.append((one, names.get(one.address, "")))
+    return ours
+
+
+def _allows_sharing(licence: str) -> bool:
+    """Whether it is the identifier of a licence that is known to everybody.
+
+    >>> [_allows_sharing(licence) for licence in ("Apache-2.0", "CC-BY-4.0", "unknown", "its authors'", "other")]
+    [True, True, False, False, False]
+    """
+    named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", licence) is not None
+    return named and not licence.lower().startswith((_UNKNOWN, "other", "none", "noassertion", "licenseref"))
+
+
+def _config(address: Address, sha256: str) -> dict[str, Any]:
+    """What a repository's config.json says of its weights, if it was written by `push` and for these.
+
+    Raises:
+        WeightsError: It cannot be fetched.
+    """
+    try:
+        config = json.loads(hub.fetch(address).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(config, dict) or config.get("sha256") != sha256:
+        return {}
+    about = {key: config[key] for key in _ABOUT if key in config}
+    if isinstance(scores := about.get("scores"), list):
+        about["scores"] = [{"input_psnr": math.inf, **one} if isinstance(one, dict) else one for one in scores]
+    return about
+
+
+def _entry(network: Network, info: CheckpointInfo) -> WeightsEntry:
+    """A record of weights that are in no catalogue, from what their file tells."""
+    steps = info.metadata.get("step", "")
+    return WeightsEntry(
+        **loading.facts(network, info),
+        name=info.weights.path.stem,
+        folder=info.weights.path.parent,
+        file=info.weights.path.name,
+        licence=info.metadata.get("licence", _UNKNOWN),
+        trained_on="not stated",
+        summary=TASKS[info.task].summary,
+        steps=int(steps) if steps.isdigit() else None,
+    )

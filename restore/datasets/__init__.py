@@ -1,0 +1,1 @@
+"""Named datasets, pairs of pictures to score, and crops to train on."""

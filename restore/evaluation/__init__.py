@@ -1,0 +1,1 @@
+"""Scores: metrics, protocols, published figures, and files for the benchmarks."""

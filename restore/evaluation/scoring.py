@@ -1,0 +1,147 @@
+"""The one function that scores a model: for `restore eval`, validation during training, and the model cards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+import numpy as np
+import torch
+
+from restore.datasets.pairs import Pair
+from restore.degradations import Image, imresize
+from restore.errors import DataError
+from restore.evaluation.metrics import PROTOCOLS
+from restore.images import Picture
+from restore.inference.restorer import Restorer
+
+Answer = Callable[[Pair], Image]  # a degraded picture, restored: (scale * H, scale * W, 3), any range
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """PSNR in dB and SSIM of one picture, before (`input_`) and after restoration."""
+
+    name: str
+    input_psnr: float
+    input_ssim: float
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of every picture of a set, and their means; `protocol` is a key of `PROTOCOLS`."""
+
+    protocol: str
+    pictures: tuple[PictureScore, ...]
+
+    def mean(self, field: str) -> float:
+        """The mean of one field of `PictureScore` over the pictures."""
+        return fmean(getattr(p, field) for p in self.pictures)
+
+
+class _Levels(Picture):
+    """Float pixels in which 1 is white, whatever noise lies beyond it."""
+
+    @property
+    def peak(self) -> float:
+        return 1.0
+
+
+def restoring(
+    restorer: Restorer,
+    *,
+    tile: int | Literal["auto"] | None = None,
+    overlap: int = 32,
+    self_ensemble: bool = False,
+) -> Answer:
+    """What `evaluate` asks of a model.
+
+    Args:
+        restorer: The model. A picture of three equal channels is given to it as a grey one, as its file would be.
+        tile: None restores pictures whole, as the papers do; else as in `Restorer.restore_picture`.
+        overlap: Pixels that neighbouring tiles share at least.
+        self_ensemble: As for `Restorer.restore_tensor`.
+
+    What is scored is what the commands make of files of 8 bits, so the restorer's `auto` precision means theirs.
+    """
+    precision = restorer.precision_for(np.uint8)
+
+    def answer(pair: Pair) -> Image:
+        degraded = np.ascontiguousarray(pair.degraded, np.float32)
+        if not np.ptp(degraded, axis=-1).any():
+            degraded = degraded[..., :1]
+        if tile is None:
+            batch = torch.from_numpy(degraded.transpose(2, 0, 1)[None].copy())
+            whole = restorer.restore_tensor(batch, self_ensemble=self_ensemble, precision=precision)
+            restored = whole[0].permute(1, 2, 0).cpu().numpy()
+        else:
+            restored = restorer.restore_picture(
+                _Levels(degraded), tile=tile, overlap=overlap, self_ensemble=self_ensemble, precision=precision
+            ).picture.pixels
+        return np.broadcast_to(restored, (*restored.shape[:2], 3))
+
+    return answer
+
+
+def evaluate(
+    restorer: Restorer | Answer | None,
+    pairs: Iterable[Pair],
+    *,
+    protocol: str = "rgb",
+    with_ssim: bool = True,
+    on_picture: Callable[[PictureScore], None] | None = None,
+) -> Scores:
+    """Restore every degraded picture and compare it with the clean one, by one of `PROTOCOLS`.
+
+    A degraded picture that is smaller than the clean one is enlarged by `imresize` for its own score.
+
+    Args:
+        restorer: A model, which restores pictures whole; or `restoring`, or anything else that answers; None scores the
+            degraded pictures as they are.
+        pairs: The pictures.
+        protocol: Key of `PROTOCOLS`.
+        with_ssim: SSIM is NaN where it is left out.
+        on_picture: Called with each score as it is known.
+
+    Raises:
+        DataError: There is not one picture, one is too small for the protocol, or a restored one has another size.
+    """
+    compared = PROTOCOLS[protocol]
+    answer = restoring(restorer) if isinstance(restorer, Restorer) else restorer
+    scores = []
+    for pair in pairs:
+        height, width = pair.clean.shape[:2]
+        scale = height // pair.degraded.shape[0]
+        smallest = compared.smallest_side(scale, with_ssim=with_ssim)
+        if min(height, width) < smallest:
+            what = "window of SSIM" if compared.block == 0 else f"blocks of {protocol!r}"
+            raise DataError(f"{pair.name!r} is smaller than the {what}", hint=f"sides of {smallest} pixels are needed")
+        before = compared.compare(_enlarged(pair.degraded, scale), pair.clean, scale=scale, with_ssim=with_ssim)
+        after = before
+        if answer is not None:
+            restored = answer(pair)
+            if restored.shape[:2] != (height, width):
+                raise DataError(
+                    f"{pair.name!r} is {width}x{height} clean and {restored.shape[1]}x{restored.shape[0]} restored",
+                    hint="weights for upscaling need `--scale`, and others none",
+                )
+            after = compared.compare(restored, pair.clean, scale=scale, with_ssim=with_ssim)
+        score = PictureScore(pair.name, *before, *after)
+        scores.append(score)
+        if on_picture:
+            on_picture(score)
+    if not scores:
+        raise DataError("there is no picture to score")
+    return Scores(protocol, tuple(scores))
+
+
+def _enlarged(picture: Image, scale: int) -> Image:
+    if scale == 1:
+        return picture
+    levels = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    enlarged: Image = imresize(levels, scale).astype(np.float32) / np.float32(255)
+    return enlarged

@@ -1,0 +1,1 @@
+"""Training: recipes, the loop, its parts, and the folder of a run."""

@@ -1,0 +1,110 @@
+"""The processes that train one network together, each on its share of every batch."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from restore.batch.processes import Rank
+from restore.errors import UsageError
+
+T = TypeVar("T")
+_groups: list[Any] = []
+
+
+class Team:
+    """All processes of a run; one that is alone is a team as well.
+
+    What is `told` or `gathered` goes through pickles, between processes of one run.
+
+    Args:
+        rank: Which of them this is.
+        device: Where it trains.
+    """
+
+    def __init__(self, rank: Rank, device: torch.device) -> None:
+        self.index, self.count, self.device = rank.index, rank.count, device
+        self.is_alone, self.is_first = rank.is_alone, rank.index == 0
+
+    def share(self, network: nn.Module, *, has_unused: bool) -> nn.Module:
+        """The network to call in training: gradients are averaged over the processes as they are computed.
+
+        Args:
+            network: Its weights become those of the first process.
+            has_unused: Whether some parameters take no part in the result.
+        """
+        if self.is_alone:
+            return network
+        devices = [self.device] if self.device.type == "cuda" else None
+        # Gradients of 1x1 and depth-wise kernels have strides that differ and mean the same.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=has_unused)
+
+    def adding(self, network: nn.Module) -> AbstractContextManager[None]:
+        """Gradients are only added up within, to be averaged with those of a later pass."""
+        return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+
+    def any(self, claim: bool) -> bool:
+        """Whether a claim holds in any of the processes."""
+        if self.is_alone:
+            return claim
+        flag = torch.tensor(float(claim), device=self.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return bool(flag)
+
+    def gathered(self, items: list[T]) -> list[T]:
+        """The items of all processes, in their order."""
+        if self.is_alone:
+            return items
+        lists: list[Any] = [None] * self.count
+        dist.all_gather_object(lists, items)
+        return [item for part in lists for item in part]
+
+    def told(self, value: T) -> T:
+        """What the first process has."""
+        if self.is_alone:
+            return value
+        box: list[Any] = [value]
+        dist.broadcast_object_list(box, device=self.device)
+        return box[0]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def join(rank: Rank, device: torch.device) -> Iterator[Team]:
+    """Meet the other processes, at the address that torchrun tells; NCCL between GPUs, Gloo otherwise.
+
+    Raises:
+        UsageError: The launcher tells no address.
+    """
+    if rank.is_alone:
+        yield Team(rank, device)
+        return
+    if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
+        raise UsageError(
+            f"{rank.count} processes cannot meet without the environment variable {missing[0]}",
+            hint="start them by `torchrun --nproc-per-node N -m restore train ...`",
+        )
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        rank=rank.index,
+        world_size=rank.count,
+        timeout=timedelta(hours=1),  # one process may load or validate that long while the others wait
+    )
+    # A network that is shared may outlive the group and would then be what ends it, while it holds Python's lock, which
+    # the group's threads wait for at times: a deadlock. This reference is dropped without the lock.
+    _groups.append(dist.group.WORLD)
+    try:
+        yield Team(rank, device)
+    finally:
+        dist.destroy_process_group()

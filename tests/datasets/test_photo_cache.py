@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restore.datasets import photo_cache
+from restore.datasets.photo_cache import Photo, decode
+from restore.errors import DataError
+from restore.images import Picture, write_picture
+
+
+def save(path: Path, seed: int = 0) -> np.ndarray:
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(pixels), path)
+    return pixels
+
+
+def photo_of(path: Path) -> Photo:
+    (photo,), faults = decode([path])
+    assert photo is not None and not faults
+    return photo
+
+
+def test_a_photo_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = save(tmp_path / "a.png")
+    first = photo_of(tmp_path / "a.png")
+    assert first.shape == (30, 40, 3)
+    np.testing.assert_array_equal(first.pixels, pixels)
+    monkeypatch.setattr(photo_cache, "read_picture", lambda path: pytest.fail("it is decoded again"))
+    assert photo_of(tmp_path / "a.png") == first
+    np.testing.assert_array_equal(first.pixels, pixels)
+
+
+def test_a_photo_that_has_changed_is_decoded_again(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    before = photo_of(tmp_path / "a.png")
+    pixels = save(tmp_path / "a.png", seed=1)
+    os.utime(tmp_path / "a.png", (1, 1))
+    after = photo_of(tmp_path / "a.png")
+    assert after.file != before.file
+    np.testing.assert_array_equal(after.pixels, pixels)
+
+
+def test_pixels_cannot_be_changed(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="read-only"):
+        photo_of(tmp_path / "a.png").pixels[0, 0] = 0
+
+
+@pytest.mark.parametrize("length", [0, 50, 1000])
+def test_a_copy_that_was_cut_short_is_made_anew(tmp_path: Path, length: int) -> None:
+    pixels = save(tmp_path / "a.png")
+    photo = photo_of(tmp_path / "a.png")
+    photo.file.write_bytes(photo.file.read_bytes()[:length])
+    with pytest.raises(DataError, match=r"the decoded copy of .*a\.png cannot be read"):
+        _ = photo.pixels
+    np.testing.assert_array_equal(photo_of(tmp_path / "a.png").pixels, pixels)
+
+
+def test_faults_are_told_apart_and_do_not_stop_the_others(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    write_picture(Picture(np.zeros((9, 9, 1), np.uint8)), tmp_path / "c.png")
+    done: list[tuple[int, int]] = []
+    paths = [tmp_path / name for name in ("a.png", "b.png", "c.png", "gone.png")]
+    photos, faults = decode(paths, lambda *numbers: done.append(numbers))
+    assert [photo is not None for photo in photos] == [True, False, False, False]
+    assert [str(path) in fault for path, fault in zip(paths[1:], faults, strict=True)] == [True] * 3
+    assert faults[1].endswith("is grey")
+    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_two_processes_may_decode_the_same_folder_at_once(tmp_path: Path, cache_folder: Path) -> None:
+    paths = [tmp_path / "photos" / f"{i}.png" for i in range(12)]
+    pixels = [save(path, seed) for seed, path in enumerate(paths)]
+    code = "import sys; from pathlib import Path; from restore.datasets.photo_cache import decode; "
+    code += "print(len(decode([Path(p) for p in sys.argv[1:]])[1]))"
+    command = [sys.executable, "-c", code, *map(str, paths)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in both] == ["0\n", "0\n"]
+    for path, expected in zip(paths, pixels, strict=True):
+        np.testing.assert_array_equal(photo_of(path).pixels, expected)
+    assert len(list(cache_folder.iterdir())) == 12
+
+
+def test_what_was_not_used_for_a_month_and_what_a_killed_run_left_is_removed(
+    tmp_path: Path, cache_folder: Path
+) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / name)
+    old, used = photo_of(tmp_path / "a.png"), photo_of(tmp_path / "b.png")
+    month = time.time() - 32 * 24 * 3600
+    leftover = cache_folder / ".restore-0-0-0.tmp"
+    leftover.touch()
+    for file in (old.file, leftover):
+        os.utime(file, (month, month))
+    almost = time.time() - 29 * 24 * 3600
+    os.utime(used.file, (almost, almost))
+    photo_of(tmp_path / "b.png")
+    assert [file.name for file in cache_folder.iterdir()] == [used.file.name]
+    assert time.time() - used.file.stat().st_mtime < 3600  # counts from now
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RESTORE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(DataError, match="cannot keep decoded photos in") as refused:
+        decode([tmp_path / "a.png"])
+    assert refused.value.hint is not None and "RESTORE_CACHE" in refused.value.hint

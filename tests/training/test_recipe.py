@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import restore.training.recipe
+from restore.checkpoints.catalogue import load_catalogue
+from restore.errors import DataError, UsageError
+from restore.tasks import TASKS
+from restore.training.recipe import Recipe, check_run_folder, load_recipe, recipe_for
+
+SHIPPED = sorted(p.stem for p in Path(restore.training.recipe.__file__).parent.glob("*.toml"))
+
+
+def write(path: Path, **changes: object) -> str:
+    """A recipe file of valid fields and of changes, of which None removes a field."""
+    values = dataclasses.asdict(load_recipe("cs-kit-s-denoise")) | changes
+    path.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items() if v is not None))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_is_valid(name: str) -> None:
+    assert load_recipe(name).task in TASKS
+
+
+def test_the_recipes_of_the_tasks_are_shipped_and_theirs() -> None:
+    for task in TASKS.values():
+        if task.recipe is not None:
+            assert load_recipe(task.recipe).task == task.name
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        # CS-KiT Section IV-E
+        (
+            ("cs-kit-sidd", "cs-kit-gopro", "cs-kit-rain13k", "kit-sidd", "kit-gopro", "kit-rain13k"),
+            {"optimizer": "adamw", "batch": 64, "crop": 128, "steps": 800_000, "learning_rate": 2e-4,
+             "final_learning_rate": 1e-6, "loss": "charbonnier-edge", "config": "paper", "degradation": "pairs"},
+        ),
+        # DRSformer Section 4.1: 92K + 208K iterations
+        (
+            ("drsformer-rain200h", "drsformer-did", "drsformer-ddn"),
+            {"optimizer": "adamw", "batch": 8, "crop": 128, "steps": 300_000, "hold": 92_000, "learning_rate": 1e-4,
+             "final_learning_rate": 1e-6, "loss": "l1", "config": "paper", "degradation": "pairs"},
+        ),
+        # The same: without MEFC
+        (("drsformer-rain200l", "drsformer-spa"), {"config": "paper-lite", "steps": 300_000, "batch": 8}),
+        # PANet Section 4.2
+        (
+            (*(f"panet-denoise-sigma{sigma}" for sigma in (10, 30, 50, 70)), "panet-demosaic",
+             *(f"panet-dejpeg-q{quality}" for quality in (10, 20, 30, 40)), *(f"pa-edsr-x{n}" for n in (2, 3, 4))),
+            {"optimizer": "adam", "beta1": 0.9, "beta2": 0.999, "batch": 16, "crop": 48, "learning_rate": 1e-4,
+             "schedule": "halving", "loss": "l1", "weight_decay": 0.0, "dataset": "DIV2K"},
+        ),
+    ],
+)  # fmt: skip
+def test_published_runs_have_the_papers_numbers(names: tuple[str, ...], expected: dict[str, object]) -> None:
+    for name in names:
+        recipe = dataclasses.asdict(load_recipe(name))
+        assert {key: recipe[key] for key in expected} == expected, name
+
+
+def test_the_level_in_a_name_is_that_of_the_recipe() -> None:
+    for name in SHIPPED:
+        if match := re.search(r"-(?:sigma|q|x)(\d+)$", name):
+            assert load_recipe(name).levels == (int(match[1]), int(match[1])), name
+
+
+def test_every_recipe_says_in_its_first_line_what_it_is() -> None:
+    for name in SHIPPED:
+        text = (Path(restore.training.recipe.__file__).parent / f"{name}.toml").read_text()
+        assert text.startswith("# ") and (base_of(text) in (None, *SHIPPED)), name
+
+
+def base_of(text: str) -> str | None:
+    return tomllib.loads(text).get("base")
+
+
+def test_a_recipe_adds_to_its_base_and_that_to_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('base = "cs-kit-s-denoise"\nsteps = 7\n')
+    (tmp_path / "b.toml").write_text('base = "a.toml"\nbatch = 2\nwarm_up = 1\n')  # beside it
+    expected = dataclasses.replace(load_recipe("cs-kit-s-denoise"), steps=7, batch=2, warm_up=1)
+    assert load_recipe(str(tmp_path / "b.toml")) == expected
+
+
+def test_a_recipe_that_is_its_own_base_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('base = "b.toml"\n')
+    (tmp_path / "b.toml").write_text('base = "a.toml"\n')
+    with pytest.raises(UsageError, match="is the name of another recipe, not "):
+        load_recipe(str(tmp_path / "a.toml"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        (("denoise",), "cs-kit-s-denoise"),
+        (("derain", "drsformer"), "drsformer-s-derain"),
+        (("derain", "cs-kit"), "cs-kit-s-derain"),
+        (("derain", "drsformer", "paper"), "drsformer-s-derain"),  # whose size is to be changed then
+        (("denoise", "panet"), "panet-s-denoise-gaussian"),
+        (("upscale", "pa-edsr", "s-x3"), "pa-edsr-s-x3"),
+        (("denoise", "drsformer"), "cs-kit-s-denoise"),  # whose network is to be changed then
+    ],
+)
+def test_task_network_and_size_choose_a_recipe(asked: tuple[str, ...], name: str) -> None:
+    assert recipe_for(*asked) == name
+
+
+def test_for_pairs_of_pictures_a_published_run_is_chosen_by_its_size() -> None:
+    assert recipe_for("derain", "drsformer", "paper", has_pairs=True) == "drsformer"
+    assert recipe_for("derain", "drsformer", has_pairs=True) == "drsformer-s-derain"
+
+
+def test_the_recipe_of_a_task_trains_the_network_of_its_default_weights() -> None:
+    defaults = [entry for entry in load_catalogue().values() if entry.default]
+    assert {entry.task for entry in defaults} == set(TASKS)
+    for entry in defaults:
+        # Weights that enlarge are the default of their scale, which the config says.
+        config = None if entry.level is None else entry.config
+        recipe = load_recipe(recipe_for(entry.task, config=config))
+        assert (recipe.network, recipe.config) == (entry.network, entry.config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("jpeg:ten", "'jpeg:ten' is no degradation with a level"),
+        ("jpeg:1-2-3", "'jpeg:1-2-3' is no degradation with a level"),
+        ("jpeg:400", "400 to 400 is no range of jpeg-quality"),
+        ("jpg", "no degradation called 'jpg'"),
+        ("rain:3", "rain has no level"),
+    ],
+)
+def test_a_kind_to_validate_that_cannot_be_is_an_error(kind: str, message: str) -> None:
+    load_recipe("cs-kit-s-dejpeg", {"validate": '["jpeg:10", "jpeg:10-40", "rain"]'})
+    with pytest.raises(UsageError, match=message):
+        load_recipe("cs-kit-s-dejpeg", {"validate": json.dumps([kind])})
+
+
+@pytest.mark.parametrize("name", ["cs-kit-s-denoise", "panet-s-demosaic"])  # whose mosaics are of changed colours
+def test_labels_are_for_degradations_that_are_the_same_every_time(name: str) -> None:
+    assert load_recipe("pa-edsr-s-x2", {"labels": "labels"}).labels == "labels"
+    with pytest.raises(UsageError, match=r"labels are made once, and .* makes something else of a photo every time"):
+        load_recipe(name, {"labels": "labels"})
+
+
+def test_every_task_has_a_recipe_or_several_to_choose_from() -> None:
+    for task in TASKS:
+        try:
+            assert load_recipe(recipe_for(task)).task == task
+        except UsageError as error:
+            assert f"several recipes are for {task}: " in error.message
+
+
+def test_overrides_are_read_as_the_type_of_their_field() -> None:
+    changes = {"steps": "12", "learning_rate": "2e-4", "config": "paper", "stages": "[[9, 8, 64]]", "level_low": "1"}
+    recipe = load_recipe("cs-kit-s-denoise", changes | {"level_high": "2.5"})
+    assert (recipe.steps, recipe.learning_rate, recipe.config) == (12, 2e-4, "paper")
+    assert (recipe.stages, recipe.levels, recipe.largest_crop) == (((9, 8, 64),), (1, 2.5), 128)
+
+
+def test_the_recipe_a_run_has_saved_can_be_used_again(tmp_path: Path) -> None:
+    recipe = load_recipe("cs-kit-s-denoise", {"steps": "12"})
+    (tmp_path / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe)))
+    assert load_recipe(str(tmp_path / "recipe.json")) == recipe
+
+
+def test_precision_may_be_left_out_and_a_whole_number_is_a_number(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path / "a.toml", precision=None, clip_norm=1))
+    assert (recipe.precision, recipe.clip_norm) == ("auto", 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "hint"),
+    [
+        ({"step": 3}, "no field 'step'", "did you mean 'steps'?"),
+        ({"steps": None, "seed": None}, "lacks steps, seed", "every field"),
+        ({"steps": 1.5}, "steps of the recipe .* is a whole number, not 1.5", None),
+        ({"steps": True}, "is a whole number, not True", None),
+        ({"steps": "8"}, "is a whole number, not '8'", None),
+        ({"network": 3}, "network of the recipe .* is text, not 3", None),
+        ({"steps": 0}, "steps is at least 1, not 0", None),
+        ({"learning_rate": -1e-3}, "learning_rate is at least 0", None),
+        ({"task": "denose"}, "no task called 'denose'", "did you mean 'denoise'?"),
+        ({"degradation": "rian"}, "no degradation called 'rian'", "did you mean 'rain'?"),
+        ({"network": "cskit"}, "no network called 'cskit'", "did you mean 'cs-kit'?"),
+        ({"config": "xl"}, "no config of cs-kit called 'xl'", "choose one of"),
+        ({"precision": "float61"}, "no precision called 'float61'", "did you mean"),
+        ({"loss": "l3"}, "no loss called 'l3'", "choose one of l1, l2"),
+        ({"optimizer": "sgd"}, "no optimizer called 'sgd'", "choose one of adamw, adam, muon"),
+        ({"schedule": "step"}, "no schedule called 'step'", "choose one of cosine, halving"),
+        ({"accumulate": 0}, "accumulate is at least 1, not 0", None),
+        ({"level_low": 3}, "only one is given", None),
+        ({"degradation": "gaussian-noise", "level_low": 9, "level_high": 3}, "9 to 3 is no range of sigma", "first"),
+        ({"degradation": "bicubic"}, "bicubic needs a level", "scale"),
+        ({"stages": 3}, "stages of the recipe .* is a list", None),
+        ({"stages": [3]}, "stages is a list such as", "ascend"),
+        ({"stages": [[10, 2]]}, "stages is a list such as", "ascend"),
+        ({"stages": [[10, 2, 64], [10, 2, 64]]}, "stages is a list such as", "ascend"),
+        ({"stages": [[10, 2, 6.5]]}, "stages is a list such as", "ascend"),
+        ({"base": 3}, "base of the recipe .* is the name of another recipe, not 3", None),
+        ({"base": "cs-kit-denoise"}, "no recipe 'cs-kit-denoise'", "did you mean"),
+    ],
+)
+def test_a_wrong_recipe_is_an_error_that_says_why(
+    tmp_path: Path, changes: dict[str, object], message: str, hint: str | None
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        load_recipe(write(tmp_path / "a.toml", **changes))
+    assert (hint or "") in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"stepps": "3"}, "no field 'stepps'"),
+        ({"steps": "many"}, "steps is a whole number, not 'many'"),
+        ({"ema": "nan"}, "ema is at least 0, not nan"),
+        ({"stages": "9"}, "stages of the recipe .* is a list"),
+        ({"stages": "[9"}, "stages is a list such as"),
+    ],
+)
+def test_a_wrong_override_is_an_error_that_says_why(overrides: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_recipe("cs-kit-s-denoise", overrides)
+
+
+def test_an_unknown_recipe_is_answered_by_the_nearest() -> None:
+    with pytest.raises(UsageError, match="no recipe 'cs-kit-denoise'") as caught:
+        load_recipe("cs-kit-denoise")
+    assert caught.value.hint == "did you mean 'cs-kit-s-denoise'?"
+    with pytest.raises(UsageError, match=r"no recipe 'gone\.toml'"):
+        load_recipe("gone.toml")
+
+
+def test_a_file_that_is_no_toml_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("steps = = 3")
+    with pytest.raises(UsageError, match="cannot read the recipe"):
+        load_recipe(str(tmp_path / "a.toml"))
+
+
+def test_a_run_goes_into_a_new_or_empty_folder(tmp_path: Path) -> None:
+    check_run_folder(tmp_path / "new", resume=False)
+    check_run_folder(tmp_path, resume=False)
+    (tmp_path / "a").touch()
+    with pytest.raises(DataError, match="is not empty"):
+        check_run_folder(tmp_path, resume=False)
+    with pytest.raises(DataError, match="is a file"):
+        check_run_folder(tmp_path / "a", resume=False)
+    with pytest.raises(UsageError, match=r"holds no state\.pt"):
+        check_run_folder(tmp_path, resume=True)
+    (tmp_path / "state.pt").touch()
+    check_run_folder(tmp_path, resume=True)
+
+
+def test_a_run_that_was_killed_before_it_had_a_state_can_begin_again(tmp_path: Path) -> None:
+    for name in ("recipe.json", "sessions.jsonl", "log.jsonl", ".restore-12-34-56.tmp"):
+        (tmp_path / name).touch()
+    check_run_folder(tmp_path, resume=False)
+    (tmp_path / "last.safetensors").touch()
+    with pytest.raises(DataError, match="is not empty"):
+        check_run_folder(tmp_path, resume=False)
+
+
+def test_fields_are_described_in_the_docstring() -> None:
+    assert Recipe.__doc__ is not None
+    assert all(field.name in Recipe.__doc__ for field in dataclasses.fields(Recipe))
