@@ -149,7 +149,7 @@ def count_faults(tries: int) -> int:
 def test_kept_memory_is_not_faulted_in_again() -> None:
     # In a process of its own: the settings hold for the rest of a process's life.
     code = (
-        "from tests.test_devices import count_faults, keep_memory\n"
+        "from tests.inference.test_devices import count_faults, keep_memory\n"
         "before = count_faults(4)\n"
         "assert keep_memory()\n"
         "count_faults(8)\n"  # the heap finds its shape

@@ -127,7 +127,7 @@ def test_kinds_that_leave_pictures_as_they_are_are_scored_with_60_db_at_most(
     monkeypatch.setitem(DEGRADATIONS, "sharp", lambda _: lambda _: Degradation(lambda clean, _: (clean, clean)))
     recipe = tmp_path / "mine.toml"
     recipe.write_text(
-        f'base = "{ROOT}/restore/recipes/cs-kit-s-dejpeg.toml"\nvalidate = ["gaussian-noise:25", "sharp"]'
+        f'base = "{ROOT}/restore/training/recipes/cs-kit-s-dejpeg.toml"\nvalidate = ["gaussian-noise:25", "sharp"]'
     )
     validate.main([str(path)], photos, tmp_path, str(recipe))
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -28,7 +28,7 @@ from restore.networks import NETWORKS
 from restore.training.loop import train
 from restore.training.recipe import load_recipe
 
-SCRIPT = str(Path(__file__).with_name("tiny_training.py"))
+SCRIPT = str(Path(__file__).parents[1] / "tiny_training.py")
 LIMIT = 120  # seconds, against hanging
 
 
