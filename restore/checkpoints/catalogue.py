@@ -115,7 +115,7 @@ def weights_folder() -> Path:
     for folder in (package / "weights", package.parent / "weights"):
         if (folder / "catalogue.toml").is_file():
             return folder
-    raise WeightsError("this installation holds no weights", hint="pip install --force-reinstall restore")
+    raise WeightsError("this installation holds no weights", hint="pip install --force-reinstall restore-photos")
 
 
 def load_catalogue(path: Path | None = None) -> dict[str, WeightsEntry]:

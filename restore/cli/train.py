@@ -103,7 +103,7 @@ def train(
     rank = rank_from(os.environ)
     if tensorboard and find_spec("tensorboard") is None:
         raise UsageError(
-            "TensorBoard is not installed", hint="pip install 'restore[train]', or leave out --tensorboard"
+            "TensorBoard is not installed", hint="pip install 'restore-photos[train]', or leave out --tensorboard"
         )
     from restore.datasets.pairs import list_pictures
     from restore.training.recipe import PAIRS, check_run_folder, load_recipe, recipe_for

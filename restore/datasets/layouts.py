@@ -232,7 +232,7 @@ def _block_array(path: Path, variable: str) -> NDArray[np.uint8]:
 
 
 def _no_reader(path: Path) -> DataError:
-    return DataError(f"cannot read {path}: no reader of MATLAB files is installed", hint="pip install 'restore[mat]'")
+    return DataError(f"cannot read {path}: no reader of MATLAB files is installed", hint="pip install 'restore-photos[mat]'")
 
 
 def _boxes(blocks: Blocks, folder: Path) -> Found | None:

@@ -33,7 +33,7 @@ def write_dnd(folder: Path, restored: Iterable[tuple[str, Image]]) -> None:
     try:
         import scipy.io
     except ImportError:
-        raise DataError("no writer of MATLAB files is installed", hint="pip install 'restore[mat]'") from None
+        raise DataError("no writer of MATLAB files is installed", hint="pip install 'restore-photos[mat]'") from None
     try:
         folder.mkdir()
     except OSError as error:

@@ -77,7 +77,7 @@ def _library() -> Any:
     try:
         import pillow_heif
     except ImportError:
-        raise Refusal("no decoder for HEIC is installed", "pip install 'restore[heif]'") from None
+        raise Refusal("no decoder for HEIC is installed", "pip install 'restore-photos[heif]'") from None
     return pillow_heif
 
 

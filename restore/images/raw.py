@@ -41,7 +41,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
     try:
         import rawpy
     except ImportError:
-        raise Refusal("no decoder for camera RAW is installed", "pip install 'restore[raw]'") from None
+        raise Refusal("no decoder for camera RAW is installed", "pip install 'restore-photos[raw]'") from None
     try:
         opened = rawpy.imread(cast(BinaryIO, file))
     except rawpy.LibRawFileUnsupportedError:

@@ -144,7 +144,7 @@ def test_tensorboard_that_is_missing_is_named_with_what_to_install(
 ) -> None:
     monkeypatch.setattr(cli_train, "find_spec", lambda _: None)
     ran = run(*BASE, "--tensorboard")
-    assert ran.code == 2 and "hint:  pip install 'restore[train]'" in ran.err
+    assert ran.code == 2 and "hint:  pip install 'restore-photos[train]'" in ran.err
     monkeypatch.setattr(cli_train, "find_spec", lambda _: True)
     assert run(*BASE, "--tensorboard").code == 0 and asked["board"] is True
 

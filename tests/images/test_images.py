@@ -924,7 +924,7 @@ def test_a_missing_extra_is_named(
     path = tmp_path / {"heif": "holiday.heic", "raw": "holiday.raf"}[name]
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" if name == "heif" else b"FUJIFILMCCD-RAW ")
     error = refused(path, f"no decoder for {what} is installed")
-    assert error.hint == f"pip install 'restore[{name}]'"
+    assert error.hint == f"pip install 'restore-photos[{name}]'"
     if name == "heif":
         with pytest.raises(PictureError, match="no encoder for HEIC is installed"):
             check_output(tmp_path / "a.heic")
