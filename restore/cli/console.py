@@ -16,6 +16,8 @@ from restore.errors import RestoreError
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+DOCS_URL = "https://github.com/restore-photos/restore/blob/main/docs"
+
 
 def describe(error: RestoreError) -> str:
     """An error as the user reads it.
