@@ -12,26 +12,28 @@ from restore.checkpoints.catalogue import WeightsEntry, load_catalogue
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "weights.md"
 SHEETS = {
-    "derain": "Crops 1:1. First row: a photograph in the rain, derained, and then denoised as well. The others: "
-    "synthetic rain, derained, and the picture without it.",
-    "dejpeg": "Crops 1:1, saved with JPEG quality 10, 10 and 25; restored; the picture.",
-    "deblur": "Crops 1:1: camera shake twice and defocus, made on purpose; sharpened; the picture.",
-    "demosaic": "Crops 1:1: RGGB mosaics; the colours filled in; the picture.",
-    "upscale": "Crops 1:1 of pictures reduced 2, 3 and 4 times: enlarged by a bicubic kernel; by the weights; "
-    "the picture.",
+    "derain": "Crops 1:1. First row: a photograph in the rain; derained; derained and denoised. Other rows: synthetic "
+    "rain; derained; clean.",
+    "dejpeg": "Crops 1:1, JPEG quality 10, 10 and 25: the file; restored; clean.",
+    "deblur": "Crops 1:1, synthetic camera shake (twice) and defocus: blurred; restored; clean.",
+    "demosaic": "Crops 1:1: RGGB mosaic; demosaiced; clean.",
+    "upscale": "Crops 1:1, downscaled 2, 3 and 4 times: upscaled by a bicubic kernel; by the weights; clean.",
 }
+CREDIT = "Made from the [sample pictures](samples/README.md), CC BY-SA 4.0."
 
 
 def page(entries: list[WeightsEntry]) -> str:
     """The page as Markdown."""
     lines = [
-        "# Bundled weights and what they score",
+        "# Bundled weights and their scores",
         "",
-        "Generated from the catalogue by `python scripts/write_weights_page.py`; `restore weights list` and "
-        "`restore weights show NAME` print the same.",
-        "How scores are made is in [evaluation.md](evaluation.md), how the weights were trained in "
-        "[weights/README.md](../weights/README.md), how to share weights in [hub.md](hub.md); where the networks' "
-        "authors offer their checkpoints, and how to import each, in [hub.md](hub.md#the-authors-own-checkpoints).",
+        "`restore weights list` and `restore weights show NAME` print the same facts. This page is generated: "
+        "`python scripts/write_weights_page.py`.",
+        "",
+        "- [Evaluation](evaluation.md) explains the protocols.",
+        "- The [model cards](../weights/README.md) say what each model is for, its limits and how it was trained.",
+        "- [Hub](hub.md) shows how to share weights and how to [import the authors' "
+        "checkpoints](hub.md#the-authors-own-checkpoints).",
         "",
         "| name | task | network | parameters | file | licence |",
         "|---|---|---|---|---|---|",
@@ -41,7 +43,7 @@ def page(entries: list[WeightsEntry]) -> str:
         f"| {e.size_bytes / 1e6:.1f} MB | {e.licence} |"
         for e in entries
     ]
-    last = {e.task: e for e in entries if e.default}  # where a task has weights for several levels, the sheet is of all
+    last = {e.task: e for e in entries if e.default}  # one sheet shows all levels of a task
     for e in entries:
         lines += ["", f"## {e.name}", "", f"{e.summary[0].upper()}{e.summary[1:]}. Trained on {e.trained_on}."]
         if e.steps is not None:
@@ -53,8 +55,7 @@ def page(entries: list[WeightsEntry]) -> str:
             for s in e.scores
         ]
         if e.default and e.task in SHEETS and e is last[e.task]:
-            source = "From the [sample pictures](samples/README.md), CC BY-SA 4.0."
-            lines += ["", f"![{SHEETS[e.task]}]({e.task}.jpg)", "", f"*{SHEETS[e.task]} {source}*"]
+            lines += ["", f"![{SHEETS[e.task]}]({e.task}.jpg)", "", f"*{SHEETS[e.task]} {CREDIT}*"]
     return "\n".join([*lines, ""])
 
 

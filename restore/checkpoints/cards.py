@@ -1,10 +1,10 @@
-"""Model cards: what weights were trained on and how, and what they score."""
+"""Model cards as Markdown: of a training run, and of weights on the Hugging Face Hub."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from restore.tasks import TASKS
@@ -12,98 +12,169 @@ from restore.tasks import TASKS
 if TYPE_CHECKING:
     from restore.checkpoints.catalogue import WeightsEntry
 
+HEADINGS = ("Use it for", "Not for", "Limits", "Data and licences", "Recipe", "Compute", "Scores")
+"""What every card says, in this order; weights/README.md has the same headings."""
+
+_NOT_STATED = "not stated."
+
 
 def model_card(
     name: str, recipe: dict[str, Any], sessions: Sequence[dict[str, Any]], log: Sequence[dict[str, Any]], seconds: float
 ) -> str:
-    """The card of a training run as Markdown, with the metadata that the Hugging Face Hub reads.
+    """The card of a training run, with the metadata that the Hugging Face Hub reads.
 
     Args:
-        name: What the run is called.
+        name: Name of the run.
         recipe: The fields of its `Recipe`.
-        sessions: When and where it was worked on, in order.
+        sessions: When and where the run was worked on, in order.
         log: Its progress, in order.
         seconds: How long it took.
     """
     now = sessions[-1]
     step = log[-1]["step"] if log else now["step"]
-    scored = [entry for entry in log if entry["validation"]]
-    stages = "".join(f" ({batch} of {side} until step {until:,})" for until, batch, side in recipe["stages"])
-    degradation = recipe["degradation"]
-    if recipe["level_low"] is not None:
-        degradation += f", {recipe['level_low']:g} to {recipe['level_high']:g}"
-    start = sessions[0].get("start")  # runs of older versions do not tell
-    options = "".join(f", {key} = {value}" for key, value in recipe.get("options", {}).items())
-    labels = ""
-    if recipe.get("labels"):
-        labels = f"{recipe['teacher_share']:.0%} of the photos' crops are compared with `{recipe['labels']}`"
-        labels = f" {labels}, what a better network makes of the photos."
-    lines = [
-        "---",
+    licence = "The weights have no licence yet: choose one that the training photos allow."
+    facts = {
+        "Use it for": TASKS[recipe["task"]].summary,
+        "Not for": _NOT_STATED,
+        "Limits": _NOT_STATED,
+        "Data and licences": " ".join(filter(None, (now["data"], _labels(recipe), licence))),
+        "Recipe": _training(recipe, step, sessions[0].get("start")),  # runs of older versions have no start
+        "Compute": _compute(now, seconds),
+        "Scores": _validation(recipe, log),
+    }
+    metadata = [
         "library_name: restore",
         "pipeline_tag: image-to-image",
         f"tags: [image-restoration, {recipe['task']}, {recipe['network']}]",
-        "---",
-        "",
-        f"# {name}",
-        "",
-        f"{recipe['network']}, config `{recipe['config']}`{options}. {TASKS[recipe['task']].summary}",
-        "",
-        "```sh",
-        f"restore {recipe['task']} PICTURE -o OUT --weights last.safetensors",
-        "```",
-        "",
-        f"- **Data.** {now['data']}{labels}",
-        f"- **Degradation.** {degradation}",
-        f"- **Training.** {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of {recipe['crop']} pixels"
-        f"{stages}, {seconds / 3600:.2f} hours, {recipe['precision']}, seed {recipe['seed']}; "
-        "all of it in `recipe.json`." + (f" Begun from {start}." if start else ""),
-        f"- **Machine.** {now['device']}, {now['processes']} process{'es' * (now['processes'] > 1)}; restore "
-        f"{now['restore']}, PyTorch {now['torch']}, NumPy {now['numpy']}, Python {now['python']}"
-        + (f", commit {now['commit']}." if now["commit"] else "."),
-        "- **Licence.** Not chosen yet. Which one do the pictures it was trained on allow?",
-        "",
-        "## Scores",
-        "",
     ]
-    if not scored:
-        return "\n".join([*lines, "Not scored yet.", ""])
-    how = "as the training pictures were"
-    if recipe.get("validate"):
-        how = "in each of the ways below; the mean over these"
-    part = "whole" if not recipe["validate_crop"] else f"their middle {recipe['validate_crop']} pixels"
-    count = f"{recipe['held_out']} held-out pictures"
-    if (held_pairs := recipe.get("held_out_pairs")) not in (None, recipe["held_out"]):
-        count += f" (of pairs {held_pairs})"
-    lines += [
-        f"PSNR of the {count} in dB, RGB, 8 bits, {part}, each degraded "
-        f"{how}. They are alike those trained on: for scores to compare with others, see `restore eval`.",
-        "",
-        "| step | input | restored |",
-        "|---|---|---|",
-    ]
-    best = max(scored, key=lambda entry: float(entry["validation"][1]))
-    for entry in [best] if best is scored[-1] else [best, scored[-1]]:
-        before, after = entry["validation"]
-        found = " (best)" if entry is best else ""
-        lines.append(f"| {entry['step']:,}{found} | {before:.2f} | {after:.2f} |")
-    if kinds := scored[-1].get("kinds"):
-        lines += ["", f"At step {scored[-1]['step']:,}:", "", "| degradation | input | restored |", "|---|---|---|"]
-        lines += [
-            f"| {kind} | {'-' if before is None else f'{before:.2f}'} | {after:.2f} |"
-            for kind, (before, after) in kinds.items()
-        ]
-    return "\n".join([*lines, "", "![Held-out pictures: degraded, restored, clean](validation.png)", ""])
+    options = "".join(f", {key} = {value}" for key, value in recipe.get("options", {}).items())
+    use = [f"restore {recipe['task']} PICTURE -o OUT --weights last.safetensors"]
+    lead = f"{recipe['network']}, config `{recipe['config']}`{options}."
+    card = _card("\n".join(metadata), name, [lead, _fenced("sh", use)], facts)
+    return card + "\n![Held-out pictures: degraded, restored, clean](validation.png)\n" if _scored(log) else card
 
 
 def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()) -> str:
-    """The card of weights in a repository of the Hugging Face Hub, as Markdown with the metadata that it reads.
+    """The card of weights in a repository of the Hugging Face Hub, with the metadata that the Hub reads.
 
     Args:
         entry: The weights.
         repo: `owner/name`.
-        datasets: Data sets of the Hub that they were trained on, as `owner/name`.
+        datasets: Datasets of the Hub that the weights were trained on, as `owner/name`.
     """
+    name = repo.partition("/")[2]
+    level = f" For level {entry.level:g}." if entry.level is not None else ""
+    trained = "" if entry.steps is None else f"{entry.steps:,} steps."
+    recipe = f"`{entry.recipe}`{', ' if trained else '.'}" if entry.recipe else ""
+    took = "" if entry.hours is None else f"{entry.hours:g} hours{f' on {entry.machine}' if entry.machine else ''}."
+    facts = {
+        "Use it for": f"{entry.summary.rstrip('.')}.{level}",
+        "Not for": _NOT_STATED,
+        "Limits": _NOT_STATED,
+        "Data and licences": f"{entry.trained_on.rstrip('.')}. The licence of the weights is {entry.licence}.",
+        "Recipe": recipe + trained or _NOT_STATED,
+        "Compute": took or _NOT_STATED,
+        "Scores": _scores(entry),
+    }
+    lead = f"{entry.network}, config `{entry.config}`, {entry.parameters:,} parameters. SHA-256 `{entry.sha256}`."
+    shell = [
+        f"restore weights pull hf://{repo} --name {name}",
+        f"restore {entry.task} PICTURE -o OUT --weights {name}",
+    ]
+    python = ["import restore", "", f'restorer = restore.Restorer.from_pretrained("{repo}")']
+    return _card(_metadata(entry, name, datasets), name, [lead, _fenced("sh", shell), _fenced("python", python)], facts)
+
+
+def _card(metadata: str, name: str, lead: Sequence[str], facts: dict[str, str]) -> str:
+    """A card: metadata, title, paragraphs, and one item a heading."""
+    items = "\n".join(f"- **{heading}**: {facts[heading]}" for heading in HEADINGS)
+    return "\n\n".join([f"---\n{metadata}\n---", f"# {name}", *lead, items]) + "\n"
+
+
+def _fenced(language: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"```{language}", *lines, "```"])
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows))
+
+
+def _decibels(value: float | None) -> str:
+    """A PSNR; a dash for a picture without error."""
+    return "-" if value in (None, math.inf) else f"{value:.2f}"
+
+
+def _labels(recipe: dict[str, Any]) -> str:
+    """The share of the crops that learns from a teacher's outputs."""
+    if not recipe.get("labels"):
+        return ""
+    return f"{recipe['teacher_share']:.0%} of the photos' crops learn from a teacher's outputs, `{recipe['labels']}`."
+
+
+def _training(recipe: dict[str, Any], step: int, start: str | None) -> str:
+    degradation = recipe["degradation"]
+    if recipe["level_low"] is not None:
+        degradation += f", {recipe['level_low']:g} to {recipe['level_high']:g}"
+    stages = "".join(f" ({batch} of {side} until step {until:,})" for until, batch, side in recipe["stages"])
+    return (
+        f"degradation {degradation}; {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of "
+        f"{recipe['crop']} pixels{stages}, {recipe['precision']}, seed {recipe['seed']}."
+        f"{f' It starts from {start}.' if start else ''} `recipe.json` has all settings."
+    )
+
+
+def _compute(now: dict[str, Any], seconds: float) -> str:
+    versions = f"restore {now['restore']}, PyTorch {now['torch']}, NumPy {now['numpy']}, Python {now['python']}"
+    return (
+        f"{seconds / 3600:.2f} hours on {now['device']}, {now['processes']} process{'es' * (now['processes'] > 1)}; "
+        f"{versions}{', commit ' + now['commit'] if now['commit'] else ''}."
+    )
+
+
+def _scored(log: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [entry for entry in log if entry["validation"]]
+
+
+def _validation(recipe: dict[str, Any], log: Sequence[dict[str, Any]]) -> str:
+    """PSNR of the held-out pictures: at the best and the last step, and for each degradation at the last."""
+    scored = _scored(log)
+    if not scored:
+        return "none yet."
+    how = "each under the degradations below; the mean over these" if recipe.get("validate") else "degraded as above"
+    part = f", the middle {recipe['validate_crop']} pixels" if recipe["validate_crop"] else ""
+    count = f"{recipe['held_out']} held-out pictures"
+    if (held_pairs := recipe.get("held_out_pairs")) not in (None, recipe["held_out"]):
+        count += f" ({held_pairs} pairs)"
+    best = max(scored, key=lambda entry: float(entry["validation"][1]))
+    steps = _table(
+        ("step", "input", "restored"),
+        [
+            (f"{entry['step']:,}{' (best)' * (entry is best)}", *map(_decibels, entry["validation"]))
+            for entry in ([best] if best is scored[-1] else [best, scored[-1]])
+        ],
+    )
+    text = (
+        f"PSNR of {count} in dB, 8-bit RGB{part}, {how}. They resemble the training pictures: to compare with "
+        f"other work, use `restore eval`.\n\n{steps}"
+    )
+    if kinds := scored[-1].get("kinds"):
+        rows = [(kind, *map(_decibels, scores)) for kind, scores in kinds.items()]
+        text += f"\n\nAt step {scored[-1]['step']:,}:\n\n{_table(('degradation', 'input', 'restored'), rows)}"
+    return text
+
+
+def _scores(entry: WeightsEntry) -> str:
+    if not entry.scores:
+        return _NOT_STATED
+    rows = [
+        (s.set, s.protocol, _decibels(s.input_psnr), _decibels(s.psnr), "-" if s.ssim is None else f"{s.ssim:.4f}")
+        for s in entry.scores
+    ]
+    return f"PSNR in dB.\n\n{_table(('set', 'protocol', 'input', 'restored', 'SSIM'), rows)}"
+
+
+def _metadata(entry: WeightsEntry, name: str, datasets: Sequence[str]) -> str:
+    """The Hub's metadata as YAML: licence, tags, datasets, and the scores as its `model-index`."""
     from huggingface_hub import EvalResult, ModelCardData
 
     measures = [("psnr", "PSNR in dB"), ("ssim", "SSIM")]
@@ -121,7 +192,6 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
         for measure, label in measures
         if (value := getattr(score, measure)) not in (None, math.inf)
     ]
-    name = repo.partition("/")[2]
     metadata = ModelCardData(
         library_name="restore",
         pipeline_tag="image-to-image",
@@ -133,41 +203,4 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
         model_name=name,
         eval_results=results or None,
     )
-    lines = [
-        "---",
-        metadata.to_yaml(),
-        "---",
-        "",
-        f"# {name}",
-        "",
-        f"{entry.summary[:1].upper()}{entry.summary[1:].rstrip('.')}. {entry.network}, config `{entry.config}`, "
-        f"{entry.parameters:,} parameters.",
-        "",
-        "```sh",
-        f"restore weights pull hf://{repo} --name {name}",
-        f"restore {entry.task} PICTURE -o OUT --weights {name}",
-        "```",
-        "",
-        "```python",
-        "import restore",
-        "",
-        f'restorer = restore.Restorer.from_pretrained("{repo}")',
-        "```",
-        "",
-        f"- **Task.** {TASKS[entry.task].summary}"
-        + (f" Made for level {entry.level:g}." if entry.level is not None else ""),
-        f"- **Data.** {entry.trained_on}",
-    ]
-    if entry.steps is not None:
-        took = f", {entry.hours:g} hours on {entry.machine}" if entry.hours is not None else ""
-        followed = f" of recipe {entry.recipe}" if entry.recipe else ""
-        lines.append(f"- **Training.** {entry.steps:,} steps{followed}{took}.")
-    lines += [f"- **Licence.** {entry.licence}", f"- **SHA-256 of the weights.** `{entry.sha256}`", ""]
-    if entry.scores:
-        lines += ["## Scores", "", "| set | protocol | input, dB | restored, dB | SSIM |", "|---|---|---|---|---|"]
-        for score in entry.scores:
-            ssim = "-" if score.ssim is None else f"{score.ssim:.4f}"
-            given = "-" if score.input_psnr == math.inf else f"{score.input_psnr:.2f}"
-            lines.append(f"| {score.set} | {score.protocol} | {given} | {score.psnr:.2f} | {ssim} |")
-        lines.append("")
-    return "\n".join(lines)
+    return str(metadata.to_yaml())

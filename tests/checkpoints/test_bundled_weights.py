@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from restore import checkpoints
 from restore.checkpoints import catalogue
+from restore.checkpoints.cards import HEADINGS
 from restore.checkpoints.catalogue import WeightsEntry
 from restore.datasets.layouts import degrading
 from restore.datasets.pairs import degraded, list_pictures, paired, read_rgb, with_gaussian_noise
@@ -170,6 +172,20 @@ def test_whole_shaken_pictures_become_sharper() -> None:
 def test_the_page_of_the_weights_is_what_the_catalogue_says() -> None:
     catalogued = catalogue.load_catalogue(catalogue.weights_folder() / "catalogue.toml")
     assert write_weights_page.PAGE.read_text(encoding="utf-8") == write_weights_page.page(list(catalogued.values()))
+
+
+def test_every_bundled_model_has_a_short_card_with_the_scores_of_the_catalogue() -> None:
+    catalogued = catalogue.load_catalogue(catalogue.weights_folder() / "catalogue.toml")
+    page = (catalogue.weights_folder() / "README.md").read_text(encoding="utf-8")
+    cards = {title.strip(): body for title, _, body in (part.partition("\n") for part in page.split("\n## ")[1:])}
+    assert {name for title in cards for name in title.split(", ")} == set(catalogued)
+    for title, body in cards.items():
+        assert body.count("\n") < 40, title
+        assert tuple(re.findall(r"^- \*\*(.+?)\*\*", body, re.MULTILINE)) == HEADINGS, title
+        scores = [score for name in title.split(", ") for score in catalogued[name].scores]
+        known = {f"| {s.set} | {s.protocol} | {s.input_psnr:.2f} | {s.psnr:.2f} |" for s in scores}
+        rows = body.partition("|---|\n")[2].split("\n")
+        assert set(filter(None, rows)) <= known and any(rows), title
 
 
 def test_what_bfloat16_costs_is_measured_for_every_default() -> None:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 import restore
 from restore import checkpoints
 from restore.checkpoints import catalogue, pull_push
+from restore.checkpoints.cards import HEADINGS
 from restore.errors import UsageError, WeightsError
 from restore.networks import Network
 
@@ -366,6 +367,8 @@ def test_pushed_weights_come_back_the_same(
     measured = {(r.dataset_name, r.metric_type): r.metric_value for r in data.eval_results or ()}
     assert measured == {("PolyU", "psnr"): 38.5, ("PolyU", "ssim"): 0.97, ("Kodak24 clean", "psnr"): 51.0}
     assert "restore weights pull hf://owner/net --name net" in text
+    assert tuple(re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE)) == HEADINGS
+    assert "| PolyU | rgb | 36.00 | 38.50 | 0.9700 |\n| Kodak24 clean | rgb | - | 51.00 | - |\n" in text
     assert "Infinity" not in files["config.json"].decode()  # which is no JSON
 
     entry, bundled = pull_push.pull("hf://owner/net"), catalogue.find("tiny-denoise")

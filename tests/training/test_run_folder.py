@@ -128,9 +128,9 @@ def test_the_card_names_options_labels_and_fewer_held_out_pairs(tmp_path: Path) 
         log(progress(7, (25.0, 30.0)))
     run.write_card(5400)
     card = (run.folder / "README.md").read_text()
-    assert "cs-kit, config `s`, dim = 64. " in card
-    assert "Two photos. 25% of the photos' crops are compared with `labels/x2`, what a better network makes" in card
-    assert "PSNR of the 24 held-out pictures (of pairs 8) in dB" in card
+    assert "cs-kit, config `s`, dim = 64.\n" in card
+    assert "Two photos. 25% of the photos' crops learn from a teacher's outputs, `labels/x2`. " in card
+    assert "PSNR of 24 held-out pictures (8 pairs) in dB" in card
 
 
 def test_tensorboard_is_given_what_the_log_is(tmp_path: Path) -> None:
