@@ -21,7 +21,7 @@ from restore.errors import RestoreError
 if TYPE_CHECKING:
     from restore.inference.restorer import Restorer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["RestoreError", "Restorer", "__version__", "load"]
 
 

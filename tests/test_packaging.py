@@ -1,0 +1,76 @@
+"""What the package says of itself agrees with the files beside it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import restore
+
+ROOT = Path(__file__).parents[1]
+RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)$", re.MULTILINE)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project() -> Any:
+    return tomllib.loads(text("pyproject.toml"))["project"]
+
+
+def distribution(requirement: str) -> str:
+    """
+    >>> distribution("huggingface_hub>=1.0")
+    'huggingface-hub'
+    """
+    return re.split(r"[\[<>=~! ;]", requirement)[0].lower().replace("_", "-")
+
+
+def test_the_version_is_the_newest_release_of_the_changelog() -> None:
+    version, _ = RELEASE.findall(text("CHANGELOG.md"))[0]
+    assert restore.__version__ == version
+
+
+def test_releases_of_the_changelog_go_from_new_to_old() -> None:
+    releases = RELEASE.findall(text("CHANGELOG.md"))
+    versions = [tuple(map(int, version.split("."))) for version, _ in releases]
+    assert versions == sorted(versions, reverse=True) and versions[-1] == (0, 1, 0)
+    dates = [date for _, date in releases]
+    assert dates == sorted(dates, reverse=True)
+
+
+def test_the_citation_is_of_the_newest_release() -> None:
+    version, date = RELEASE.findall(text("CHANGELOG.md"))[0]
+    citation = text("CITATION.cff")
+    assert re.findall(r"^version: (\S+)$", citation, re.MULTILINE) == [version]
+    assert re.findall(r'^date-released: "(\S+)"$', citation, re.MULTILINE) == [date]
+
+
+def test_every_direct_dependency_is_pinned_in_constraints(project: Any) -> None:
+    wanted = list(project["dependencies"])
+    for requirements in project["optional-dependencies"].values():
+        wanted += requirements
+    names = {distribution(requirement) for requirement in wanted} - {project["name"]}
+    pinned = {distribution(line) for line in text("constraints.txt").splitlines() if "==" in line}
+    assert names <= pinned
+
+
+def test_all_takes_every_extra_that_users_need(project: Any) -> None:
+    extras = set(project["optional-dependencies"])
+    (everything,) = project["optional-dependencies"]["all"]
+    taken = set(everything.removeprefix(f"{project['name']}[").removesuffix("]").split(","))
+    assert taken == extras - {"all", "dev", "docs", "test"}
+
+
+def test_the_workflow_runs_both_commands_of_the_readme() -> None:
+    commands = re.findall(r"^pip install -c constraints\.txt .*&&.*$", text("README.md"), re.MULTILINE)
+    assert len(commands) == 2
+    workflow = text(".github/workflows/tests.yml")
+    assert all(command in workflow for command in commands)
+    assert commands[1] in text(".ci/run")
