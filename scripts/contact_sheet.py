@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from restore import checkpoints
 from restore.checkpoints.catalogue import weights_for
-from restore.datasets.layouts import degrading
-from restore.datasets.pairs import Pair, read_rgb
+from restore.datasets.pairs import Pair, degrading, read_rgb
 from restore.degradations import DEGRADATIONS, Image, imresize, to_8_bits
 from restore.evaluation.scoring import restoring
 from restore.images import Picture, write_picture

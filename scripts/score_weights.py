@@ -25,8 +25,8 @@ import typer
 from numpy.typing import NDArray
 
 from restore import checkpoints
-from restore.datasets.layouts import degrading, find
-from restore.datasets.pairs import Pair, paired
+from restore.datasets.layouts import find
+from restore.datasets.pairs import Pair, degrading, paired
 from restore.degradations import Image
 from restore.evaluation.metrics import psnr
 from restore.evaluation.scoring import evaluate

@@ -18,7 +18,7 @@ app = typer.Typer(
 @app.command("list")
 def list_datasets() -> None:
     """List the datasets that can be named."""
-    from restore.datasets.registry import DATASETS
+    from restore.datasets.registry import datasets
 
     rows = [
         (
@@ -27,7 +27,7 @@ def list_datasets() -> None:
             ", ".join(f"{split} {part.pictures:,}" for split, part in d.splits.items() if part.pictures),
             d.summary,
         )
-        for d in DATASETS.values()
+        for d in datasets().values()
     ]
     print(table(("NAME", "TASK", "PICTURES", "SUMMARY"), rows))
 
@@ -35,10 +35,11 @@ def list_datasets() -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `restore data list`.")]) -> None:
     """Show all that is known of a dataset: source, terms, layouts, counts, protocol, the papers' scores."""
-    from restore.datasets.registry import DATASETS, published
+    from restore.datasets.registry import datasets
+    from restore.evaluation.published import published
 
     _check_name(name)
-    dataset = DATASETS[name]
+    dataset = datasets()[name]
     facts = [
         ("name", dataset.name),
         ("summary", dataset.summary),
@@ -81,13 +82,14 @@ def check(
     ] = None,
 ) -> None:
     """Count, pair and open every picture, and name what is wrong; exit 1 if anything is."""
-    from restore.datasets import layouts
-    from restore.datasets.registry import DATASETS
+    from restore.datasets import checking, layouts
+    from restore.datasets.found import Found
+    from restore.datasets.registry import datasets
 
-    parts: list[tuple[str, layouts.Found]] = []
+    parts: list[tuple[str, Found]] = []
     if name is not None and root is not None and clean is None and degraded is None:
         _check_name(name)
-        dataset = DATASETS[name]
+        dataset = datasets()[name]
         for part in [split] if split else list(dataset.splits):
             try:
                 parts.append((part, layouts.find(name, root, part)))
@@ -106,7 +108,7 @@ def check(
         label = f"{name} {part}" if name else found.folder.name
         faults = []
         with Progress(len(found.items)) as progress:
-            for fault in layouts.faults(found, dataset, part or None):
+            for fault in checking.faults(found, dataset, part or None):
                 progress.file(label)
                 if fault is not None:
                     faults.append(fault)
@@ -125,10 +127,10 @@ def _count(faults: int) -> str:
 
 
 def _check_name(name: str) -> None:
-    from restore.datasets.registry import DATASETS
+    from restore.datasets.registry import datasets
 
-    if name not in DATASETS:
+    if name not in datasets():
         raise UsageError(
             f"there is no dataset called {name!r}",
-            hint=did_you_mean(name, DATASETS) or "`restore data list` names them",
+            hint=did_you_mean(name, datasets()) or "`restore data list` names them",
         )

@@ -24,10 +24,11 @@ from restore.inference.precision import check_precision
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
-    from restore.datasets.layouts import Found
+    from restore.datasets.found import Found
     from restore.datasets.pairs import Pair
-    from restore.datasets.registry import Dataset, Published
+    from restore.datasets.registry import Dataset
     from restore.degradations import Image
+    from restore.evaluation.published import Published
     from restore.evaluation.scoring import Answer, Scores
 
 _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
@@ -149,10 +150,11 @@ def evaluate(
         if file is not None and not file.absolute().parent.is_dir():
             raise UsageError(f"cannot write {file}: its folder does not exist")
     from restore import degradations
-    from restore.datasets import layouts, registry
-    from restore.evaluation import metrics
+    from restore.datasets import pairs as pairs_
+    from restore.evaluation import protocols
+    from restore.evaluation import published as published_
 
-    known = (("protocol", protocol, metrics.PROTOCOLS), ("degradation", degradation, degradations.DEGRADATIONS))
+    known = (("protocol", protocol, protocols.PROTOCOLS), ("degradation", degradation, degradations.DEGRADATIONS))
     for what, word, choices in known:
         if word is not None and word not in choices:
             hint = did_you_mean(word, choices) or f"choose one of {', '.join(choices)}"
@@ -179,7 +181,7 @@ def evaluate(
         raise UsageError("clean pictures with --weights none: there is nothing to score", hint="give --sigma")
     draw = None
     if degradation is not None:
-        draw = layouts.degrading(degradation, strength, as_file=rounded)
+        draw = pairs_.degrading(degradation, strength, as_file=rounded)
         kind = "sigma" if degradation == "gaussian-noise" else degradation
         name += f" {kind}" + ("" if strength is None else f" {strength:g}") + " rounded" * rounded
     usual_protocol = (record.protocol if record and task == record.task else None) or (
@@ -188,7 +190,7 @@ def evaluate(
     protocol = protocol or usual_protocol
     published = []
     if dataset is not None and protocol == usual_protocol and degradation in (None, usual) and not rounded:
-        published = registry.published_for(dataset, task, strength)
+        published = published_.published_for(dataset, task, strength)
     resolved = None
     if restored is None and weights != "none":
         resolved = checkpoints.resolve(weights or catalogue.weights_for(task, strength).name)
@@ -291,12 +293,12 @@ def _pictures(
     if clean is not None and dataset is None and root is None and split is None:
         name, found = clean.name, layouts.find_folders(clean, degraded)
     elif clean is None and dataset is not None and root is not None:
-        if dataset not in registry.DATASETS:
+        if dataset not in registry.datasets():
             raise UsageError(
                 f"there is no set called {dataset!r}",
-                hint=did_you_mean(dataset, registry.DATASETS) or "`restore data list` names them",
+                hint=did_you_mean(dataset, registry.datasets()) or "`restore data list` names them",
             )
-        record = registry.DATASETS[dataset]
+        record = registry.datasets()[dataset]
         split = split or record.scored_split
         found = layouts.find(dataset, root, split)
         name = dataset if split == record.scored_split else f"{dataset} {split}"

@@ -13,7 +13,7 @@ import torch
 from restore.datasets.pairs import Pair
 from restore.degradations import Image, imresize
 from restore.errors import DataError
-from restore.evaluation.metrics import PROTOCOLS
+from restore.evaluation.protocols import PROTOCOLS
 from restore.images import Picture
 from restore.inference.restorer import Restorer
 

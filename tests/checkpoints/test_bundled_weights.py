@@ -14,8 +14,7 @@ from restore import checkpoints
 from restore.checkpoints import catalogue
 from restore.checkpoints.cards import HEADINGS
 from restore.checkpoints.catalogue import WeightsEntry
-from restore.datasets.layouts import degrading
-from restore.datasets.pairs import degraded, list_pictures, paired, read_rgb, with_gaussian_noise
+from restore.datasets.pairs import degraded, degrading, list_pictures, paired, read_rgb, with_gaussian_noise
 from restore.evaluation.metrics import psnr
 from restore.evaluation.scoring import evaluate, restoring
 from restore.images import Picture, read_picture

@@ -12,8 +12,9 @@ from conftest import Run, save
 
 import restore
 from restore import checkpoints
-from restore.datasets import registry
-from restore.evaluation.metrics import PROTOCOLS
+from restore.datasets.registry import datasets
+from restore.evaluation.protocols import PROTOCOLS
+from restore.evaluation.published import published
 from restore.images import Picture, read_picture, write_picture
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
@@ -259,18 +260,18 @@ def test_help_names_the_command_that_lists_the_sets(run: Run) -> None:
 
 def test_data_list_has_a_line_for_every_set(run: Run) -> None:
     names = [line.split()[0] for line in run("data", "list").out.splitlines()]
-    assert names == ["NAME", *registry.DATASETS]
+    assert names == ["NAME", *datasets()]
 
 
-@pytest.mark.parametrize("name", registry.DATASETS)
+@pytest.mark.parametrize("name", datasets())
 def test_data_show_tells_source_terms_layout_and_scores(run: Run, name: str) -> None:
     ran = run("data", "show", name)
     assert ran.code == 0
     for label in ("paper:", "source:", "licence:", "used in:"):
         assert label in ran.out
-    for split in registry.DATASETS[name].splits.values():
+    for split in datasets()[name].splits.values():
         assert all(str(layout) in ran.out for layout in split.layouts)
-    for row in registry.published():
+    for row in published():
         if row.set == name:
             assert str(row.psnr) in ran.out
 

@@ -1,64 +1,73 @@
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
-from restore.datasets.registry import DATASETS, published, published_for
+from restore.datasets.registry import Blocks, Layout, datasets, read_datasets
 from restore.degradations import DEGRADATIONS
-from restore.evaluation.metrics import PROTOCOLS
-from restore.networks import NETWORKS
+from restore.evaluation.protocols import PROTOCOLS
 from restore.tasks import TASKS
 
-PAPERS = Path(__file__).parents[2].parent / "shared" / "papers"
-TEXTS = {"CS-KiT": "cs-kit", "KiT supplement": "kit-supplement", "DRSformer": "drsformer", "PANet": "panet"}
 
-
-def test_sets_are_keyed_by_their_names() -> None:
-    assert all(name == dataset.name for name, dataset in DATASETS.items())
-
-
-def test_records_name_tasks_protocols_and_degradations_that_exist() -> None:
-    for dataset in DATASETS.values():
+def test_every_record_names_what_exists_and_holds_values_of_the_right_type() -> None:
+    for name, dataset in datasets().items():
+        assert name == dataset.name
         assert dataset.task in TASKS
         assert dataset.protocol is None or dataset.protocol in PROTOCOLS
         assert dataset.degradation is None or dataset.degradation in DEGRADATIONS
+        assert dataset.colour in ("rgb", "grey", "mixed")
         assert dataset.scored_split in dataset.splits
+        for text in (dataset.summary, dataset.paper, dataset.source, dataset.licence, *dataset.used_in):
+            assert isinstance(text, str) and text
+        for split in dataset.splits.values():
+            assert split.pictures is None or type(split.pictures) is int
+            assert split.layouts
 
 
 def test_the_rain13k_parts_are_as_many_as_the_paper_counts() -> None:
     # Rain14000's 11,200, Rain1800, Rain800's 700 and Rain12: 13,712 in CS-KiT's section on deraining.
-    assert DATASETS["Rain13K"].splits["train"].pictures == 11200 + 1800 + 700 + 12
+    assert datasets()["Rain13K"].splits["train"].pictures == 11200 + 1800 + 700 + 12
 
 
-def test_published_scores_are_of_known_sets_tasks_and_networks() -> None:
-    for row in published():
-        assert row.set in DATASETS and row.task in TASKS
-        assert row.method in (*NETWORKS, "input")
-        assert (row.level is None) == (row.task not in ("dejpeg", "upscale") and row.source != "PANet, table 1")
-        assert any(row.source.split(",")[0] in used for used in DATASETS[row.set].used_in)
+RECORD = """
+[datasets.Mine]
+summary = "s"
+task = "denoise"
+paper = "p"
+source = "s"
+licence = "l"
+folders = ["Mine", "mine"]
+splits.validation = { pictures = 3, folder = "val", layouts = ["files", "blocks"] }
+
+[layouts.files]
+origin = "people"
+clean = "{split}/*"
+within = ["", "{folder}", "data/{folder}/{split}"]
+
+[layouts.blocks]
+origin = "authors"
+degraded = ["noisy.mat", "Noisy"]
+"""
 
 
-def test_each_method_has_one_published_score_a_source_and_level() -> None:
-    keys = [(row.set, row.task, row.level, row.source, row.method) for row in published()]
-    assert len(set(keys)) == len(keys)
+def test_layouts_are_filled_in_with_the_names_of_the_set_and_the_split() -> None:
+    files, blocks = read_datasets(RECORD)["Mine"].splits["validation"].layouts
+    within = ("", "Mine", "mine", "data/Mine/val", "data/mine/val")  # the set's own folders before those above them
+    assert files == Layout("people", "val/*", within=within)
+    assert blocks == Blocks("authors", ("noisy.mat", "Noisy"))
 
 
-@pytest.mark.skipif(not PAPERS.is_dir(), reason="the papers are not beside this checkout")
-def test_published_scores_stand_in_the_papers() -> None:
-    for row in published():
-        lines = (PAPERS / f"{TEXTS[row.source.split(',')[0]]}.txt").read_text().splitlines()
-        shown = [str(row.psnr)] if row.ssim is None else [str(row.psnr), str(row.ssim).removeprefix("0")]
-        # The two stand next to each other in one line of a table.
-        pattern = r"[\s|*_]+0?".join(rf"{re.escape(number)}(?!\d)" for number in shown)
-        assert any(re.search(pattern, re.sub(r"<[^>]+>", "", line)) for line in lines), row
-
-
-def test_scores_are_found_by_set_task_and_level_with_the_digits_of_the_paper() -> None:
-    rows = published_for("LIVE1", "dejpeg", 10)
-    assert [(row.method, str(row.psnr), str(row.ssim)) for row in rows] == [
-        ("input", "27.77", "0.7905"),
-        ("panet", "29.69", "0.8250"),
-    ]
-    assert published_for("Set5", "upscale", 5) == []
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('paper = "p"', 'papers = "p"', "Mine: .*papers"),
+        ('paper = "p"', "", "Mine: .*paper"),
+        ("pictures = 3", "count = 3", "Mine validation: .*count"),
+        ('"blocks"]', '"block"]', "Mine validation: there is no 'block'"),
+        ('origin = "people"', 'owner = "people"', "files: .*owner"),
+        ("[layouts.blocks]", "[layout.blocks]", "layout"),
+    ],
+)
+def test_a_key_that_is_unknown_or_missing_is_refused(before: str, after: str, message: str) -> None:
+    assert before in RECORD
+    with pytest.raises(ValueError, match=message):
+        read_datasets(RECORD.replace(before, after))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from restore.datasets.pairs import degraded, list_pictures, paired, with_gaussian_noise
-from restore.evaluation.metrics import PROTOCOLS, psnr, ssim, ssim_volume
+from restore.evaluation.metrics import psnr, ssim, ssim_volume
 from restore.images.luma import luma
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -74,10 +74,6 @@ def test_luma_by_hand() -> None:
     last = 16 + (65.481 * 10 + 128.553 * 200 + 24.966 * 30) / 255
     assert luma(picture).ravel().tolist() == [81, 145, 41, round(last)]
     assert luma(picture).shape == (1, 4, 1)
-
-
-def test_protocols_are_keyed_by_their_names() -> None:
-    assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
 
 
 def close(scores: tuple[float, float], key: str, name: str) -> bool:
@@ -144,58 +140,3 @@ def test_matlabs_ssim_takes_the_channels_for_the_depth_of_a_volume() -> None:
         values.append((2 * ma * mb + c1) * (2 * covariance + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2)))
     assert ssim_volume(x, y) == pytest.approx(float(np.mean(values)), abs=1e-9)
     assert ssim_volume(x, x) == pytest.approx(1, abs=1e-12)
-
-
-def in_unit(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float64) / 255
-
-
-def test_protocols_that_round_compare_what_a_file_would_hold() -> None:
-    clean = noise(16, 16, 3).clip(10, 240)
-    restored = in_unit(clean) + 0.6 / 255  # by a file off by 1, in fact by 0.6
-    for name, off in (("rgb", 1), ("rgb-matlab", 1), ("rgb-float", 0.6)):
-        assert PROTOCOLS[name].compare(restored, in_unit(clean))[0] == pytest.approx(20 * np.log10(255 / off))
-
-
-def test_what_leaves_the_range_is_clipped_by_every_protocol() -> None:
-    clean = np.ones((256, 256, 3))
-    assert all(p.compare(clean + 3, clean, with_ssim=False)[0] == float("inf") for p in PROTOCOLS.values())
-
-
-def test_the_deraining_scripts_differ_in_the_rounding_of_luma_alone() -> None:
-    clean, restored = noise(20, 20, 3), noise(20, 20, 3, seed=1)
-    y, rounded = (16 + (65.481 * p[..., 0] + 128.553 * p[..., 1] + 24.966 * p[..., 2]) / 255 for p in (clean, restored))
-    exact = 10 * np.log10(255**2 / np.mean((y - rounded) ** 2))
-    assert PROTOCOLS["y-float"].compare(in_unit(restored), in_unit(clean))[0] == pytest.approx(exact)
-    whole = 10 * np.log10(255**2 / np.mean((np.round(y) - np.round(rounded)) ** 2))
-    assert PROTOCOLS["y"].compare(in_unit(restored), in_unit(clean))[0] == pytest.approx(whole)
-    assert abs(exact - whole) < 0.1
-
-
-def test_a_border_as_wide_as_the_scale_does_not_count() -> None:
-    clean = noise(20, 20, 3)
-    for scale in (2, 3, 4):
-        restored = clean.copy()
-        restored[:scale] = restored[:, -scale:] = 0
-        inside = PROTOCOLS["y-border"].compare(in_unit(restored), in_unit(clean), scale=scale)
-        assert inside[0] == float("inf") and inside[1] == pytest.approx(1)
-        assert PROTOCOLS["y"].compare(in_unit(restored), in_unit(clean), scale=scale)[0] < 30
-        assert PROTOCOLS["y-border"].compare(in_unit(restored), in_unit(clean), scale=scale - 1)[0] < 30
-
-
-def test_blocks_are_scored_one_by_one_and_averaged() -> None:
-    clean, restored = noise(256, 512, 3), noise(256, 512, 3)
-    restored[:, 256:] = clean[:, 256:] ^ 1  # off by 1 there
-    restored[:, :256] = clean[:, :256] ^ 2  # off by 2 here
-    score, _ = PROTOCOLS["sidd"].compare(in_unit(restored), in_unit(clean), with_ssim=False)
-    assert score == pytest.approx((20 * np.log10(255) + 20 * np.log10(255 / 2)) / 2)
-
-
-def test_a_protocol_names_the_smallest_picture_that_it_takes() -> None:
-    for protocol, scale in itertools.product(PROTOCOLS.values(), (1, 4)):
-        side = protocol.smallest_side(scale)
-        picture = in_unit(noise(side, side, 3))
-        scores = protocol.compare(picture, picture, scale=scale)
-        assert scores[0] == float("inf") and scores[1] == pytest.approx(1)
-        with pytest.raises(ValueError):
-            protocol.compare(picture[1:], picture[1:], scale=scale)

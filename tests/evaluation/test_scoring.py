@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from restore.checkpoints.catalogue import load_catalogue
-from restore.datasets.layouts import degrading, find
-from restore.datasets.pairs import Pair
+from restore.datasets.layouts import find
+from restore.datasets.pairs import Pair, degrading
 from restore.degradations import Image, imresize
 from restore.errors import DataError
 from restore.evaluation.metrics import psnr, ssim

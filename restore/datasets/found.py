@@ -1,0 +1,77 @@
+"""The pictures of a set that are on disk, and the pairs that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from restore.datasets.pairs import Pair, read_rgb, sizes_of
+from restore.datasets.registry import Blocks, Layout
+from restore.degradations import Draw, Image
+from restore.errors import DataError
+
+Source = Path | Callable[[], Image]  # a picture file, or a function that reads the picture
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a set; None for a side that the set does not have."""
+
+    name: str
+    clean: Source | None
+    degraded: Source | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on disk of a split.
+
+    Attributes:
+        layout: How the files are stored.
+        folder: Where its paths begin.
+        items: The pictures, sorted by name.
+        faults: Files that could not be paired, one sentence each.
+    """
+
+    layout: Layout | Blocks
+    folder: Path
+    items: tuple[Item, ...]
+    faults: tuple[str, ...] = ()
+
+    @property
+    def has_clean(self) -> bool:
+        """Whether there are clean pictures."""
+        return bool(self.items) and self.items[0].clean is not None
+
+    @property
+    def has_degraded(self) -> bool:
+        """Whether there are degraded pictures."""
+        return bool(self.items) and self.items[0].degraded is not None
+
+    def pairs(self, draw: Draw | None = None) -> Iterator[Pair]:
+        """The pairs, decoded one by one.
+
+        Args:
+            draw: Degrades the clean pictures; picture i draws from `numpy.random.default_rng(i)`. None: the files as
+                they are. Where one side does not exist, the other stands for both.
+
+        Raises:
+            DataError: Two pictures of a pair differ in size, or one cannot be read.
+        """
+        for index, item in enumerate(self.items):
+            if draw is not None:
+                assert item.clean is not None
+                generator = np.random.default_rng(index)
+                yield Pair(item.name, *draw(generator).apply(_read(item.clean), generator))
+                continue
+            sides = [_read(source) for source in (item.clean, item.degraded) if source is not None]
+            if sides[0].shape != sides[-1].shape:
+                raise DataError(f"{item.name!r} is {sizes_of(*sides)}", hint="pairs must have the same size")
+            yield Pair(item.name, sides[0], sides[-1])
+
+
+def _read(source: Source) -> Image:
+    return read_rgb(source) if isinstance(source, Path) else source()
