@@ -74,3 +74,16 @@ def test_the_workflow_runs_both_commands_of_the_readme() -> None:
     workflow = text(".github/workflows/tests.yml")
     assert all(command in workflow for command in commands)
     assert commands[1] in text(".ci/run")
+
+
+def test_the_page_on_the_package_index_has_no_relative_address() -> None:
+    """Read with the substitutions of pyproject.toml, as the build does."""
+    hook = tomllib.loads(text("pyproject.toml"))["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    page = text("README.md")
+    assert re.search(r"\]\(docs/", page)
+    for substitution in hook["substitutions"]:
+        page = re.sub(substitution["pattern"], substitution["replacement"], page)
+    targets = re.findall(r"\]\(([^)]+)\)|(?:src|href)=\"([^\"]+)\"", page)
+    assert all(target.startswith(("https://", "#")) for pair in targets for target in pair if target)
+    for picture in re.findall(r"raw\.githubusercontent\.com/restore-photos/restore/main/([^)\"]+)", page):
+        assert (ROOT / picture).is_file()
