@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restore.checkpoints.author_files import names_of
+from restore.checkpoints.author_names import names_of
 from restore.networks import NETWORKS, Network
 
 

@@ -1,4 +1,4 @@
-"""Weights: their catalogue, finding and loading them, the Hugging Face Hub, the authors' files, and model cards."""
+"""Weights: the catalogue, loading and saving, the Hugging Face Hub, the authors' files, and model cards."""
 
 from restore.checkpoints.loading import FORMAT, CheckpointInfo, ResolvedWeights, facts, load, resolve, save
 

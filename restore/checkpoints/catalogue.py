@@ -1,4 +1,4 @@
-"""The weights that can be named: one table each in weights/catalogue.toml, and in the user's own weights folder."""
+"""The catalogue of weights: one table each in weights/catalogue.toml, and in the user's own weights folder."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ class Score:
     """One measurement.
 
     Attributes:
-        set: The data, such as `PolyU` or `CBSD68 sigma 25`.
-        protocol: How it was measured; a name of docs/evaluation.md.
+        set: The dataset and the degradation, such as `PolyU` or `CBSD68 sigma 25`.
+        protocol: How it is measured; a name of docs/evaluation.md.
         psnr, input_psnr: Of the restored and of the degraded pictures, in dB.
         ssim: Of the restored pictures.
-        others: What else is known for the same set and protocol, in dB: the paper's figure for its full-size network,
-            classical methods on the same files.
+        others: Other methods on the same set and protocol, in dB: the paper's full-size network, classical methods.
     """
 
     set: str
@@ -47,26 +46,26 @@ class WeightsEntry:
     """One checkpoint: the only link between a task and a network. The fields are the keys of its table.
 
     Attributes:
-        name: The table's own name; what `--weights` takes.
-        folder: Where the catalogue is, and the file if it is on this machine.
+        name: Name of the table; what `--weights` takes.
+        folder: The catalogue's folder, which also holds the file if it is on this machine.
         network, config: Keys of `restore.networks.NETWORKS` and of that network's `CONFIGS`; the config of imported
-            weights may be none of them ("own").
+            weights may be "own".
         task: Key of `restore.tasks.TASKS`.
-        file: Name of the file beside the catalogue; it need not be there if it is on the Hub.
+        file: Name of the file in `folder`; it may be missing if the Hub has it.
         sha256: 64 hexadecimal digits; checked at every load.
         size_bytes: Size of the file.
         parameters: Number of trained values.
         licence: SPDX identifier of the weights.
-        trained_on: The data, with what was done to them.
-        summary: One line: what they are for.
-        recipe: Name of the training recipe; None, as the next three, where it is not known.
-        steps, hours, machine: How long it was trained, and on what.
-        level: Strength they are made for, in the unit of the task's `Level`; None for blind weights.
-        default: Whether they are what the task uses when none are named.
-        bfloat16_loss: dB of PSNR that bfloat16 loses against float32 on the first set of `scores`; None where it is not
+        trained_on: The training data and their degradation.
+        summary: One line: what the weights are for.
+        recipe: Name of the training recipe; None if unknown, as the next three.
+        steps, hours, machine: How long the training took, and on what.
+        level: The strength that the weights are for, in the unit of the task's `Level`; None for blind weights.
+        default: Whether the task uses them by default.
+        bfloat16_loss: dB of PSNR that bfloat16 loses against float32 on the first set of `scores`; None if not
             measured. It decides what `--precision auto` does.
-        hub_repo, hub_revision, hub_file: Where the Hub holds them: `owner/name`, a commit and a path; all or none.
-        scores: What was measured.
+        hub_repo, hub_revision, hub_file: Their place on the Hub: `owner/name`, a commit and a path; all or none.
+        scores: The measured scores.
     """
 
     name: str
@@ -95,35 +94,34 @@ class WeightsEntry:
 
     @property
     def path(self) -> Path:
-        """Where the file is, if it is on this machine and not in the Hub's cache."""
+        """The file, if it is on this machine and not in the Hub's cache."""
         return self.folder / self.file
 
 
 def own_folder() -> Path:
-    """The user's own weights folder: `$RESTORE_WEIGHTS`, else in the place where the system keeps a program's data."""
+    """The user's own weights folder: `$RESTORE_WEIGHTS`, else in the system's folder for application data."""
     given = os.environ.get("RESTORE_WEIGHTS")
     return Path(given) if given else platformdirs.user_data_path("restore", appauthor=False) / "weights"
 
 
 def weights_folder() -> Path:
-    """Where the bundled weights are: inside the installed package, else beside it in a checkout.
+    """The folder of the bundled weights: in the installed package, else beside it in a checkout.
 
     Raises:
-        WeightsError: In neither place.
+        WeightsError: Neither folder has a catalogue.
     """
     package = Path(__file__).parents[1]
     for folder in (package / "weights", package.parent / "weights"):
         if (folder / "catalogue.toml").is_file():
             return folder
-    raise WeightsError("this installation holds no weights", hint="pip install --force-reinstall restore-photos")
+    raise WeightsError("this installation has no weights", hint="pip install --force-reinstall restore-photos")
 
 
 def load_catalogue(path: Path | None = None) -> dict[str, WeightsEntry]:
     """Every entry by name, in the order of the file.
 
     Args:
-        path: The catalogue; None for the bundled one and, after it, the user's own. Where both have a name, it means
-            what is bundled.
+        path: The catalogue; None: the bundled one, then the user's own. If both have a name, the bundled entry wins.
 
     Raises:
         WeightsError: A key is missing, unknown or of the wrong type, or entries contradict each other.
@@ -145,32 +143,32 @@ def load_catalogue(path: Path | None = None) -> dict[str, WeightsEntry]:
 
 
 def find(name: str) -> WeightsEntry:
-    """The entry of that name.
+    """The entry of a name.
 
     Raises:
-        WeightsError: There is none; the hint names the nearest.
+        WeightsError: There is none; the hint names the most similar one.
     """
     catalogue = load_catalogue()
     if name in catalogue:
         return catalogue[name]
-    hint = did_you_mean(name, catalogue) or "`restore weights list` shows all; a file needs its .safetensors suffix"
+    hint = did_you_mean(name, catalogue) or "`restore weights list` shows all names; files end in .safetensors"
     raise WeightsError(f"there are no weights called {name!r}", hint=hint)
 
 
 def check_new_name(name: str) -> None:
-    """Make sure that weights can be called so.
+    """Check that a name is valid and free.
 
     Raises:
-        WeightsError: It is no name, or taken.
+        WeightsError: It is invalid or taken.
     """
     if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
-        raise WeightsError(f"{name!r} is no name for weights", hint="use letters, digits, '-', '_' and '.'")
+        raise WeightsError(f"{name!r} is not a valid name", hint="use letters, digits, '-', '_' and '.'")
     if name in load_catalogue():
-        raise WeightsError(f"there are weights called {name!r} already", hint="choose another with --name")
+        raise WeightsError(f"weights called {name!r} already exist", hint="choose another with --name")
 
 
 def add_own(name: str, table: dict[str, Any]) -> WeightsEntry:
-    """Write one more table into the user's own catalogue.
+    """Add a table to the user's own catalogue.
 
     Raises:
         WeightsError: The name is taken, the table is wrong, or the catalogue cannot be written.
@@ -182,24 +180,24 @@ def add_own(name: str, table: dict[str, Any]) -> WeightsEntry:
 
 
 def remove_own(name: str) -> WeightsEntry:
-    """Take a table out of the user's own catalogue; the file stays.
+    """Remove a table from the user's own catalogue; the file stays.
 
     Returns:
-        The entry that it was.
+        The removed entry.
 
     Raises:
         WeightsError: There is no such entry, it is bundled, or the catalogue cannot be written.
     """
     entry = find(name)
     if entry.folder == weights_folder():
-        raise WeightsError(f"{name} comes with restore and stays", hint="only imported and pulled weights are removed")
+        raise WeightsError(f"cannot remove {name}: it comes with restore", hint="choose imported or pulled weights")
     _change_own(lambda tables: {key: table for key, table in tables.items() if key != name})
     return entry
 
 
 def _change_own(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Write the user's own catalogue anew."""
-    import tomli_w  # here, because every command imports this file and only few write
+    """Rewrite the user's own catalogue."""
+    import tomli_w  # imported here: every command imports this file, few write
 
     path = own_folder() / "catalogue.toml"
     try:
@@ -212,7 +210,7 @@ def _change_own(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 
 
 def default_for(task: str, level: float | None = None) -> WeightsEntry:
-    """What `task` uses when no weights are named.
+    """The default weights of a task.
 
     Args:
         task: Key of `TASKS`.
@@ -227,20 +225,20 @@ def default_for(task: str, level: float | None = None) -> WeightsEntry:
     strength = "" if level is None else f" at level {level:g}"
     raise WeightsError(
         f"there are no default weights for {task}{strength}",
-        hint="name some with --weights; see `restore weights list`",
+        hint="choose some with --weights; `restore weights list` shows all",
     )
 
 
 def weights_for(task: str, level: float | None = None) -> WeightsEntry:
-    """What `task` uses for a strength when no weights are named: those made for it, else blind ones.
+    """The default weights of a task for a strength: those made for it, else blind ones.
 
     Args:
         task: Key of `TASKS`.
-        level: The strength; None where the user gave none.
+        level: The strength; None if the user gives none.
 
     Raises:
-        UsageError: There are weights for single strengths only, and none was given.
-        WeightsError: There are none for this one.
+        UsageError: All weights are for one strength each, and `level` is None.
+        WeightsError: There are none for this strength.
     """
     entries = {entry.level: entry for entry in load_catalogue().values() if entry.default and entry.task == task}
     option = TASKS[task].level
@@ -251,17 +249,19 @@ def weights_for(task: str, level: float | None = None) -> WeightsEntry:
     there = f"there are weights for {', '.join(f'{made_for:g}' for made_for in entries)}"
     if level is None:
         raise UsageError(f"{task} needs --{option.name}", hint=there)
-    raise WeightsError(f"no weights come for {task} at --{option.name} {level:g}", hint=f"{there}; or name --weights")
+    raise WeightsError(
+        f"there are no weights for {task} at --{option.name} {level:g}", hint=f"{there}; or use --weights"
+    )
 
 
 def _entry(path: Path, name: str, table: Any) -> WeightsEntry:
     """Check one table of the catalogue."""
     where = f"{path}: [{name}]"
     if not isinstance(table, dict):
-        raise WeightsError(f"{path}: {name!r} stands outside a table")
+        raise WeightsError(f"{path}: {name!r} is outside a table")
     scores = table.get("scores", [])
     if not (isinstance(scores, list) and all(isinstance(score, dict) for score in scores)):
-        raise WeightsError(f"{where}: scores are tables", hint=f"write them as [[{name}.scores]]")
+        raise WeightsError(f"{where}: scores must be tables", hint=f"write them as [[{name}.scores]]")
     scores = tuple(_record(Score, f"{where}: scores", score) for score in scores)
     plain = {key: value for key, value in table.items() if key != "scores"}
     entry = _record(WeightsEntry, where, plain, name=name, scores=scores, folder=path.parent)
@@ -272,26 +272,26 @@ def _entry(path: Path, name: str, table: Any) -> WeightsEntry:
     if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", entry.file):
         raise WeightsError(f"{where}: file is not the plain name of a .safetensors file: {entry.file!r}")
     if len({entry.hub_repo is None, entry.hub_revision is None, entry.hub_file is None}) == 2:
-        raise WeightsError(f"{where}: of hub_repo, hub_revision and hub_file only some are given")
+        raise WeightsError(f"{where}: give all of hub_repo, hub_revision and hub_file, or none")
     if entry.hub_revision is not None and not re.fullmatch(r"[0-9a-f]{40}", entry.hub_revision):
-        raise WeightsError(f"{where}: hub_revision is not a commit", hint="branches and tags move; give 40 digits")
+        raise WeightsError(f"{where}: hub_revision is not a commit", hint="give the 40 digits: branches and tags move")
     return entry
 
 
 def _record(kind: type[Record], where: str, table: dict[str, Any], **given: Any) -> Record:
-    """Build a record from a table whose keys and types must be its fields, and from what is `given`."""
+    """Build a record from a table, whose keys and types must match the fields, and from `given` values."""
     types = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in given}
     for key, value in table.items():
         if key not in fields:
             raise WeightsError(f"{where}: unknown key {key!r}", hint=did_you_mean(key, fields))
         accepted = typing.get_args(types[key]) or (types[key],)  # `float | None` or `float`
-        # Not isinstance: to Python, true is an integer.
+        # Not isinstance: in Python, True is an integer.
         if type(value) not in accepted and not (type(value) is int and float in accepted):
             raise WeightsError(f"{where}: {key} is {value!r}, not of type {accepted[0].__name__}")
-        # A stranger's repository may have written it: what is printed must not steer the terminal.
+        # The text may come from a stranger's repository: printing it must not control the terminal.
         if isinstance(value, str) and not value.isprintable():
-            raise WeightsError(f"{where}: {key} holds characters that cannot be printed")
+            raise WeightsError(f"{where}: {key} has characters that cannot be printed")
     for key, field in fields.items():
         if field.default is dataclasses.MISSING and key not in table:
             raise WeightsError(f"{where}: the key {key!r} is missing")

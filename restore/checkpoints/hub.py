@@ -1,8 +1,8 @@
-"""The Hugging Face Hub: where weights are there, in its cache and on this machine, and how they get up.
+"""The Hugging Face Hub: its addresses and cache, downloads and uploads.
 
-All of it is done by the Hub's own client, `huggingface_hub`, which resumes broken downloads, keeps the cache and
-honours HF_TOKEN, `hf auth login`, HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and the rest of its environment. It reads that
-when it is imported, and is imported here only when the Hub is needed. Here its failures become clear errors.
+The Hub's own client, `huggingface_hub`, does the work. It resumes broken downloads, keeps the cache and honours
+HF_TOKEN, `hf auth login`, HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and its other variables. It reads them on import, so
+functions here import it only when they need the Hub. Its exceptions become a `WeightsError`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from restore.errors import WeightsError, first_few
 if TYPE_CHECKING:
     from huggingface_hub import HFCacheInfo
 
-MODEL = "model.safetensors"  # what a repository with one set of weights calls them
+MODEL = "model.safetensors"  # the usual name in a repository with one set of weights
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 _ADDRESS = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/@]+))?(?:/(?P<file>[^@]+))?")
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
@@ -43,17 +43,17 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read an address; a slash in a revision is written %2F.
+        """Parse an address; a slash in a revision is written %2F.
 
         >>> Address.parse("hf://owner/name@refs%2Fpr%2F1/sub/a.safetensors")
         Address(repo='owner/name', revision='refs/pr/1', file='sub/a.safetensors')
 
         Raises:
-            WeightsError: It is none.
+            WeightsError: The text is not an address.
         """
         match = _ADDRESS.fullmatch(text)
         if not match:
-            raise WeightsError(f"{text} is no address on the Hub", hint="write hf://owner/name[@revision][/file]")
+            raise WeightsError(f"{text} is not an address on the Hub", hint="write hf://owner/name[@revision][/file]")
         return cls(match["repo"], unquote(match["revision"]) if match["revision"] else None, match["file"])
 
     def __str__(self) -> str:
@@ -70,8 +70,8 @@ class Found(NamedTuple):
 
     Attributes:
         address: With the commit and the file.
-        sha256: As the Hub states it; None for a file that it does not keep as a large one.
-        licence: As the model card's metadata state it.
+        sha256: From the Hub; None for a file that is not in its storage for large files.
+        licence: From the metadata of the model card.
         files: All files of the repository.
     """
 
@@ -86,9 +86,9 @@ class Cached(NamedTuple):
 
     Attributes:
         address: With the commit and the file.
-        path: Where it is.
+        path: The file.
         size_bytes: Its size.
-        refs: The branches and tags that pointed to the commit when they were last asked for.
+        refs: The branches and tags that pointed to the commit at the last request.
     """
 
     address: Address
@@ -98,16 +98,16 @@ class Cached(NamedTuple):
 
 
 def fetch(address: Address, *, download: bool = True) -> Path:
-    """A file of the Hub from its cache on this machine, else over the network.
+    """A file of the Hub, from the cache on this machine or by download.
 
-    A branch means what the cache holds of it, even if the Hub has something newer by now.
+    A branch means the cached commit, even if the Hub has a newer one.
 
     Args:
-        address: Without a file it means model.safetensors, or the only safetensors file there is.
-        download: Whether the network may be used.
+        address: Without a file: model.safetensors, or the only safetensors file.
+        download: Whether a download is allowed.
 
     Raises:
-        WeightsError: It is not there, or cannot be fetched.
+        WeightsError: The file does not exist or cannot be downloaded.
     """
     with _clear_errors(address):
         import huggingface_hub
@@ -125,23 +125,23 @@ def fetch(address: Address, *, download: bool = True) -> Path:
             return get(address, local_files_only=True)
         except LocalEntryNotFoundError:
             if not download:
-                raise WeightsError(f"{address} is not on this machine", hint="any use of it downloads it") from None
+                raise WeightsError(f"{address} is not on this machine", hint="use it once to download it") from None
         if address.file is None:
             try:
                 file = look_up(address).address.file
             except WeightsError as error:
                 names = {address.revision or "main"}
                 here = [c for c in cached() if c.address.repo == address.repo and names & {c.address.revision, *c.refs}]
-                if error.__cause__ is None or len(here) != 1:  # without a cause the Hub was reached
+                if error.__cause__ is None or len(here) != 1:  # no cause: the Hub did answer
                     raise
                 file = here[0].address.file
-            # Not of the commit that was found: only so the cache learns what the branch points to.
+            # Not the found commit: only a download by branch tells the cache what the branch points to.
             address = replace(address, file=file)
         return get(address, local_files_only=False)
 
 
 def stated_sha256(path: Path) -> str | None:
-    """The SHA-256 that the Hub states of a large file: its name in the cache, which `path` is a link to; else None."""
+    """The Hub's SHA-256 of a large file, which is the name of the cached file behind the link `path`; else None."""
     name = os.path.basename(os.readlink(path)) if path.is_symlink() else ""
     return name if re.fullmatch(r"[0-9a-f]{64}", name) else None
 
@@ -150,12 +150,12 @@ def look_up(address: Address) -> Found:
     """Ask the Hub which commit and file an address means.
 
     Raises:
-        WeightsError: There is no such repository, revision or file, no weights in it, several, or pickles only.
+        WeightsError: The repository, revision or file does not exist; or it has no weights, several, or only pickles.
     """
     with _clear_errors(address):
         from huggingface_hub import HfApi, constants
 
-        # Without a timeout the client would wait for ever.
+        # Without a timeout the client waits for ever.
         timeout = constants.HF_HUB_ETAG_TIMEOUT
         info = HfApi(library_name="restore").model_info(
             address.repo, revision=address.revision, files_metadata=True, timeout=timeout
@@ -164,7 +164,7 @@ def look_up(address: Address) -> Found:
         file = address.file or _only_weights(address, list(files))
         if file not in files:
             has = first_few(sorted(name for name in files if name.endswith(".safetensors")))
-            hint = f"there are {has}" if has else "it holds no .safetensors file"
+            hint = f"it has {has}" if has else "it has no .safetensors file"
             raise WeightsError(f"{address.repo} has no file {file!r}", hint=hint)
         large, licence = files[file].lfs, info.card_data.get("license") if info.card_data else None
         return Found(
@@ -176,7 +176,7 @@ def look_up(address: Address) -> Found:
 
 
 def cached() -> list[Cached]:
-    """The safetensors files in the Hub's cache, in order of their addresses."""
+    """The safetensors files in the Hub's cache, ordered by address."""
     scanned = _scan()
     found = [
         Cached(
@@ -194,34 +194,34 @@ def cached() -> list[Cached]:
 
 
 def forget(revision: str) -> None:
-    """Remove a commit and its files from the Hub's cache, if it is there."""
+    """Remove a commit and its files from the Hub's cache; nothing happens if the cache lacks it."""
     if scanned := _scan():
         scanned.delete_revisions(revision).execute()
 
 
 def check_login() -> None:
-    """Make sure that there is a token to write with.
+    """Check that there is a token.
 
     Raises:
-        WeightsError: Nobody is logged in.
+        WeightsError: The user is not logged in.
     """
     from huggingface_hub import get_token
 
     if get_token() is None:
-        raise WeightsError("you are not logged in to the Hub", hint=f"{_LOG_IN} to a token that may write")
+        raise WeightsError("you are not logged in to the Hub", hint=f"{_LOG_IN} to a token with write access")
 
 
 def upload(repo: str, files: Mapping[str, Path | bytes], *, private: bool, message: str) -> tuple[Address, str]:
-    """Put files into a repository in one commit; the repository is made if it is not there.
+    """Upload files to a repository in one commit; a missing repository is created.
 
     Args:
         repo: `owner/name`.
-        files: What they are called there, and where they are or what they hold.
-        private: Whether nobody else may see the repository; one that is public already is refused.
-        message: Of the commit.
+        files: Name in the repository -> local path, or content.
+        private: Whether only the owner may see the repository; an existing public one is refused.
+        message: The commit message.
 
     Returns:
-        The commit, and its page.
+        The commit, and the URL of its page.
 
     Raises:
         WeightsError: The Hub refuses.
@@ -233,32 +233,32 @@ def upload(repo: str, files: Mapping[str, Path | bytes], *, private: bool, messa
         api = HfApi(library_name="restore")
         api.create_repo(repo, private=private or None, exist_ok=True)
         if private and not api.model_info(repo).private:
-            hint = "make it private on its page, choose another, or leave out --private"
-            raise WeightsError(f"{repo} is there already, and public", hint=hint)
+            hint = "make it private on its page, choose another name, or drop --private"
+            raise WeightsError(f"{repo} already exists and is public", hint=hint)
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
         commit = api.create_commit(repo, operations, commit_message=message)
         return replace(address, revision=commit.oid), commit.commit_url
 
 
 def _only_weights(address: Address, files: list[str]) -> str:
-    """The weights of a repository that a user names no file of."""
+    """The weights file of a repository if the user names none."""
     weights = sorted(name for name in files if name.endswith(".safetensors"))
     if MODEL in weights or len(weights) == 1:
         return MODEL if MODEL in weights else weights[0]
     if weights:
         choices = first_few([str(replace(address, file=name)) for name in weights])
-        raise WeightsError(f"{address} holds {len(weights)} sets of weights", hint=f"name one: {choices}")
+        raise WeightsError(f"{address} has {len(weights)} weights files", hint=f"choose one: {choices}")
     pickles = sorted(name for name in files if name.endswith(PICKLES))
     if pickles:
         raise WeightsError(
-            f"{address} holds only Python pickles, which can run code when they are opened: {first_few(pickles)}",
-            hint="if it is a checkpoint of a network's authors, download it and use `restore weights import`",
+            f"{address} has only Python pickles, which can run code when opened: {first_few(pickles)}",
+            hint="for a checkpoint of a network's authors: download it, then `restore weights import`",
         )
-    raise WeightsError(f"{address} holds no .safetensors file", hint="see the list of files on its page")
+    raise WeightsError(f"{address} has no .safetensors file", hint="see the file list on its page")
 
 
 def _scan() -> HFCacheInfo | None:
-    """What is in the Hub's cache; None if there is no cache yet."""
+    """The content of the Hub's cache; None if there is no cache yet."""
     from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     try:
@@ -266,26 +266,26 @@ def _scan() -> HFCacheInfo | None:
     except CacheNotFound:
         return None
     except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read the Hub's cache: {error}", hint="is HF_HOME or HF_HUB_CACHE right?") from error
+        raise WeightsError(f"cannot read the Hub's cache: {error}", hint="check HF_HOME and HF_HUB_CACHE") from error
 
 
 @contextmanager
-def _clear_errors(address: Address, doing: str = "fetch") -> Iterator[None]:
-    """What the client raises becomes a WeightsError."""
+def _clear_errors(address: Address, doing: str = "download") -> Iterator[None]:
+    """Turn the client's exceptions into a WeightsError."""
     try:
         yield
     except WeightsError:
         raise
-    except Exception as error:  # its own errors, OSError, ValueError and those of its HTTP library: no common type
+    except Exception as error:  # its errors, OSError, ValueError and those of its HTTP library have no common type
         message, hint = _explain(error, address, doing)
         raise WeightsError(message, hint=hint) from error
 
 
 def _explain(error: BaseException, address: Address, doing: str) -> tuple[str, str]:
-    """What happened, and what to do about it."""
+    """Message and hint for an exception of the client."""
     from huggingface_hub import errors
 
-    # The answer may hide behind "not in the cache" or "error while uploading".
+    # The cause may hide behind "not in the cache" or "error while uploading".
     if isinstance(error, (errors.LocalEntryNotFoundError, RuntimeError)) and error.__cause__:
         error = error.__cause__
     repo, what = address.repo, f"cannot {doing} {address}"
@@ -293,29 +293,29 @@ def _explain(error: BaseException, address: Address, doing: str) -> tuple[str, s
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return f"{what}: HF_HUB_OFFLINE is set", "unset it, or name weights that are on this machine"
+        return f"{what}: HF_HUB_OFFLINE is set", "unset it, or choose weights on this machine"
     if isinstance(error, errors.HFValidationError):
-        return f"{repo!r} is no name of a repository", "it is owner/name, of letters, digits, '-', '_' and '.'"
+        return f"{repo!r} is not a valid repository name", "write owner/name with letters, digits, '-', '_' and '.'"
     if isinstance(error, errors.GatedRepoError):
-        return f"{repo} is open only to those its owners let in", f"ask on its page, then {_LOG_IN}"
+        return f"{repo} needs the permission of its owners", f"request access on its page, then {_LOG_IN}"
     if isinstance(error, errors.RepositoryNotFoundError):
         return (
             f"the Hub has no repository {repo}, or it is private",
-            f"check the spelling; if it is private, {_LOG_IN} to a token that may read it",
+            f"check the spelling; if it is private, {_LOG_IN} to a token with read access",
         )
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repo} has no revision {address.revision!r}", "give a branch, a tag or a commit"
+        return f"{repo} has no revision {address.revision!r}", "use an existing branch, tag or commit"
     if isinstance(error, errors.RemoteEntryNotFoundError):
-        return f"{repo} has no file {address.file!r}", "see the list of files on its page"
+        return f"{repo} has no file {address.file!r}", "see the file list on its page"
     if status == 401:
-        return f"{what}: the Hub does not take your token", _LOG_IN
+        return f"{what}: the Hub rejects your token", _LOG_IN
     if status == 403:
-        return f"{what}: your token does not allow it", "give it the right on the Hub's page of access tokens"
+        return f"{what}: your token lacks permission", "grant it on the Hub's access token page"
     if status == 429:
         wait = response.headers.get("Retry-After", "") if response is not None else ""
-        wait = f"{wait} seconds" if wait.isdigit() else "some minutes"
-        return f"{what}: the Hub has had too many requests", f"try again in {wait}; it allows more to who is logged in"
+        wait = f"{wait} seconds" if wait.isdigit() else "a few minutes"
+        return f"{what}: too many requests to the Hub", f"try again in {wait}; logged-in users may send more"
     if status is not None:
         said = str(getattr(error, "server_message", None) or "").partition("\n")[0][:200]
         return f"{what}: the Hub answers with error {status}" + (f", {said}" if said else ""), "try again later"
-    return f"{what}: {first_line}", "check the network, the space on the disk, and HF_ENDPOINT if it is set"
+    return f"{what}: {first_line}", "check the network, the free disk space, and HF_ENDPOINT if it is set"

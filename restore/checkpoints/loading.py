@@ -1,10 +1,10 @@
-"""Weights: found (bundled, else in the Hub's cache, else on the Hub), verified, loaded strictly, and saved.
+"""Weights: find (bundled, in the Hub's cache, on the Hub), verify, load strictly, and save.
 
-A checkpoint is a safetensors file. Its metadata hold `format` (`restore/1`), `network` (key of `NETWORKS`), `config`
-(the network's keyword arguments as JSON), `task` (key of `TASKS`), `attention` (`left out` where that is how the
-network was trained so far), and whatever else its maker wrote, all as text.
-Pickles (`.pth`, `.pt`, `.ckpt`) are refused, for opening one can run code; `import_published` reads the tensors, and
-only the tensors, of one that the authors of a network published.
+A checkpoint is a safetensors file. Its metadata are text: `format` (`restore/1`), `network` (key of `NETWORKS`),
+`config` (the network's keyword arguments as JSON), `task` (key of `TASKS`), `attention` (`left out` if the network was
+trained without it), and anything else.
+Pickles (`.pth`, `.pt`, `.ckpt`) are refused, because opening one can run code. `author_files.import_published` reads
+only the tensors of a pickle.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ FORMAT = "restore/1"
 
 @dataclass(frozen=True)
 class ResolvedWeights:
-    """A weights file that is here, and verified if the catalogue knows it.
+    """A weights file on this machine, verified if the catalogue lists it.
 
     Attributes:
         path: The file.
         sha256: Its hash, in hexadecimal digits.
-        entry: Its record, if it was asked for by a name of the catalogue.
+        entry: Its record, if it was found by its name in the catalogue.
     """
 
     path: Path
@@ -49,13 +49,13 @@ class ResolvedWeights:
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a loaded checkpoint says of itself.
+    """What a loaded checkpoint says about itself.
 
     Attributes:
-        weights: The file it was read from.
+        weights: The file that it was read from.
         network: Key of `NETWORKS`.
         task: Key of `TASKS`.
-        metadata: Everything that its maker wrote into it.
+        metadata: All metadata of the file.
     """
 
     weights: ResolvedWeights
@@ -65,19 +65,19 @@ class CheckpointInfo:
 
     @property
     def entry(self) -> WeightsEntry | None:
-        """Its record in the catalogue."""
+        """Its record in the catalogue; None if it has none."""
         return self.weights.entry
 
 
 def resolve(source: str | os.PathLike[str], *, download: bool = True) -> ResolvedWeights:
-    """Find weights and verify them, without importing torch.
+    """Find and verify weights, without importing torch.
 
     Args:
         source: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
-        download: Whether the network may be used for what is not on this machine.
+        download: Whether missing files may be downloaded.
 
     Raises:
-        WeightsError: They cannot be found or fetched, are a pickle, or are not what the catalogue describes.
+        WeightsError: The weights cannot be found or downloaded, are a pickle, or differ from the catalogue's record.
     """
     source = os.fspath(source)
     if source.startswith("hf://"):
@@ -93,31 +93,31 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
         refuse_pickle(source)
         path = Path(source)
         if not os.path.isfile(source):
-            raise WeightsError(f"cannot find the weights file {source}", hint="`restore weights list` shows names")
+            raise WeightsError(f"cannot find the weights file {source}", hint="`restore weights list` shows all names")
         return ResolvedWeights(path, sha256_of(path))
     entry = catalogue.find(source)
     path = entry.path
     bundled = entry.folder == catalogue.weights_folder()
-    hint = "pip install --force-reinstall restore" if bundled else "import it once more: `restore weights import`"
+    hint = "pip install --force-reinstall restore-photos" if bundled else "import it again: `restore weights import`"
     if not path.is_file():
         if entry.hub_repo is None or entry.hub_file is None:
             raise WeightsError(f"the file of {entry.name} is missing: {path}", hint=hint)
         path = hub.fetch(Address(entry.hub_repo, entry.hub_revision, entry.hub_file), download=download)
-        hint = f"delete {path.resolve()} and try again"  # the cache's names are links to it
+        hint = f"delete {path.resolve()} and try again"  # names in the cache are links to this file
     return ResolvedWeights(path, _verify(path, entry, hint), entry)
 
 
 def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, CheckpointInfo]:
-    """Build the network that a checkpoint describes and fill it; nothing may be missing, left over or misshaped.
+    """Build the network that a checkpoint describes, and fill it.
 
     Args:
-        source: What `resolve` takes, or what it returned.
+        source: What `resolve` takes or returns.
 
     Returns:
-        The network in float32 on the CPU, and what the checkpoint says of itself.
+        The network in float32 on the CPU, and what the checkpoint says about itself.
 
     Raises:
-        WeightsError: Also if the file is damaged, or its contents do not fit the network.
+        WeightsError: As `resolve`; or the file is damaged, or a tensor is missing, unknown or misshaped.
     """
     weights = source if isinstance(source, ResolvedWeights) else resolve(source)
     metadata, tensors = _read(weights.path)
@@ -125,16 +125,16 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
     from restore.networks import NETWORKS
 
     if name not in NETWORKS:
-        hint = did_you_mean(name, NETWORKS) or "a newer version of restore may know it"
+        hint = did_you_mean(name, NETWORKS) or "try a newer version of restore"
         raise WeightsError(f"{weights.path} is for an unknown network, {name!r}", hint=hint)
     try:
         network = NETWORKS[name](**config)
     except (TypeError, ValueError) as error:
-        raise WeightsError(f"{weights.path} has a config that {name} does not take: {error}") from error
+        raise WeightsError(f"{weights.path} has a config that {name} does not accept: {error}") from error
     _fill(network, tensors, weights.path)
     if metadata.get("attention") == "left out":
         network.use_attention(False)
-    if TASKS[task].takes_mosaic:  # every tile begins with a red pixel, as the picture does
+    if TASKS[task].takes_mosaic:  # every tile starts with a red pixel, as the picture does
         network.size_multiple = math.lcm(network.size_multiple, 2)
     return network, CheckpointInfo(weights, name, task, metadata)
 
@@ -143,19 +143,19 @@ def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> N
     """Write a checkpoint, whole or not at all.
 
     Args:
-        path: A `.safetensors` file; replaced if it is there.
+        path: A `.safetensors` file; an existing one is replaced.
         network: Its `state_dict` and `config` are saved.
         name: Its key in `NETWORKS`.
-        metadata: At least `task`; the rest is free.
+        metadata: At least `task`; other keys are free.
 
     Raises:
         WeightsError: The file cannot be written.
     """
     if path.suffix != ".safetensors":
-        raise ValueError(f"a checkpoint ends in .safetensors, unlike {path}")
+        raise ValueError(f"the name of a checkpoint must end in .safetensors: {path}")
     own = {"format": FORMAT, "network": name, "config": json.dumps(network.config, sort_keys=True)}
     if metadata.get("task") not in TASKS or own.keys() & metadata.keys():
-        raise ValueError(f"metadata need a known task, and {', '.join(own)} are not free: {metadata}")
+        raise ValueError(f"metadata need a known task and may not have {', '.join(own)}: {metadata}")
     if not network.attends:
         own["attention"] = "left out"
     from safetensors.torch import save as to_bytes
@@ -169,11 +169,11 @@ def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> N
 
 
 def facts(network: Network, info: CheckpointInfo) -> dict[str, Any]:
-    """What a checkpoint itself tells, as keys of the catalogue's tables.
+    """What a checkpoint itself says, as keys of the catalogue's tables.
 
     Args:
-        network: What it was loaded into.
-        info: What it says of itself.
+        network: The loaded network.
+        info: What the checkpoint says about itself.
     """
     kind = type(network)
     configs = (key for key, options in kind.CONFIGS.items() if kind(**options).config == network.config)
@@ -193,11 +193,11 @@ def _looks_like_a_file(source: str) -> bool:
 
 
 def refuse_pickle(source: str) -> None:
-    """Raise WeightsError for the name of a file that is a pickle."""
+    """Raise a WeightsError if the file name is that of a pickle."""
     if source.endswith(PICKLES):
         raise WeightsError(
-            f"{source} is a Python pickle, which can run code when it is opened",
-            hint="use a .safetensors file, or `restore weights import` for one of a network's authors",
+            f"{source} is a Python pickle, which can run code when opened",
+            hint="use a .safetensors file; for a checkpoint of a network's authors, `restore weights import`",
         )
 
 
@@ -215,7 +215,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _verify(path: Path, entry: WeightsEntry, hint: str) -> str:
-    """The hash of a file, which must be the one in the catalogue."""
+    """The hash of a file, which must equal the one in the catalogue."""
     size, sha256 = path.stat().st_size, sha256_of(path)
     if size != entry.size_bytes:
         message = f"{path} is damaged: it has {size} bytes, and {entry.name} has {entry.size_bytes}"
@@ -235,17 +235,17 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{path} is damaged or no safetensors file: {error}", hint="fetch or copy it once more"
+            f"{path} is damaged or not a safetensors file: {error}", hint="download or copy it again"
         ) from error
 
 
 def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, dict[str, Any], str]:
-    """Network, config and task out of a checkpoint's metadata."""
+    """Network, config and task from a checkpoint's metadata."""
     path, entry = weights.path, weights.entry
     if metadata.get("format") != FORMAT:
         raise WeightsError(
-            f"{path} is not a checkpoint of restore: its metadata do not say format {FORMAT!r}",
-            hint="`restore weights list` shows weights that fit",
+            f"{path} is not a checkpoint of restore: its metadata lack format {FORMAT!r}",
+            hint="`restore weights list` shows usable weights",
         )
     missing = [key for key in ("network", "config", "task") if key not in metadata]
     if missing:
@@ -256,14 +256,14 @@ def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, d
     except ValueError:
         config = None
     if not isinstance(config, dict):
-        raise WeightsError(f"{path} has a config that is no JSON object: {metadata['config'][:100]!r}")
+        raise WeightsError(f"{path} has a config that is not a JSON object: {metadata['config'][:100]!r}")
     if entry and (name, task) != (entry.network, entry.task):
-        raise WeightsError(f"{path} is a {name} for {task}; the catalogue says {entry.network} for {entry.task}")
+        raise WeightsError(f"{path} is {name} for {task}; the catalogue says {entry.network} for {entry.task}")
     return name, config, task
 
 
 def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copy tensors into a network that must have exactly these."""
+    """Copy tensors into a network that must have exactly these names and shapes."""
     wanted = network.state_dict()
     faults = [f"{key} is missing" for key in wanted if key not in tensors]
     faults += [f"{key} is unknown" for key in tensors if key not in wanted]

@@ -1,4 +1,4 @@
-"""Weights that people share: pulled from the Hugging Face Hub into the user's own catalogue, and pushed to it."""
+"""Pull weights from the Hugging Face Hub into the user's own catalogue, push weights to the Hub, and remove them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from restore.checkpoints.loading import CheckpointInfo
     from restore.networks import Network
 
-CONFIG = "config.json"  # beside the weights: the keys of the catalogue's table, and the network's options
+CONFIG = "config.json"  # in the repository: the keys of the catalogue's table, and the network's options
 _UNKNOWN = "unknown"
-_LEFT_OUT = (None, (), math.inf)  # JSON knows no infinity, which is the PSNR of an input without a fault
+_LEFT_OUT = (None, (), math.inf)  # JSON has no infinity, the PSNR of an input without error
 _ABOUT = ("level", "trained_on", "summary", "recipe", "steps", "hours", "machine", "scores")
 
 
 def pull(source: str, *, name: str | None = None) -> WeightsEntry:
-    """Fetch weights from the Hub, pin their commit and name them in the user's own catalogue.
+    """Download weights from the Hub, pin their commit and name them in the user's own catalogue.
 
     Args:
         source: `hf://owner/repo[@revision][/file]`.
-        name: What to call them; None for the repository's name. The same weights may be pulled again.
+        name: Name of the weights; None: the repository's name. Pulling the same weights again changes nothing.
 
     Raises:
-        WeightsError: They cannot be fetched, are not what the Hub says, do not load, or the name is taken.
+        WeightsError: The weights cannot be downloaded, differ from the Hub's hash, do not load, or the name is taken.
     """
     asked = Address.parse(source)
     loading.refuse_pickle(asked.file or "")
@@ -78,33 +78,33 @@ def push(
 
     Args:
         source: What `loading.resolve` takes.
-        repo: `owner/name`; made if it is not there.
-        private: Whether nobody else may see it.
-        message: Of the commit.
-        licence: SPDX identifier; None for the one in the catalogue.
-        datasets: Data sets of the Hub that they were trained on, as `owner/name`.
+        repo: `owner/name`; created if it does not exist.
+        private: Whether only the owner may see it.
+        message: The commit message.
+        licence: SPDX identifier; None: the one in the catalogue.
+        datasets: Datasets of the Hub that the weights were trained on, as `owner/name`.
 
     Returns:
-        Where they are, with the commit, and the commit's page.
+        The address with the commit, and the URL of the commit's page.
 
     Raises:
-        UsageError: `repo` or `licence` is none.
-        WeightsError: The weights are not whole, nobody says that they may be shared, or the Hub refuses them.
+        UsageError: `repo` or `licence` is invalid.
+        WeightsError: The weights are damaged, have no licence that allows sharing, or the Hub refuses them.
     """
     for what in (repo, *datasets):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", what, re.ASCII):
-            raise UsageError(f"{what!r} is no name on the Hub", hint="write owner/name")
+            raise UsageError(f"{what!r} is not a name on the Hub", hint="write owner/name")
     if licence is not None and not _allows_sharing(licence):
-        raise UsageError(f"{licence!r} is no SPDX identifier of a licence", hint="such as MIT, Apache-2.0, CC-BY-4.0")
-    hub.check_login()  # before all that takes time
+        raise UsageError(f"{licence!r} is not an SPDX identifier", hint="use one such as MIT, Apache-2.0 or CC-BY-4.0")
+    hub.check_login()  # before slow work
     weights = loading.resolve(source)
     network, info = loading.load(weights)
     entry = info.entry or _entry(network, info)
     entry = dataclasses.replace(entry, licence=licence or entry.licence)
     if not _allows_sharing(entry.licence):
         raise WeightsError(
-            f"{source} cannot be published: its licence is {entry.licence}",
-            hint="if their authors allow it, name the licence: --licence SPDX",
+            f"cannot publish {source}: its licence is {entry.licence}",
+            hint="if the authors allow it, give the licence: --licence SPDX",
         )
     about = dataclasses.asdict(entry, dict_factory=lambda items: {k: v for k, v in items if v not in _LEFT_OUT})
     for key in ("name", "folder", "file", "default", "hub_repo", "hub_revision", "hub_file"):
@@ -120,15 +120,15 @@ def push(
 
 
 def remove(name: str) -> WeightsEntry:
-    """Take weights out of the user's own catalogue, and their file from this machine.
+    """Remove weights from the user's own catalogue, and their file from this machine.
 
-    A commit in the Hub's cache stays while other weights of the catalogue are from it.
+    A commit stays in the Hub's cache while other weights of the catalogue use it.
 
     Returns:
-        The entry that it was.
+        The removed entry.
 
     Raises:
-        WeightsError: There are none of that name, they are bundled, or something cannot be removed.
+        WeightsError: The name is unknown, the weights are bundled, or a file cannot be removed.
     """
     entry = catalogue.remove_own(name)
     try:
@@ -142,7 +142,7 @@ def remove(name: str) -> WeightsEntry:
 
 
 def cached() -> list[tuple[hub.Cached, str]]:
-    """The weights of this program's format in the Hub's cache, each with its name in the catalogue or an empty one."""
+    """The weights in the Hub's cache that restore can use, each with its name in the catalogue or an empty name."""
     from safetensors import SafetensorError, safe_open
 
     names = {
@@ -163,7 +163,7 @@ def cached() -> list[tuple[hub.Cached, str]]:
 
 
 def _allows_sharing(licence: str) -> bool:
-    """Whether it is the identifier of a licence that is known to everybody.
+    """Whether the text is the identifier of a public licence.
 
     >>> [_allows_sharing(licence) for licence in ("Apache-2.0", "CC-BY-4.0", "unknown", "its authors'", "other")]
     [True, True, False, False, False]
@@ -173,10 +173,10 @@ def _allows_sharing(licence: str) -> bool:
 
 
 def _config(address: Address, sha256: str) -> dict[str, Any]:
-    """What a repository's config.json says of its weights, if it was written by `push` and for these.
+    """What a repository's config.json says about its weights, if `push` wrote it for these weights; else empty.
 
     Raises:
-        WeightsError: It cannot be fetched.
+        WeightsError: The file cannot be downloaded.
     """
     try:
         config = json.loads(hub.fetch(address).read_bytes())
@@ -191,7 +191,7 @@ def _config(address: Address, sha256: str) -> dict[str, Any]:
 
 
 def _entry(network: Network, info: CheckpointInfo) -> WeightsEntry:
-    """A record of weights that are in no catalogue, from what their file tells."""
+    """A record of weights that are in no catalogue, from their file."""
     steps = info.metadata.get("step", "")
     return WeightsEntry(
         **loading.facts(network, info),

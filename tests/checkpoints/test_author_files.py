@@ -16,7 +16,7 @@ from published_weights import build
 from torch import Tensor
 
 from restore import checkpoints
-from restore.checkpoints import author_files, catalogue
+from restore.checkpoints import author_files, author_names, catalogue
 from restore.errors import WeightsError
 from restore.networks import NETWORKS
 
@@ -52,7 +52,7 @@ def test_shapes_tell_the_config_and_every_tensor_arrives(name: str) -> None:
     converted = author_files.convert(key, state)
     assert converted.config == network.config
     for own, tensor in converted.state_dict().items():
-        first = author_files.names_of(key, own, network)[0]
+        first = author_names.names_of(key, own, network)[0]
         assert torch.equal(tensor.flatten(), state[first].flatten())
 
 
@@ -73,7 +73,7 @@ def test_the_names_and_shapes_are_those_of_the_published_files(tag: str) -> None
     ours = {
         name: tuple(tensor.shape)
         for own, tensor in network.state_dict().items()
-        for name in author_files.names_of(key, own, network)
+        for name in author_names.names_of(key, own, network)
     }
     assert ours.keys() == listed.keys()
     assert all(listed[name] in (shape, (*shape, 1, 1)) for name, shape in ours.items())
@@ -99,12 +99,12 @@ def rename(state: dict[str, Tensor], old: str, new: str) -> None:
         (
             "panet",
             lambda s: s.update({"body.3.body.1.weight": torch.ones(1)}),
-            "body.3.body.1.weight is not the same as body.0.body.1.weight",
+            "body.3.body.1.weight differs from body.0.body.1.weight",
         ),
         ("panet", lambda s: s.pop("body.0.body.0.weight"), "body.0.body.0.weight is missing"),
         ("pa-edsr x4", lambda s: s.pop("msa.conv_match.0.bias"), "msa.conv_match.0.bias is missing"),
         ("pa-edsr x2", lambda s: s.update({"sub_mean.bias": torch.ones(3)}), "sub_mean.bias is not that of DIV2K"),
-        ("pa-edsr x2", lambda s: s.update({"tail.0.0.weight": torch.ones(40, 8, 3, 3)}), "no pa-edsr"),
+        ("pa-edsr x2", lambda s: s.update({"tail.0.0.weight": torch.ones(40, 8, 3, 3)}), "fit no pa-edsr"),
     ],
 )  # fmt: skip
 def test_a_tensor_that_does_not_fit_is_named(

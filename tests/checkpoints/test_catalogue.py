@@ -32,7 +32,7 @@ def test_every_weights_file_in_the_folder_is_in_the_catalogue() -> None:
 
 def test_an_installed_package_holds_the_weights_folder() -> None:
     try:
-        files = importlib.metadata.files("restore") or []
+        files = importlib.metadata.files("restore-photos") or []
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("restore is not installed, only checked out")
     names = [file.as_posix() for file in files]
@@ -65,9 +65,9 @@ def test_an_entry_has_its_tables_values(tiny_catalogue: Path, tiny_file: Path) -
         ({"sha256": "abc"}, "sha256 is not 64", None),
         ({"file": "../tiny.safetensors"}, "plain name of a .safetensors file", None),
         ({"file": "tiny.pth"}, "plain name of a .safetensors file", None),
-        ({"hub_repo": "owner/name"}, "only some are given", None),
-        (HUB | {"hub_revision": "main"}, "hub_revision is not a commit", "branches and tags move; give 40 digits"),
-        ({"scores": 5}, "scores are tables", "write them as [[tiny-denoise.scores]]"),
+        ({"hub_repo": "owner/name"}, "or none", None),
+        (HUB | {"hub_revision": "main"}, "hub_revision is not a commit", "give the 40 digits: branches and tags move"),
+        ({"scores": 5}, "scores must be tables", "write them as [[tiny-denoise.scores]]"),
     ],
 )
 def test_a_faulty_entry_is_an_error_that_names_the_fault(

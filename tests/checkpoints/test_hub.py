@@ -106,7 +106,7 @@ def test_a_name_stays_what_it_was_when_the_branch_moves(hub: Hub, weights: bytes
     second = hub.repos["owner/net"].commit({"model.safetensors": weights + b" "})
     assert checkpoints.resolve("net").path.read_bytes() == weights
     assert pull_push.pull(f"hf://owner/net@{first}").hub_revision == first  # the same once more
-    with pytest.raises(WeightsError, match="called 'net' already"):
+    with pytest.raises(WeightsError, match="called 'net' already exist"):
         pull_push.pull(f"hf://owner/net@{second}")
 
 
@@ -125,11 +125,11 @@ def test_of_several_files_model_is_preferred_and_others_must_be_named(hub: Hub, 
     assert pull_push.pull("hf://owner/net").hub_file == "model.safetensors"
     assert pull_push.pull("hf://owner/net/a.safetensors", name="a").hub_file == "a.safetensors"
     hub.repo("owner/two", {"a.safetensors": weights, "sub/b.safetensors": weights})
-    with pytest.raises(WeightsError, match="holds 2 sets of weights") as raised:
+    with pytest.raises(WeightsError, match="has 2 weights files") as raised:
         pull_push.pull("hf://owner/two")
-    assert raised.value.hint == "name one: hf://owner/two/a.safetensors, hf://owner/two/sub/b.safetensors"
+    assert raised.value.hint == "choose one: hf://owner/two/a.safetensors, hf://owner/two/sub/b.safetensors"
     restore.load("hf://owner/two/sub/b.safetensors", device="cpu")
-    with pytest.raises(WeightsError, match="holds 2 sets of weights"):  # though only one is in the cache
+    with pytest.raises(WeightsError, match="has 2 weights files"):  # though only one is in the cache
         restore.load("hf://owner/two", device="cpu")
 
 
@@ -143,7 +143,7 @@ def test_pickles_are_refused_before_they_are_fetched(hub: Hub) -> None:
 
 def test_a_name_that_is_taken_is_an_error(hub: Hub, tiny_catalogue: Path, weights: bytes) -> None:
     hub.repo("owner/tiny-denoise", {"model.safetensors": weights})
-    error = fails("hf://owner/tiny-denoise", "called 'tiny-denoise' already")
+    error = fails("hf://owner/tiny-denoise", "called 'tiny-denoise' already exist")
     assert error.hint == "choose another with --name"
     assert hub.downloads() == []
     assert pull_push.pull("hf://owner/tiny-denoise", name="mine").name == "mine"
@@ -181,8 +181,8 @@ def test_weights_of_another_program_are_not_registered(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("config", "error"),
     [
-        ({"summary": "\x1b[2J"}, "summary holds characters that cannot be printed"),
-        ({"scores": 5}, "scores are tables"),
+        ({"summary": "\x1b[2J"}, "summary has characters that cannot be printed"),
+        ({"scores": 5}, "scores must be tables"),
         ({"hours": "many"}, "hours is 'many'"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_private_repository_needs_a_token_which_stays_on_the_hub(
     error = fails("hf://owner/net", "has no repository owner/net, or it is private")
     assert error.hint and "hf auth login" in error.hint and "HF_TOKEN" in error.hint
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    fails("hf://owner/net", "does not take your token")
+    fails("hf://owner/net", "rejects your token")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert pull_push.pull("hf://owner/net").name == "net"
     assert [one.token for one in hub.downloads()] == [None]
@@ -222,12 +222,12 @@ def test_what_does_not_exist_is_named(hub: Hub, weights: bytes, logged_in: None)
     fails("hf://owner/nett", "has no repository owner/nett")
     fails("hf://owner/net@v9", "owner/net has no revision 'v9'")
     error = fails("hf://owner/net/b.safetensors", "owner/net has no file 'b.safetensors'")
-    assert error.hint == "there are model.safetensors"
+    assert error.hint == "it has model.safetensors"
     for source, match in (
         ("hf://owner/nett/a.safetensors", "has no repository"),
         ("hf://owner/net@v9/a.safetensors", "has no revision 'v9'"),
         ("hf://owner/net/a.safetensors", "has no file 'a.safetensors'"),
-        ("hf://own..er/net/a.safetensors", "'own..er/net' is no name of a repository"),
+        ("hf://own..er/net/a.safetensors", "'own..er/net' is not a valid repository name"),
     ):
         with pytest.raises(WeightsError, match=match):
             checkpoints.resolve(source)
@@ -238,8 +238,8 @@ def test_what_does_not_exist_is_named(hub: Hub, weights: bytes, logged_in: None)
     [
         (429, None, "too many requests"),
         (500, None, "answers with error 500"),
-        (403, None, "does not allow it"),
-        (403, "GatedRepo", "open only to those its owners let in"),
+        (403, None, "lacks permission"),
+        (403, "GatedRepo", "needs the permission of its owners"),
     ],
 )
 def test_a_hub_that_refuses_is_one_error(hub: Hub, weights: bytes, status: int, code: str | None, match: str) -> None:
@@ -252,7 +252,7 @@ def test_a_hub_that_refuses_is_one_error(hub: Hub, weights: bytes, status: int, 
 def test_a_file_that_is_not_given_out_is_one_error(hub: Hub, weights: bytes) -> None:
     hub.repo("owner/net", {"model.safetensors": weights})
     hub.status["/large/"] = 500
-    fails("hf://owner/net", r"cannot fetch hf://owner/net@\w+/model.safetensors: the Hub answers with error 500")
+    fails("hf://owner/net", r"cannot download hf://owner/net@\w+/model.safetensors: the Hub answers with error 500")
 
 
 def test_a_download_that_is_cut_goes_on_where_it_was(hub: Hub, tiny: type[Network], tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_without_the_hub_what_is_not_in_the_cache_is_one_error(
     fails("hf://owner/net", "HF_HUB_OFFLINE is set")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    fails("hf://owner/net", "cannot fetch hf://owner/net: .*refused")
+    fails("hf://owner/net", "cannot download hf://owner/net: .*refused")
     monkeypatch.setattr(constants, "ENDPOINT", hub.url + "/no-hub")
     fails("hf://owner/net", "the Hub answers with error 404")
 
@@ -330,7 +330,7 @@ def test_the_cache_is_listed_and_weights_are_removed(hub: Hub, run: Run, tiny_ca
     ran = run("weights", "remove", "two")
     assert (ran.code, ran.err.splitlines()[0]) == (1, "error: there are no weights called 'two'")
     ran = run("weights", "remove", "tiny-denoise")
-    assert ran.code == 1 and "tiny-denoise comes with restore and stays" in ran.err
+    assert ran.code == 1 and "cannot remove tiny-denoise: it comes with restore" in ran.err
     assert checkpoints.resolve("tiny-denoise")
 
 
@@ -407,7 +407,7 @@ def test_private_weights_do_not_get_into_a_public_repository(
     pull_push.push(str(tiny_file), "owner/mine", private=True, licence="MIT")
     assert hub.repos["owner/mine"].private
     hub.repo("owner/net", {"README.md": card("mit")})
-    with pytest.raises(WeightsError, match="owner/net is there already, and public"):
+    with pytest.raises(WeightsError, match="owner/net already exists and is public"):
         pull_push.push(str(tiny_file), "owner/net", private=True, licence="MIT")
     assert len(hub.repos["owner/net"].commits) == 1
 
@@ -415,7 +415,7 @@ def test_private_weights_do_not_get_into_a_public_repository(
 def test_a_push_that_the_hub_refuses_is_one_error(
     hub: Hub, tiny_file: Path, logged_in: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(WeightsError, match="upload to hf://other/net: your token does not allow it"):
+    with pytest.raises(WeightsError, match="upload to hf://other/net: your token lacks permission"):
         pull_push.push(str(tiny_file), "other/net", licence="MIT")
     hub.status["/upload/"] = 400
     with pytest.raises(WeightsError, match="upload to hf://owner/net: the Hub answers with error 400"):
@@ -454,7 +454,7 @@ def test_the_commands_honour_the_clients_environment(tmp_path: Path) -> None:
             return subprocess.run(line, env=environment | changes, capture_output=True, text=True, check=False)
 
         ran = command("pull", "hf://owner/net", HF_HUB_OFFLINE="1")
-        assert ran.returncode == 1 and "error: cannot fetch hf://owner/net: HF_HUB_OFFLINE is set" in ran.stderr
+        assert ran.returncode == 1 and "error: cannot download hf://owner/net: HF_HUB_OFFLINE is set" in ran.stderr
         assert server.asked == []
         ran = command("pull", "hf://owner/net")
         assert (ran.returncode, ran.stdout) == (0, "net\n"), ran.stderr

@@ -96,9 +96,9 @@ def test_a_tensor_that_does_not_fit_is_an_error_that_names_it(
         ({"network": None}, "lacks network"),
         ({"task": None}, "lacks task"),
         ({"network": "tinny"}, "unknown network, 'tinny'"),
-        ({"config": "{"}, "no JSON object"),
-        ({"config": "[1]"}, "no JSON object"),
-        ({"config": '{"depth": 4}'}, "config that tiny does not take"),
+        ({"config": "{"}, "not a JSON object"),
+        ({"config": "[1]"}, "not a JSON object"),
+        ({"config": '{"depth": 4}'}, "config that tiny does not accept"),
     ],
 )
 def test_metadata_that_do_not_fit_are_an_error(tiny_file: Path, metadata: dict[str, str | None], fault: str) -> None:
@@ -111,7 +111,7 @@ def test_a_file_cut_anywhere_is_an_error(tiny_file: Path) -> None:
     whole = tiny_file.read_bytes()
     for length in (0, 1, 7, 8, 9, len(whole) // 2, len(whole) - 1):
         tiny_file.write_bytes(whole[:length])
-        with pytest.raises(WeightsError, match="damaged or no safetensors file"):
+        with pytest.raises(WeightsError, match="damaged or not a safetensors file"):
             checkpoints.load(tiny_file)
 
 
@@ -131,7 +131,7 @@ def test_a_pickle_is_refused_without_running_it(tmp_path: Path, name: str) -> No
     (tmp_path / name).write_bytes(pickle.dumps(Bomb(str(fallout))))
     with pytest.raises(WeightsError) as raised:
         checkpoints.load(tmp_path / name)
-    assert "pickle" in raised.value.message or "no safetensors file" in raised.value.message
+    assert "pickle" in raised.value.message or "not a safetensors file" in raised.value.message
     assert raised.value.hint
     assert not fallout.exists()
 
@@ -148,7 +148,7 @@ def test_one_changed_byte_in_bundled_weights_is_an_error(tiny_catalogue: Path, t
     tiny_file.write_bytes(data)
     with pytest.raises(WeightsError, match="SHA-256") as raised:
         checkpoints.load("tiny-denoise")
-    assert raised.value.hint == "pip install --force-reinstall restore"
+    assert raised.value.hint == "pip install --force-reinstall restore-photos"
     checkpoints.load(tiny_file)  # as a file of the user's own it is nobody's business
 
 
@@ -167,7 +167,7 @@ def test_a_missing_bundled_file_is_an_error(tiny_catalogue: Path, tiny_file: Pat
 
 def test_a_file_for_another_network_than_the_catalogue_says_is_an_error(tiny_catalogue: Path, tiny_file: Path) -> None:
     tiny_catalogue.write_text(to_toml("tiny-denoise", table_of(tiny_file, network="kit")))
-    with pytest.raises(WeightsError, match="is a tiny for denoise; the catalogue says kit"):
+    with pytest.raises(WeightsError, match="is tiny for denoise; the catalogue says kit"):
         checkpoints.load("tiny-denoise")
 
 
@@ -219,7 +219,7 @@ def test_an_entry_without_a_bundled_file_is_taken_from_the_hub_and_verified(
 
 
 def test_without_a_network_the_error_says_that_the_hub_is_not_reached(hub_cache: Path) -> None:
-    with pytest.raises(WeightsError, match=r"cannot fetch hf://owner/name@v1/a.safetensors") as raised:
+    with pytest.raises(WeightsError, match=r"cannot download hf://owner/name@v1/a.safetensors") as raised:
         checkpoints.resolve("hf://owner/name@v1/a.safetensors")
     assert "HF_HUB_OFFLINE is set" in raised.value.message
     assert raised.value.hint
