@@ -1,8 +1,9 @@
 """Write docs/TASK.jpg: crops of the sample pictures, degraded, restored by the default weights, and as they were, 1:1.
-And docs/degradations.jpg: a crop under each degradation, with its name.
+And docs/degradations.jpg: a crop under each degradation, with its name; docs/strip.jpg, the picture at the top of the
+README; docs/before-after.jpg: a sample before and after `restore denoise`.
 
     python scripts/contact_sheet.py derain dejpeg deblur demosaic upscale
-    python scripts/contact_sheet.py degradations
+    python scripts/contact_sheet.py degradations strip before-after
 
 The samples are noisy, so half their size stands for a clean picture; only the first row of derain is a sample as it is,
 for it was raining. The captions are in scripts/write_weights_page.py. The car is a training photograph (CC0).
@@ -63,6 +64,15 @@ KINDS: list[tuple[str, tuple[float, float] | None, int]] = [  # degradation, lev
     ("dry-patterns", None, 1),
 ]  # fmt: skip
 SIDE, LABEL, COLUMNS = 176, 20, 6
+STRIP = 216  # pixels, side of each picture in it
+STRIP_OF: list[tuple[str, str, float, str | None, float | None, int, tuple[int, int], int]] = [
+    # task, sample, its scale, degradation, level, seed, top and left, enlarged by
+    ("denoise", "drops-on-window", 1.0, None, None, 0, (400, 380), 2),
+    ("dejpeg", "drops-on-window", 0.5, "jpeg", 10, 0, (114, 112), 2),
+    ("derain", "yellow-wall", 0.5, "rain", None, 5, (262, 137), 1),
+    ("upscale", "yellow-wall", 0.5, "bicubic", 4, 0, (440, 430), 2),
+]
+SHARED = DOCS.parents[1] / "shared/samples"
 CAR = DOCS.parents[1] / "shared/data/train/photos/0147_0.jpg"  # CC0-1.0
 
 
@@ -81,7 +91,8 @@ def row(task: str, number: int) -> Image:
         first = restored(task, Pair(sample, picture, picture))
         columns = [picture, first, restored("denoise", Pair(sample, first, first))]
     else:
-        clean = to_8_bits(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        clean = to_8_bits(np.asarray(half, np.float32))
         generator = np.random.default_rng(number)
         reference, degraded = degrading(degradation, level)(generator).apply(clean, generator)
         before = imresize(degraded, level) if task == "upscale" and level else degraded
@@ -110,11 +121,46 @@ def kinds() -> NDArray[np.uint8]:
     return np.concatenate(rows)[:, :-GAP]
 
 
+def strip() -> NDArray[np.uint8]:
+    """Four tasks in a row: the left half of each picture before, the right half after."""
+    cells = []
+    for task, sample, scale, degradation, level, seed, (top, left), zoom in STRIP_OF:
+        picture = read_rgb(SHARED / f"{sample}.jpg")
+        smaller = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        clean = np.asarray(smaller, np.float32)[:548, :800]
+        if degradation is None:
+            clean = before = picture
+        else:
+            generator = np.random.default_rng(seed)
+            clean, before = degrading(degradation, level)(generator).apply(clean, generator)
+        before = to_8_bits(before)
+        after = restored(task, Pair(sample, clean, before), level)
+        before = before.repeat(len(after) // len(before), 0).repeat(len(after) // len(before), 1)
+        half = STRIP // zoom // 2
+        rows, columns = slice(top, top + 2 * half), slice(left, left + 2 * half)
+        cell = as_bytes(np.concatenate([before[rows, columns][:, :half], after[rows, columns][:, half:]], axis=1))
+        cell = cell.repeat(zoom, 0).repeat(zoom, 1)
+        cell[:, STRIP // 2 - 1 : STRIP // 2 + 1] = 255
+        cells.append(np.pad(cell, ((0, 0), (0, GAP), (0, 0)), constant_values=255))
+    return np.concatenate(cells, axis=1)[:, :-GAP]
+
+
+def before_after() -> NDArray[np.uint8]:
+    """A crop of a sample as it is, and denoised."""
+    picture = read_rgb(DOCS / "samples/drops-on-window.jpg")
+    after = restored("denoise", Pair("drops", picture, picture))
+    crops = [as_bytes(x[180:580, 120:560]) for x in (picture, after)]
+    return np.concatenate([np.pad(crops[0], ((0, 0), (0, GAP), (0, 0)), constant_values=255), crops[1]], axis=1)
+
+
+SHEETS = {"degradations": kinds, "strip": strip, "before-after": before_after}
+
+
 def main(tasks: list[str]) -> None:
     for task in tasks:
         path = DOCS / f"{task}.jpg"
-        if task == "degradations":
-            sheet = kinds()
+        if task in SHEETS:
+            sheet = SHEETS[task]()
         else:
             rows = [row(task, number) for number in range(len(ROWS[task]))]
             sheet = as_bytes(np.concatenate(rows)[:-GAP, :-GAP])
