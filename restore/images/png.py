@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
-from restore.images.picture import Picture, bands, interleaved, mapped, to_16_bits
+from restore.images.picture import Picture, bands, interleaved, mapped, split, to_16_bits
 
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
@@ -57,23 +58,15 @@ def read_late_metadata(image: Any, file: IO[bytes]) -> None:
             image.png.call(name, file.tell(), length)
 
 
-def decode_16_bit_colour(
-    file: IO[bytes], mode: str, raw_mode: str, has_key: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of a 16-bit PNG in RGB(A) or grey+alpha."""
-    import cv2  # 0.1 s that other pictures need not pay
+def decode_16_bit_colour(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of a 16-bit PNG in RGB(A) or grey+alpha; a transparent colour (tRNS) becomes alpha."""
+    import imagecodecs
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # trouble is raised below, once
-    decoded = cv2.imdecode(np.frombuffer(mapped(file), np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
+    logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)  # libpng warns of every interlaced file
+    values = imagecodecs.png_decode(cast(bytes, mapped(file)))
+    if values.dtype != np.uint16 or values.ndim != 3:
         raise OSError("its 16-bit pixels cannot be decoded")
-    height, width, channels = decoded.shape
-    is_grey = raw_mode.startswith("LA")
-    pixels = decoded if channels == 3 else np.empty((height, width, 1 if is_grey else 3), np.uint16)
-    for rows in bands(height, 8 * width):  # OpenCV's order is BGR(A); NumPy buffers where source and target overlap
-        pixels[rows] = decoded[rows, :, :1] if is_grey else decoded[rows, :, 2::-1]
-    has_alpha = channels == 4 and (mode == "RGBA" or has_key)
-    return pixels, decoded[..., 3].copy() if has_alpha else None
+    return split(values)
 
 
 def compressor() -> Any:

@@ -159,7 +159,7 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
         png.take_chunks(file, picture)
         if is_deep_png:
             png.read_late_metadata(image, file)
-            decoded = png.decode_16_bit_colour(file, image.mode, raw_mode, "transparency" in image.info)
+            decoded = png.decode_16_bit_colour(file)
     elif picture.source_format == "AVIF":
         decoded = heif.deep_avif(file)
     picture.source_is_lossless = picture.source_format in ("PNG", "BMP") or (
