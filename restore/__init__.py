@@ -4,10 +4,10 @@
 import restore
 
 restorer = restore.load("cs-kit-s-denoise")
-restored = restorer("photo.jpg")  # or a Pillow image, a NumPy array, a tensor: what goes in comes out
+restored = restorer("photo.jpg")  # or a Pillow image, NumPy array or tensor: the result has the same type
 ```
 
-Importing this package costs milliseconds: torch is imported when `load` or `Restorer` is first used.
+Importing this package takes milliseconds: torch is imported when you first use `load` or `Restorer`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __version__ = "0.2.0"
 __all__ = ["RestoreError", "Restorer", "__version__", "load"]
 
 
-# GNU's OpenMP lets a thread that waits for others spin 300,000 times or for ever, which on a busy machine takes the
-# cores from those it waits for. It reads this when torch loads it.
+# A waiting thread of GNU's OpenMP spins 300,000 times or for ever. On a busy machine it takes the core from the
+# threads it waits for. OpenMP reads this variable when torch loads it.
 if "torch" not in sys.modules and not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
     os.environ["GOMP_SPINCOUNT"] = "1000"
 
@@ -35,14 +35,14 @@ def load(weights: str | os.PathLike[str], *, device: str = "auto", precision: st
     """A restorer with trained weights, ready to use.
 
     Args:
-        weights: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
+        weights: A name from the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: As for `Restorer`.
 
     Raises:
         WeightsError: The weights cannot be found, verified or loaded.
-        DeviceError: The device is not there.
-        UsageError: There is no such precision.
+        DeviceError: The device is not available.
+        UsageError: The precision is unknown.
     """
     from restore import checkpoints
     from restore.inference.restorer import Restorer

@@ -1,12 +1,12 @@
-"""Every error a user can meet.
+"""Every error that a user can meet.
 
 ```
 RestoreError            exit 1; message + hint
 ├── PictureError        a picture cannot be read or written
-├── WeightsError        weights cannot be found, fetched, verified or loaded
+├── WeightsError        weights cannot be found, downloaded, verified or loaded
 ├── DataError           a dataset or training folder is wrong
-├── DeviceError         a device, thread count or memory budget cannot be had
-└── UsageError          exit 2; arguments that contradict each other
+├── DeviceError         a device, thread count or memory limit is not available
+└── UsageError          exit 2; arguments contradict each other, or a value is out of range
 ```
 
 Anything else that reaches the terminal is a bug and keeps its traceback.
@@ -23,7 +23,7 @@ class RestoreError(Exception):
 
     Args:
         message: One sentence, lower case, that names the file or value at fault.
-        hint: What to type or check; None where nothing can be advised.
+        hint: What to type or check; None if there is no advice.
     """
 
     exit_code = 1
@@ -39,7 +39,7 @@ class PictureError(RestoreError):
 
 
 class WeightsError(RestoreError):
-    """Weights cannot be found, fetched, verified or loaded."""
+    """Weights cannot be found, downloaded, verified or loaded."""
 
 
 class DataError(RestoreError):
@@ -47,17 +47,17 @@ class DataError(RestoreError):
 
 
 class DeviceError(RestoreError):
-    """A device, thread count or memory budget cannot be had."""
+    """A device, thread count or memory limit is not available."""
 
 
 class UsageError(RestoreError):
-    """Arguments that are each valid but contradict each other, or a value out of its range."""
+    """Arguments contradict each other, or a value is out of range."""
 
     exit_code = 2
 
 
 def first_few(faults: list[str]) -> str:
-    """Five of them in a line, and how many more there are.
+    """The first five in a line, and the number of the others.
 
     >>> first_few(["a is missing", "b is unknown"]), first_few(list("abcdefg"))
     ('a is missing, b is unknown', 'a, b, c, d, e, and 2 more')
@@ -66,7 +66,7 @@ def first_few(faults: list[str]) -> str:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that was probably meant, as a hint.
+    """The choice that was probably meant, as a hint; None if none is close.
 
     >>> did_you_mean("denose", ["denoise", "derain"])
     "did you mean 'denoise'?"

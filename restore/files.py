@@ -15,20 +15,20 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-_OLD = 24 * 3600  # seconds after which a temporary file that nobody wrote to is nobody's, whoever made it
+_OLD = 24 * 3600  # seconds without a write after which a temporary file is a leftover, whoever made it
 
 _unfinished: set[Path] = set()  # the temporary files of this process
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary file to write in the same folder (`.restore-*.tmp`), which is `path` at the end.
+    """A temporary file in the same folder (`.restore-*.tmp`), renamed to `path` at the end.
 
-    If anything goes wrong, an interrupt included, it is removed and `path` stays as it was. A file that was there
-    leaves its mode; a link stays a link.
+    After an error or interrupt it is removed and `path` stays as it was. A replaced file passes on its mode; a link
+    stays a link.
 
     Raises:
-        OSError: It cannot be flushed or renamed, or `path` is there and no file, such as /dev/null.
+        OSError: It cannot be flushed or renamed, or `path` exists and is not a file, such as /dev/null.
     """
     target = Path(os.path.realpath(path))
     if os.path.exists(target) and not os.path.isfile(target):
@@ -37,8 +37,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     _unfinished.add(temporary)
     try:
         yield temporary
-        # Otherwise a power failure can leave the new name without its bytes, and a run that is resumed takes such a
-        # file for done. The folder needs no flush: at worst the name is missing, and the picture is restored again.
+        # Without fsync a power failure can leave the new name without its bytes, and a resumed run would take that
+        # file as done. The folder needs no fsync: at worst the name is missing, and the picture is restored again.
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         with suppress(FileNotFoundError):
@@ -51,16 +51,16 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished() -> None:
-    """Remove the temporary files that threads of this process are writing; for a process that ends at once."""
+    """Remove the temporary files that threads of this process are writing, before the process ends at once."""
     for temporary in list(_unfinished):
         with suppress(OSError):
             temporary.unlink()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed runs left in `folder`, as far as that can be told and done.
+    """Remove the temporary files of killed runs from `folder`, as far as possible.
 
-    That of a process that is alive, and that of another machine or container, stays for a day after the last write.
+    Files of a process that is alive stay. Files of another machine or container stay for a day after the last write.
     """
     for path in folder.glob(".restore-*.tmp"):
         with suppress(OSError):
@@ -69,7 +69,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_ownerless(name: str) -> bool:
-    """Whether the process that made a temporary file of this name is known to be gone."""
+    """Whether the process that made the temporary file is known to be gone."""
     match = re.fullmatch(r"\.restore-(\w+)-(\d+)-\w+\.tmp", name)
     if not match or match[1] != _place() or os.name != "posix":  # os.kill would end the process on Windows
         return False
@@ -84,7 +84,7 @@ def _is_ownerless(name: str) -> bool:
 
 @cache
 def _place() -> str:
-    """Where a process's number means that process: one machine since it was started, and one container of it."""
+    """Where a process number is unique: on one machine since its start, within one container."""
     try:
         facts = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
     except OSError:  # only Linux has these

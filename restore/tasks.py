@@ -1,4 +1,4 @@
-"""What a user can ask for: one record a task."""
+"""What a user can ask for: one record per task."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Level:
-    """How strong a degradation is, for tasks whose weights can be made for one strength.
+    """The strength of a degradation, for tasks with weights made for one strength.
 
     Attributes:
-        name: What papers call it, and with two dashes the option, such as `sigma`.
+        name: The name in papers; with two dashes the option, such as `--sigma`.
         unit: Unit of the numbers.
         low, high: Smallest and largest value that makes sense.
         help: One phrase.
@@ -31,10 +31,11 @@ class Task:
         name: Verb, and key of `TASKS`.
         summary: One line: what it does to a picture.
         help: What else a user of the command should know.
-        level: None for a task that has no strength. Weights without a level (blind) work at any strength.
-        takes_mosaic: Whether the picture is a mosaic of colour filters (`restore.images.bayer`).
-        is_upright: Whether it matters which way is down: rain falls.
-        recipe: The shipped recipe that `restore train` follows where none is named.
+        level: None for a task without a strength. Weights without a level (blind) work at any strength.
+        takes_mosaic: Whether the picture is a Bayer mosaic (`restore.images.bayer`).
+        is_upright: Whether the picture has an up and a down: rain falls.
+        recipe: The bundled recipe that `restore train` uses if you name none.
+        other_names: Words that people type for it. The command line suggests the task for them.
     """
 
     name: str
@@ -44,48 +45,56 @@ class Task:
     takes_mosaic: bool = False
     is_upright: bool = False
     recipe: str | None = None
+    other_names: tuple[str, ...] = ()
 
 
 TASKS: dict[str, Task] = {
     "denoise": Task(
         name="denoise",
-        summary="Remove the noise of photographs.",
-        help="The default weights are blind: they take any strength of noise, of a camera or Gaussian, and "
-        "leave a clean picture nearly as it is.",
+        summary="Remove noise.",
+        help="You don't have to set a noise level. The default weights remove camera noise and Gaussian noise of any "
+        "strength. They leave a clean picture nearly unchanged.",
         level=Level("sigma", "8-bit grey levels", 0, 255, "standard deviation of Gaussian noise"),
         recipe="cs-kit-s-denoise",
+        other_names=("clean", "enhance", "noise", "remove-noise", "degrain"),
     ),
     "deblur": Task(
         name="deblur",
-        summary="Sharpen photographs that camera shake or motion blurred.",
-        help="The default weights are blind: they take camera shake, moving objects and defocus.",
+        summary="Sharpen blurred photographs.",
+        help="You don't have to describe the blur. The default weights handle camera shake, moving objects and "
+        "defocus.",
         recipe="cs-kit-s-deblur",
+        other_names=("blur", "deconvolve", "enhance", "remove-blur", "sharpen", "unblur"),
     ),
     "derain": Task(
         name="derain",
         summary="Remove rain streaks.",
-        help="One set of default weights is for light and heavy rain of any direction.",
+        help="The default weights handle light and heavy rain of any direction.",
         is_upright=True,
         recipe="cs-kit-s-derain",
+        other_names=("rain", "remove-rain", "unrain"),
     ),
     "dejpeg": Task(
         name="dejpeg",
-        summary="Remove the artifacts of JPEG compression.",
-        help="The default weights are blind: they find out by themselves how strongly a picture was compressed.",
+        summary="Remove JPEG artifacts: blocking and ringing.",
+        help="You don't have to set a JPEG quality. The default weights handle any.",
         level=Level("jpeg-quality", "JPEG quality", 1, 100, "quality the picture was saved with"),
         recipe="cs-kit-s-dejpeg",
+        other_names=("compress", "deartifact", "deblock", "decompress", "jpeg", "jpg", "remove-artifacts"),
     ),
     "demosaic": Task(
         name="demosaic",
-        summary="Fill in the two colours that each pixel of a sensor lacks.",
-        help="The picture is a grey mosaic, or one held as RGB where two of the three values of every pixel are zero.",
+        summary="Turn a Bayer mosaic into a colour picture.",
+        help="The picture is a grey mosaic, or RGB where two of the three values of every pixel are zero.",
         takes_mosaic=True,
         recipe="panet-s-demosaic",
+        other_names=("bayer", "debayer", "develop", "raw"),
     ),
     "upscale": Task(
         name="upscale",
-        summary="Enlarge pictures.",
-        help="Say how much with --scale: weights come for 2, 3 and 4 times.",
+        summary="Upscale 2, 3 or 4 times.",
+        help="Set the factor with --scale. Each factor has its own weights.",
         level=Level("scale", "times", 2, 4, "output size over input size"),
+        other_names=("enhance", "enlarge", "resize", "sr", "super-resolution", "superres", "upres", "upsample"),
     ),
 }

@@ -1,1 +1,1 @@
-"""Many pictures in one run: which file becomes which, the pipeline, several processes, and the report."""
+"""Many pictures in one run: the plan, the restorer, the pipeline, several processes, and the report."""

@@ -1,4 +1,4 @@
-"""Jobs done in order: the next picture is decoded and the last one encoded while the network works on one."""
+"""Jobs in order: while the network works on one picture, the next is decoded and the last is encoded."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from restore.inference.tiling import Seam
 
 LARGE = 50_000_000
-"""Pixels above which a picture is alone: no other is decoded or encoded while the network works on it."""
+"""Pixels above which a picture is alone in memory: no other is decoded or encoded meanwhile."""
 
 Status = Literal["restored", "skipped", "failed", "not reached"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
         job: The job.
-        status: `not reached` is what an interruption or another's failure left undone.
-        reason: Why it failed, or was not reached.
+        status: `not reached` if the run stopped before it.
+        reason: Why it failed, was skipped or was not reached.
         hint: What to do about it.
         notes: What the user should know about the picture.
-        seconds: What decoding, the network and encoding took, wherever they overlapped with other pictures.
-        network_seconds: The network's part of it.
-        tile: Height and width of its tiles in pixels.
-        tiles: How many there were.
-        seam: How far they disagreed where they overlap.
-        precision: What the network computed in.
+        seconds: Seconds of decoding, network and encoding, counted even where they overlap with other pictures.
+        network_seconds: The network's part of `seconds`.
+        tile: Height and width of the tiles in pixels.
+        tiles: Number of tiles.
+        seam: How far the tiles differ where they overlap.
+        precision: The type that the network computed in.
     """
 
     job: Job
@@ -59,24 +59,24 @@ class Outcome:
 
 
 class _Halt(BaseException):
-    """The picture at work is given up. No error, so that whoever handles errors of the network lets it pass."""
+    """Gives up the current picture. Not an Exception, so that handlers of the network's errors let it pass."""
 
 
 @dataclass
 class Pipeline:
-    """Does jobs; a picture that fails does not stop the others.
+    """Does jobs. A broken picture does not stop the others.
 
-    The network, `report` and whatever else is passed run in the thread that calls `run`. One picture at most is decoded
-    ahead, and one at most is being encoded; one of more than `LARGE` pixels is alone.
+    The network and all callbacks run in the thread that calls `run`. At most one picture is decoded ahead, and at most
+    one is being encoded. A picture of more than `LARGE` pixels is alone.
 
     Attributes:
-        restore: Makes the restored picture, and calls its second argument after each tile.
+        restore: Restores a picture, and calls its second argument after each tile.
         report: Takes each outcome as soon as it is known, in the order of the jobs.
         started: Called before each job.
-        progress: Called after each tile with the number done and the number in all.
-        stop: Set when to stop: after the current tile, and when the picture that is being written is whole.
-        stop_on_error: Stop likewise after a picture that failed.
-        format: Extension that says the format of what goes into a pipe, without its dot; None: as the source.
+        progress: Called after each tile with the number done and the total.
+        stop: Set it to stop after the current tile; the picture that is being written is completed first.
+        stop_on_error: Stop in the same way after a picture that fails.
+        format: Format of a picture that goes into a pipe, as an extension without dot; None: as the source.
         quality: For `write_picture`.
     """
 
@@ -92,15 +92,15 @@ class Pipeline:
     def __post_init__(self) -> None:
         self._ahead: Future[tuple[Picture, float]] | None = None
         self._writing: tuple[Outcome, Future[tuple[tuple[str, ...], float]]] | None = None
-        self._folders: set[Path] = set()  # that are there and swept
+        self._folders: set[Path] = set()  # that exist and are free of leftovers
         self._bug: Exception | None = None
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do the jobs in order.
 
         Raises:
-            UsageError: What is asked of `restore` is impossible for every picture.
-            Exception: A bug, once the picture before it is written.
+            UsageError: The arguments are impossible for every picture.
+            Exception: A bug; the picture before it is written first.
         """
         with ThreadPoolExecutor(1, "decode") as self._decoder, ThreadPoolExecutor(1, "encode") as self._encoder:
             try:
@@ -116,14 +116,14 @@ class Pipeline:
             raise self._bug
 
     def _do(self, job: Job, following: Job | None) -> None:
-        """One job up to the start of its encoding, and the start of the next one's decoding."""
+        """One job up to the start of its encoding; also starts to decode the next picture."""
         self.started(job)
         reading, self._ahead = self._ahead or self._decoder.submit(self._read, job), None
         try:
             picture, seconds = reading.result()
         except Exception as error:
             return self._fail(job, error)
-        del reading  # it holds the picture too
+        del reading  # it also holds the picture
         is_alone = _is_large(picture)
         if is_alone:
             self._settle()
@@ -133,7 +133,7 @@ class Pipeline:
         try:
             restored = self.restore(picture, self._after_tile)
         except UsageError:
-            raise  # holds for every picture
+            raise  # it applies to every picture
         except Exception as error:
             return self._fail(job, error)
         del picture  # may be large, and encoding needs memory too
@@ -153,7 +153,7 @@ class Pipeline:
         self.progress(done, total)
         if self._writing is not None and self._writing[1].done():
             self._settle()
-        if self.stop.is_set() and done < total:  # a picture that is complete is written
+        if self.stop.is_set() and done < total:  # a complete picture is written
             raise _Halt
 
     def _settle(self) -> None:
@@ -169,14 +169,14 @@ class Pipeline:
             self.report(dataclasses.replace(outcome, notes=notes, seconds=outcome.seconds + seconds))
 
     def _fail(self, job: Job, error: Exception) -> None:
-        """Report a picture that failed, after those before it. The error is not kept: its frames hold pictures."""
+        """Report a picture that failed, after those before it. The error is dropped: its frames hold pictures."""
         self._settle()
         reason, hint = f"{type(error).__name__}: {error}", None
         if isinstance(error, RestoreError):
             reason, hint = error.message, error.hint
         elif isinstance(error, MemoryError):
-            reason, hint = "there is not enough memory for it", "close other programs, or scale it down"
-        elif isinstance(error, OSError):  # a name that is too long, a drive that is gone
+            reason, hint = "not enough memory", "close other programs, or make the picture smaller"
+        elif isinstance(error, OSError):  # such as a name that is too long, or a missing drive
             reason = error.strerror or reason
         else:
             self._bug = error
@@ -186,7 +186,7 @@ class Pipeline:
         if self.stop_on_error or self._bug is not None:
             self.stop.set()
 
-    # In threads of their own
+    # In threads of their own:
 
     def _read(self, job: Job) -> tuple[Picture, float]:
         begun = time.perf_counter()
@@ -197,15 +197,13 @@ class Pipeline:
         return picture, time.perf_counter() - begun
 
     def _prepare(self, folder: Path) -> None:
-        """Make a folder for outputs, or clear it of what a killed run left."""
+        """Make a folder for outputs, and remove temporary files that a killed run left in it."""
         if folder in self._folders:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PictureError(
-                f"cannot make the folder {folder}: {error.strerror}", hint="choose another -o"
-            ) from error
+            raise PictureError(f"cannot make the folder {folder}: {error.strerror}", hint="use another -o") from error
         remove_leftovers(folder)
         self._folders.add(folder)
 

@@ -1,4 +1,4 @@
-"""One picture or many: which file becomes which, checked before any work is done."""
+"""Which input is written to which output, for one picture or many; checked before any work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, and what the user should know about it."""
+    """The jobs of a run, and what the user should know about them."""
 
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]
@@ -55,38 +55,38 @@ def plan(
     stdin: BinaryIO | None = None,
     stdout: BinaryIO | None = None,
 ) -> Plan:
-    """Decide which file each input is written to; whether outputs are there already is another question.
+    """Decide which file each input is written to. `refuse_existing` looks at existing outputs.
 
-    One file goes to the file `output`, or under its own name into `output` if that is a folder or ends in a slash.
-    Several inputs, the pictures of a folder, and what matches a pattern go into the folder `output`: a file under its
-    own name, those of a folder under their paths in it. Hidden files, an `output` inside the input folder, and with a
-    `suffix` the outputs of other inputs are left out.
+    One file goes to the file `output`. If `output` is a folder or ends in a slash, the file keeps its name in it.
+    Several inputs, folders and patterns go into the folder `output`. Pictures of a folder keep their paths in it.
+    Three things are left out: hidden files, an `output` inside the input folder, and with a `suffix` the outputs of
+    other inputs.
 
     Args:
         inputs: Files, folders, patterns such as `*.jpg`, or `-` alone.
-        output: A file, a folder, or `-`; None: beside the sources, which takes a `suffix`.
-        recursive: Take all that is below a folder, not only the pictures in it.
-        suffix: What is added to the name, before the extension.
-        format: Extension that all outputs get, without its dot; None: that of the source, as far as it can be written.
+        output: A file, a folder, or `-`; None: beside the sources, which needs a `suffix`.
+        recursive: Include subfolders.
+        suffix: Added to the name, before the extension.
+        format: Extension of all outputs, without dot; None: that of the source if it can be written.
         overwrite: A picture may replace its source.
-        stdin, stdout: What `-` stands for.
+        stdin, stdout: The streams that `-` stands for.
 
     Raises:
-        PictureError: An input is missing or holds no picture, or an output cannot be.
-        UsageError: The arguments do not say where to write, or would write two pictures to one file.
+        PictureError: An input is missing or holds no picture, or an output cannot be written.
+        UsageError: The arguments do not say where to write, or two pictures would go to one file.
     """
     _check_names(suffix, format)
     notes: list[str] = []
     if "-" in (*inputs, output):
         if len(inputs) > 1:
-            raise UsageError("a pipe is one picture, and there are several inputs", hint="give one input")
+            raise UsageError("a pipe takes one picture, but there are several inputs", hint="name one input")
         if suffix:
-            raise UsageError("--suffix is for names that are made up, not for a pipe", hint="leave out --suffix")
+            raise UsageError("--suffix changes names, and a pipe has none", hint="leave out --suffix")
     if len(inputs) == 1 and not _is_many(inputs[0]):
         jobs = [_single(inputs[0], output, suffix, format, stdin, stdout)]
     else:
         if output == "-":
-            raise UsageError("a pipe is one picture, and this input is many", hint="give -o a folder")
+            raise UsageError("a pipe takes one picture, but this input is many", hint="-o FOLDER/")
         if output is None and not suffix:
             raise _no_output()
         out = None if output is None else _output_folder(output)
@@ -102,17 +102,17 @@ def plan(
 
 
 def refuse_existing(jobs: Sequence[Job]) -> None:
-    """Raise a PictureError if an output is there already."""
+    """Raise a PictureError if an output exists."""
     existing = [job.target for job in jobs if is_done(job)]
     if existing:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise PictureError(
-            f"{existing[0]} is there already{more}", hint="choose another -o, --skip-existing, or --overwrite"
+            f"{existing[0]} already exists{more}", hint="use another -o, --skip-existing, or --overwrite"
         )
 
 
 def is_done(job: Job) -> bool:
-    """Whether the output is there; it is whole then, whatever became of the run that wrote it."""
+    """Whether the output exists. It is then complete, even if the run that wrote it was killed."""
     return isinstance(job.target, Path) and os.path.exists(job.target)
 
 
@@ -120,18 +120,19 @@ def _check_names(suffix: str, format: str | None) -> None:
     """Refuse what cannot be part of a name."""
     if format is not None and f".{format}" not in FORMATS:
         known = ", ".join(extension[1:] for extension in FORMATS)
-        raise UsageError(f"the format {format} is not known", hint=f"use one of {known}")
+        raise UsageError(f"unknown format {format}", hint=f"use one of {known}")
     if suffix.lower() in FORMATS:
         raise UsageError(
-            f"--suffix is added to the name, and {suffix} is a format", hint=f"--format {suffix[1:].lower()}"
+            f"--suffix is a part of the name, but {suffix} is a format", hint=f"--format {suffix[1:].lower()}"
         )
     if re.search(r"[/\0]", suffix) or os.sep in suffix:
-        raise UsageError(f"--suffix is part of a name and cannot hold {suffix!r}", hint="--suffix _clean")
+        raise UsageError(f"--suffix is a part of the name and cannot be {suffix!r}", hint="--suffix _clean")
 
 
 def _no_output() -> UsageError:
     return UsageError(
-        "nothing says where to write", hint="-o OUT, or --suffix _clean to write beside the source under a new name"
+        "no output given",
+        hint="-o clean.png, -o FOLDER/, or --suffix _clean to write beside the source",
     )
 
 
@@ -168,31 +169,32 @@ def _single_target(source: Path | BinaryIO, output: str, suffix: str, format: st
     into_folder = output.endswith(("/", os.sep))
     out = Path(output)
     if os.path.isdir(out) and out.suffix.lower() in FORMATS and not into_folder:
-        raise PictureError(f"{out} is a folder, though it is called like a file", hint=f"-o {out}{os.sep}")
+        raise PictureError(f"{out} is a folder, but its name looks like a file", hint=f"-o {out}{os.sep}")
     if os.path.isdir(out) or into_folder:
         if not isinstance(source, Path):
-            raise UsageError(f"{out} is a folder, and what comes from a pipe has no name", hint="give -o a file")
+            raise UsageError(f"{out} is a folder, but a picture from a pipe has no name", hint="-o FILE")
         return _known(_renamed(out / source.name, suffix, format))
     _known(out)
     if suffix:
-        raise UsageError(f"{out} is the whole name of the output already", hint="leave out --suffix")
+        raise UsageError(f"{out} is the full name of the output", hint="leave out --suffix")
     if format is not None and FORMATS[out.suffix.lower()] != FORMATS[f".{format}"]:
-        raise UsageError(f"{out} is not called like {format}", hint=f"-o {out.with_suffix('.' + format)}")
+        raise UsageError(f"the name {out} does not fit --format {format}", hint=f"-o {out.with_suffix('.' + format)}")
     return out
 
 
 def _known(out: Path) -> Path:
     """`out`, if its extension is one that can be written."""
     if out.suffix.lower() not in FORMATS:
-        what = f"the format {out.suffix} is not known" if out.suffix else "it has no suffix to say the format"
+        what = f"unknown format {out.suffix}" if out.suffix else "its name has no extension that tells the format"
         raise UsageError(
-            f"cannot write {out}: {what}", hint=f"use one of {', '.join(FORMATS)}; a folder ends in {os.sep}"
+            f"cannot write {out}: {what}",
+            hint=f"use one of {', '.join(FORMATS)}; for a folder, end the name with {os.sep}",
         )
     return out
 
 
 def _renamed(path: Path, suffix: str, format: str | None) -> Path:
-    """The name of an output whose source is called like `path`."""
+    """The name of an output whose source is named `path`."""
     extension = default_suffix(path)
     if format is not None and FORMATS.get(extension.lower()) != FORMATS[f".{format}"]:
         extension = f".{format}"
@@ -205,7 +207,7 @@ def _renamed(path: Path, suffix: str, format: str | None) -> Path:
 def _output_folder(output: str) -> Path:
     out = Path(output)
     if os.path.exists(out) and not os.path.isdir(out):
-        raise PictureError(f"{out} is a file, but these inputs need a folder", hint="give -o a folder")
+        raise PictureError(f"{out} is a file, but these inputs need a folder", hint="-o FOLDER/")
     if not os.path.exists(out) and out.suffix.lower() in FORMATS and not output.endswith(("/", os.sep)):
         raise UsageError(f"{out} is the name of a file, but these inputs need a folder", hint=f"-o {out.stem}/")
     return out
@@ -216,7 +218,7 @@ def _find(text: str, out: Path | None, recursive: bool, notes: list[str]) -> lis
     path = Path(text)
     if os.path.isdir(path):
         return [(picture, picture.relative_to(path)) for picture in _in_folder(path, out, recursive, notes)]
-    if os.path.exists(path):  # unlike Path.exists it does not stumble over names that are too long
+    if os.path.exists(path):  # Path.exists raises for names that are too long
         return [(path, Path(path.name))]
     if not _MAGIC.search(text):
         raise _missing(path)
@@ -237,14 +239,12 @@ def _in_folder(folder: Path, out: Path | None, recursive: bool, notes: list[str]
     if recursive:
         return _some([*pictures, *(picture for deeper in tree for picture in deeper)], folder)
     has_deeper = False
-    with suppress(PictureError):  # of a folder that nobody asked for
+    with suppress(PictureError):  # an unreadable subfolder does not matter here
         has_deeper = any(tree)
     if has_deeper and not pictures:
-        raise PictureError(
-            f"no pictures in {folder}, only in folders below it", hint="-r takes all that is below a folder"
-        )
+        raise PictureError(f"no pictures in {folder}, only in its subfolders", hint="add -r to include subfolders")
     if has_deeper:
-        notes.append(f"{folder} holds pictures in folders below it too; -r takes them as well")
+        notes.append(f"{folder} also has pictures in subfolders; -r includes them")
     return _some(pictures, folder)
 
 
@@ -255,7 +255,7 @@ def _some(pictures: list[Path], folder: Path) -> list[Path]:
 
 
 def _walk(top: Path, out: Path | None) -> Iterator[list[Path]]:
-    """The pictures of a folder, then of each below it but `out`."""
+    """The pictures of a folder, then of each subfolder except `out`."""
     own_output = None if out is None else out.resolve()
     for folder, folders, names in os.walk(top, onerror=_unreadable):
         here = Path(folder)
@@ -272,11 +272,11 @@ def _unreadable(error: OSError) -> NoReturn:
 
 
 def _missing(path: Path) -> PictureError:
-    """The error of an input that is not there, with what else the user may have meant."""
+    """The error for a missing input, with the name that the user may have meant."""
     try:
         hint = did_you_mean(path.name, os.listdir(path.parent))
     except OSError:
-        hint = f"there is no folder {path.parent} either"
+        hint = f"there is no folder {path.parent}"
     return PictureError(f"cannot find {path}", hint=hint)
 
 
@@ -284,11 +284,11 @@ def _missing(path: Path) -> PictureError:
 
 
 def _without_outputs(jobs: list[Job], notes: list[str]) -> list[Job]:
-    """The jobs but those whose source is another's output, as in a second run over the same folder."""
+    """The jobs without those whose source is the output of another, as in a second run over the same folder."""
     outputs = {_real(job.target) for job in jobs if _real(job.target) != _real(job.source)}
     left_out = [str(job.source) for job in jobs if _real(job.source) in outputs]
     if left_out:
-        notes.append(f"left out, for they are outputs of others: {first_few(left_out)}")
+        notes.append(f"left out, because they are outputs of other inputs: {first_few(left_out)}")
     return [job for job in jobs if _real(job.source) not in outputs]
 
 
@@ -298,7 +298,7 @@ def _real(end: Path | BinaryIO) -> Path | BinaryIO:
 
 
 def _check(jobs: Sequence[Job], overwrite: bool) -> None:
-    """Refuse what would lose a picture or cannot be written, before any work is done."""
+    """Refuse jobs that would lose a picture or cannot be written, before any work."""
     sources = {_real(job.source) for job in jobs}
     folders: set[Path] = set()
     for job in jobs:
@@ -307,13 +307,11 @@ def _check(jobs: Sequence[Job], overwrite: bool) -> None:
         target = _real(job.target)
         if target == _real(job.source):
             if not overwrite:
-                raise PictureError(
-                    f"{job.target} would replace its own source", hint="choose another -o, or --overwrite"
-                )
+                raise PictureError(f"{job.target} would replace its own source", hint="use another -o, or --overwrite")
         elif target in sources:
-            raise UsageError(f"{job.target} is an input too and would be replaced", hint="choose another -o")
+            raise UsageError(f"{job.target} is also an input and would be replaced", hint="use another -o")
         if os.path.isdir(job.target):
-            raise PictureError(f"cannot write {job.target}: it is a folder", hint="choose another -o")
+            raise PictureError(f"cannot write {job.target}: it is a folder", hint="use another -o")
         if job.target.parent not in folders:
             folders.add(job.target.parent)
             _check_folder(job.target.parent)
@@ -321,13 +319,13 @@ def _check(jobs: Sequence[Job], overwrite: bool) -> None:
 
 
 def _check_collisions(jobs: Sequence[Job]) -> None:
-    """Refuse two pictures for one file, also where names differ in case only and the file system ignores case."""
+    """Refuse two pictures for one file, also if their names differ only in case and the file system ignores case."""
     taken: dict[str, Job] = {}
     for job in jobs:
         if not isinstance(job.target, Path):
             continue
         target = str(_real(job.target))
-        # Apple's file systems ignore case, and how accents are composed.
+        # File systems of macOS ignore case and the Unicode form of accents.
         other = taken.setdefault(unicodedata.normalize("NFC", target).casefold(), job)
         if other is job:
             continue
@@ -335,28 +333,28 @@ def _check_collisions(jobs: Sequence[Job]) -> None:
         if str(_real(other.target)) == target or _ignores_case(_nearest(job.target.parent)):
             raise UsageError(
                 f"{name_of(other.source)} and {name_of(job.source)} would both be written to {job.target}",
-                hint="restore them in separate runs, or with another --format or --suffix",
+                hint="restore them in separate runs, or into separate folders",
             )
 
 
 def _ignores_case(folder: Path) -> bool:
-    """Whether names that differ in case are one file in `folder`."""
+    """Whether names that differ only in case are one file in `folder`."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".restore-a-", suffix=".tmp") as file:
             return os.path.exists(os.path.join(folder, os.path.basename(file.name).upper()))
     except OSError:
-        return True  # nothing is lost by caution
+        return True  # caution loses nothing
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or what is there of its parents."""
+    """The folder, or its nearest parent that exists."""
     return next(path for path in (folder, *folder.parents) if os.path.exists(path))
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise if `folder` is not writable, or cannot be made."""
+    """Raise a PictureError if `folder` cannot be written to or made."""
     nearest = _nearest(folder)
     if not nearest.is_dir():
-        raise PictureError(f"cannot write into {folder}: {nearest} is a file", hint="choose another -o")
+        raise PictureError(f"cannot write into {folder}: {nearest} is a file", hint="use another -o")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise PictureError(f"cannot write into {folder}: no permission", hint="choose another -o")
+        raise PictureError(f"cannot write into {folder}: no permission", hint="use another -o")

@@ -1,4 +1,4 @@
-"""Several processes that share the work: each knows its number and how many there are, and needs nobody to ask."""
+"""Several processes that share the work: each knows its number and their count, and they need not talk."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Rank:
 
     Attributes:
         index: Its number, from 0.
-        count: How many there are.
-        local: Its number among those of this machine.
+        count: The number of processes.
+        local: Its number among the processes of this machine.
     """
 
     index: int = 0
@@ -31,20 +31,22 @@ class Rank:
 
     @property
     def is_alone(self) -> bool:
-        """Whether there is no other."""
+        """Whether it is the only process."""
         return self.count == 1
 
     def device(self, name: str) -> str:
-        """The device of this process where all are told to use `name`: each has a GPU of its own."""
+        """The device of this process if all are told to use `name`: each gets a GPU of its own."""
+        if self.is_alone or name not in ("auto", "cuda"):
+            return name
         import torch
 
-        if self.is_alone or name not in ("auto", "cuda") or not torch.cuda.is_available():
+        if not torch.cuda.is_available():
             return name
-        # Some launchers show a process its own GPU only, which is cuda:0 then.
+        # Some launchers show each process only its own GPU, which is then cuda:0.
         return f"cuda:{self.local % torch.cuda.device_count()}"
 
     def path(self, path: Path) -> Path:
-        """A file of this process's own where all are told to write to `path`.
+        """A file of this process alone if all are told to write to `path`.
 
         >>> Rank(1, 2).path(Path("report.json")).name
         'report.rank1.json'
@@ -53,7 +55,7 @@ class Rank:
 
 
 def rank_from(environment: Mapping[str, str]) -> Rank:
-    """The rank that a launcher such as torchrun says: RANK, WORLD_SIZE, LOCAL_RANK.
+    """The rank that a launcher such as torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK.
 
     >>> rank_from({"RANK": "1", "WORLD_SIZE": "2"})
     Rank(index=1, count=2, local=1)
@@ -61,40 +63,40 @@ def rank_from(environment: Mapping[str, str]) -> Rank:
     Rank(index=0, count=1, local=0)
 
     Raises:
-        UsageError: They are no numbers, or do not fit each other.
+        UsageError: They are not numbers, or they contradict each other.
     """
     values = {name: environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK") if environment.get(name)}
-    hint = "run it under torchrun, or `unset RANK WORLD_SIZE LOCAL_RANK`"
+    hint = "start it with torchrun, or `unset RANK WORLD_SIZE LOCAL_RANK`"
     for name, text in values.items():
         if not (text.isascii() and text.isdigit()):
-            raise UsageError(f"the environment variable {name} is a number from 0 on, not {text!r}", hint=hint)
+            raise UsageError(f"the environment variable {name} is a number of 0 or more, not {text!r}", hint=hint)
     if "RANK" not in values and int(values.get("WORLD_SIZE", "1")) == 1:
         return Rank()
     for name in ("RANK", "WORLD_SIZE"):
         if name not in values:
-            raise UsageError(f"of the environment variables RANK and WORLD_SIZE only {name} is missing", hint=hint)
+            raise UsageError(f"of the environment variables RANK and WORLD_SIZE, {name} is missing", hint=hint)
     index, count = int(values["RANK"]), int(values["WORLD_SIZE"])
     if index >= count:
-        raise UsageError(f"RANK is below WORLD_SIZE, but they are {index} and {count}", hint=hint)
+        raise UsageError(f"RANK must be below WORLD_SIZE, but they are {index} and {count}", hint=hint)
     return Rank(index, count, int(values.get("LOCAL_RANK", index)))
 
 
 def share(jobs: Sequence[Job], rank: Rank) -> list[Job]:
-    """The jobs of one rank, in their order: every job is one rank's, and all have about as many bytes to read.
+    """The jobs of one rank, in their order. Each job belongs to one rank; all ranks read about as many bytes.
 
-    All ranks agree without a word as long as they see the same files, whichever outputs are there already.
+    All ranks compute the same shares if they see the same inputs. Existing outputs do not matter.
     """
     sizes = [_size(job) for job in jobs]
     load = [0] * rank.count
     owner = [0] * len(jobs)
-    for i in sorted(range(len(jobs)), key=lambda i: -sizes[i]):  # the largest first, each to who has least
+    for i in sorted(range(len(jobs)), key=lambda i: -sizes[i]):  # the largest first, each to the rank with the least
         owner[i] = load.index(min(load))
         load[owner[i]] += sizes[i]
     return [job for job, index in zip(jobs, owner, strict=True) if index == rank.index]
 
 
 def _size(job: Job) -> int:
-    """Bytes to read; 1 for a picture that is replaced, for another rank may have done so already."""
+    """Bytes to read; 1 for a picture that replaces its source, because another rank may have replaced it."""
     if not isinstance(job.source, Path) or not isinstance(job.target, Path):
         return 1
     try:
@@ -104,9 +106,9 @@ def _size(job: Job) -> int:
 
 
 def leave(rank: Rank, *, has_failed: bool) -> None:
-    """Note that this rank is done; one that has failed waits until all are, where torchrun is the launcher.
+    """Note that this rank is done. Under torchrun, a rank that has failed waits until all are done.
 
-    torchrun ends all processes as soon as one fails, and pictures that failed must not cost the others theirs.
+    torchrun ends all processes as soon as one fails; a broken picture must not stop the other ranks.
     """
     if rank.is_alone or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return

@@ -1,4 +1,4 @@
-"""What became of each picture of a run, for people (a summary) and for programs (`--json`)."""
+"""The result of each picture of a run: a summary for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 import restore
 from restore.batch.pipeline import Outcome, Status
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 
 class RunReport:
-    """The outcomes of a run; a context manager that writes them at the end, also if that is an error.
+    """The outcomes of a run: a context manager that writes them at the end, even after an error.
 
     Args:
-        jobs: All that this process is to do.
-        rank: Which of several processes it is.
-        json_file: Where to write; `-` is stdout, None nowhere.
+        jobs: All jobs of this process.
+        rank: Its place among several processes; each writes a file of its own.
+        file: Where the JSON goes: a file, a text stream, or None for nowhere.
 
     Raises:
-        UsageError: `json_file` cannot be written, or is one of the pictures.
+        UsageError: `file` cannot be written, or is one of the pictures.
     """
 
-    def __init__(self, jobs: Sequence[Job], rank: Rank, json_file: str | None) -> None:
+    def __init__(self, jobs: Sequence[Job], rank: Rank, file: Path | TextIO | None) -> None:
         self.jobs, self.rank = jobs, rank
         self.weights: ResolvedWeights | None = None
         self.device: str | None = None
@@ -45,12 +45,9 @@ class RunReport:
         self.signal: int | None = None
         self._outcomes: dict[Job, Outcome] = {}
         self._begun = time.perf_counter()
-        self._path = None if json_file in (None, "-") else rank.path(Path(json_file))
-        self._is_printed = json_file == "-"
-        if self._is_printed and not rank.is_alone:
-            raise UsageError("several processes cannot share stdout", hint="--json FILE")
-        if self._path is not None:
-            self._check(self._path)
+        self._file = rank.path(file) if isinstance(file, Path) else file
+        if isinstance(self._file, Path):
+            self._check(self._file)
 
     def __enter__(self) -> RunReport:
         return self
@@ -65,26 +62,26 @@ class RunReport:
         self.write()
 
     def skip(self, jobs: Iterable[Job]) -> None:
-        """Note that the outputs of these are there already."""
+        """Note that the outputs of these jobs exist."""
         for job in jobs:
-            self.add(Outcome(job, "skipped", f"{name_of(job.target)} is there already"))
+            self.add(Outcome(job, "skipped", f"{name_of(job.target)} already exists"))
 
     def add(self, outcome: Outcome) -> None:
-        """Note what became of a job."""
+        """Note the outcome of a job."""
         self._outcomes[outcome.job] = outcome
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """One for every job, in order."""
+        """One per job, in order."""
         return [self._outcomes.get(job) or Outcome(job, "not reached") for job in self.jobs]
 
     @property
     def failed(self) -> list[Outcome]:
-        """Those that failed."""
+        """The outcomes of pictures that failed."""
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
     def summary(self) -> str:
-        """How many of each, in a line."""
+        """One line: how many pictures have each status, and the seconds of the run."""
         counts = self._counts()
         parts = [f"{counts[status]} {status}" for status in get_args(Status) if counts[status]]
         return f"{', '.join(parts) or 'nothing to do'}; {self._seconds():.1f} s"
@@ -95,23 +92,24 @@ class RunReport:
         Raises:
             RestoreError: It cannot be written.
         """
-        if self._is_printed:
-            print(self._json(), flush=True)
-        if self._path is None:
+        if self._file is None:
+            return
+        if not isinstance(self._file, Path):
+            print(self._json(), file=self._file, flush=True)
             return
         try:
-            if self._path.exists() and not self._path.is_file():  # such as /dev/stderr
-                self._path.write_text(self._json() + "\n", encoding="ascii")
+            if self._file.exists() and not self._file.is_file():  # such as /dev/stderr
+                self._file.write_text(self._json() + "\n", encoding="ascii")
             else:
-                with whole_file(self._path) as temporary:
+                with whole_file(self._file) as temporary:
                     temporary.write_text(self._json() + "\n", encoding="ascii")
         except OSError as error:
-            raise RestoreError(f"cannot write {self._path}: {error.strerror}", hint="check --json") from error
+            raise RestoreError(f"cannot write {self._file}: {error.strerror}", hint="check --json") from error
 
     def _check(self, path: Path) -> None:
         folder = path.absolute().parent
         if path.is_dir() or not os.access(folder, os.W_OK):
-            why = "it is a folder" if path.is_dir() else f"there is no folder {folder} to write to"
+            why = "it is a folder" if path.is_dir() else f"there is no writable folder {folder}"
             raise UsageError(f"cannot write {path}: {why}", hint="choose another --json")
         pictures = (end for job in self.jobs for end in (job.source, job.target) if isinstance(end, Path))
         if os.path.realpath(path) in map(os.path.realpath, pictures):
@@ -139,10 +137,10 @@ class RunReport:
             | {"network_seconds": round(sum(outcome.network_seconds for outcome in self.outcomes), 3)},
             "pictures": [self._record(outcome) for outcome in self.outcomes],
         }
-        return json.dumps(report, indent=2)  # in ASCII, which holds names that are no text too
+        return json.dumps(report, indent=2)  # in ASCII, which also holds file names that are not text
 
     def _record(self, outcome: Outcome) -> dict[str, Any]:
-        """One picture, with the weights, so that it means something by itself."""
+        """One picture, with the weights, so that the record stands alone."""
         weights, seam = self.weights, outcome.seam
         return {
             "source": name_of(outcome.job.source),

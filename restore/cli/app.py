@@ -1,4 +1,4 @@
-"""The command `restore`, and the boundary where errors become words and exit codes."""
+"""The command `restore`: its commands, and where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,51 @@ from typing import Annotated
 import typer
 
 import restore
-from restore.cli import bench, data, evaluate, info, restore_cmds, train, weights
-from restore.cli.console import Interrupted, close_stdout, describe, say, speak_as
+from restore.cli import bench, data, evaluate, help, info, task_commands, train, usage_errors, weights
+from restore.cli.console import close_stdout, describe, say, speak_as
 from restore.errors import RestoreError
 
-# Without rich's markup `restore --help` takes half the time.
+_TRAIN, _MACHINE = "Train and measure", "Weights and machine"
+
 app = typer.Typer(
     name="restore",
-    no_args_is_help=True,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    **help.group(
+        "restore denoise photo.jpg -o clean.png",
+        "restore dejpeg photos -r -o restored --skip-existing",
+        page="photographs.md",
+    ),
 )
-restore_cmds.add_commands(app)
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.add_typer(data.app, name="data")
-app.command("bench")(bench.bench)
-app.add_typer(weights.app, name="weights")
-app.command("info")(info.info)
+task_commands.add_commands(app)
+app.command(
+    "train",
+    rich_help_panel=_TRAIN,
+    **help.command(
+        "restore train --data photos --out runs/mine --max-time 1h",
+        "restore train --resume --data photos --out runs/mine",
+        page="training.md",
+    ),
+)(train.train)
+app.command(
+    "eval",
+    rich_help_panel=_TRAIN,
+    **help.command(
+        "restore eval --dataset CBSD68 --root CBSD68 --sigma 25",
+        "restore eval --clean clean --degraded noisy --task denoise",
+        page="evaluation.md",
+    ),
+)(evaluate.evaluate)
+app.add_typer(data.app, name="data", rich_help_panel=_TRAIN)
+app.command(
+    "bench",
+    rich_help_panel=_TRAIN,
+    **help.command("restore bench cs-kit:s --size 512x512", "restore bench drsformer --memory", page="performance.md"),
+)(bench.bench)
+app.add_typer(weights.app, name="weights", rich_help_panel=_MACHINE)
+app.command(
+    "info", rich_help_panel=_MACHINE, **help.command("restore info", "restore info --json", page="performance.md")
+)(info.info)
 
 
 def _print_version(wanted: bool) -> None:
@@ -43,25 +68,29 @@ def about(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Restore photographs. Paths of results go to stdout, everything else to stderr.
+    """Denoises, removes JPEG artifacts, rain and blur, upscales 2-4x, and demosaics Bayer images.
 
-    Exit codes: 0 all is done, 1 something failed, 2 wrong usage, 130 interrupted (143 by SIGTERM).
+    Paths of results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage,
+    130 interrupted (143 by SIGTERM).
     """
 
 
 def main() -> None:
     """Run the command line and exit."""
-    speak_as("")  # where an earlier call was one of several processes
+    speak_as("")  # an earlier call may have been one of several processes
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name need not be text; print it as it is
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
-        app()
+        code = app(standalone_mode=False)  # otherwise Typer prints its own errors
     except RestoreError as error:
         say(describe(error))
         sys.exit(error.exit_code)
-    except SystemExit as stop:
-        if stop.code == 130 and not isinstance(stop, Interrupted):  # what Typer makes of Ctrl-C
-            say("interrupted; outputs that were named are whole")
-        raise
+    except typer.TyperException as error:
+        say(describe(usage_errors.in_our_words(error)))
+        sys.exit(error.exit_code)
+    else:
+        if code == 130:  # what Typer makes of Ctrl-C
+            say("interrupted; every output whose path was printed is complete")
+        sys.exit(code or 0)
     finally:
         close_stdout()

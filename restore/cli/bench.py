@@ -1,4 +1,4 @@
-"""`restore bench`: what networks cost on this machine."""
+"""`restore bench`: speed and memory of networks on this machine."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from restore.cli import options
+from restore.cli import complete, options
 from restore.cli.console import say
+from restore.cli.help import SPEED
 from restore.errors import UsageError
 from restore.files import whole_file
 from restore.inference.precision import PRECISIONS, check_precision
@@ -24,47 +25,54 @@ def bench(
     subjects: Annotated[
         list[str],
         typer.Argument(
-            metavar="NETWORK...",
-            help="Networks (drsformer), configs of networks (drsformer:s), or weights by name or file.",
+            metavar="NETWORK",
+            autocompletion=complete.networks_and_weights,
+            help="Networks (drsformer), sizes of networks (drsformer:s), or weights by name or file.",
         ),
     ],
     size: Annotated[
-        list[str] | None, typer.Option(metavar="HxW", help="Size of the picture; may be repeated. [default: 256x256]")
+        list[str] | None,
+        typer.Option(metavar="HxW", help="Height and width of the picture; repeatable.", show_default="256x256"),
     ] = None,
     literal: Annotated[
         bool,
         typer.Option(
-            "--literal", help="Also the paper's equations as they stand, with memory kept and as malloc does by itself."
+            "--literal", help="Also measure the paper's equations as written, with kept memory and with plain malloc."
         ),
     ] = False,
     memory: Annotated[
         bool,
         typer.Option(
             "--memory",
-            help="Only memory, as it grows with the tile: the measurement behind --tile auto. Takes no --size.",
+            help="Measure only memory for growing tiles: the data behind --tile auto. Takes no --size.",
         ),
     ] = False,
-    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Timed runs, of which the median counts.")] = 3,
-    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. [default: all cores]")] = None,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Timed runs; the median counts.")] = 3,
+    threads: options.Threads = None,
     precision: Annotated[
-        str, typer.Option(metavar="|".join(PRECISIONS[1:]), help="What the networks compute in.")
+        str,
+        typer.Option(
+            metavar="TYPE", rich_help_panel=SPEED, help=f"Compute in {', '.join(PRECISIONS[1:-1])} or {PRECISIONS[-1]}."
+        ),
     ] = "float32",
     device: options.Device = "auto",
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file.")
+    ] = None,
 ) -> None:
-    """Measure speed, memory and multiplications of networks on this machine, each in a process of its own.
+    """Measure speed, memory and multiplications of networks. Each runs in a process of its own.
 
-    The weights are random where only a network is named: they cost what others cost.
+    A network that you name without weights gets random ones: speed and memory are the same.
     """
     options.check_device(device)
     check_precision(precision, PRECISIONS[1:])
     if memory and (size or literal or precision != "float32"):
-        raise UsageError(
-            "--memory measures sizes of its own, in float32", hint="leave out --size, --literal, --precision"
-        )
+        raise UsageError("--memory chooses its own sizes, in float32", hint="leave out --size, --literal, --precision")
     sizes = [_parse_size(text) for text in size or ["256x256"]]
     if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {json_file}: its folder does not exist")
+        raise UsageError(
+            f"cannot write {json_file}: its folder does not exist", hint="make the folder, or use another --json"
+        )
     import torch
     from rich.console import Console
     from rich.table import Table

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
 
 DOCS_URL = "https://github.com/restore-photos/restore/blob/main/docs"
 
+_NARROWEST = 12  # characters of a column that is worth wrapping
+
 
 def describe(error: RestoreError) -> str:
-    """An error as the user reads it.
+    """An error as text.
 
     >>> print(describe(RestoreError("cannot find a.png", hint="did you mean 'b.png'?")))
     error: cannot find a.png
@@ -33,27 +37,27 @@ _speaker = ""
 
 
 def speak_as(name: str) -> None:
-    """Begin every line on stderr with `name`; for processes that share a terminal."""
+    """Begin every line on stderr with `name`, for processes that share a terminal."""
     global _speaker
     _speaker = name
 
 
 def say(text: str) -> None:
-    """Write a line, or several, to stderr."""
+    """Write one or more lines to stderr."""
     print("\n".join(_speaker + line for line in text.splitlines()), file=sys.stderr, flush=True)
 
 
 def close_stdout() -> None:
-    """Leave nothing for the interpreter to flush into a pipe that nobody reads any more."""
+    """Flush stdout now: at exit, a pipe that nobody reads would raise an error."""
     try:
-        if sys.stdout is not None:  # as it is where a program was started without one
+        if sys.stdout is not None:  # None in a program that was started without one
             sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as they need to be.
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, width: int | None = None) -> str:
+    """Columns as wide as they need to be; the last one is wrapped to fit `width`, by default that of the terminal.
 
     >>> print(table(("name", "size"), [("a", "5.0 MB"), ("longer", "80 kB")]))
     name    size
@@ -62,26 +66,59 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    left = (width or _terminal_width()) - indent
+    text = []
+    for line in lines:
+        *cells, last = line
+        begun = "".join(cell.ljust(width) + "  " for cell, width in zip(cells, widths, strict=False))
+        parts = textwrap.wrap(last, left) if left >= _NARROWEST < len(last) else [last]
+        text += [begun + part if i == 0 else " " * indent + part for i, part in enumerate(parts)]
+    return "\n".join(line.rstrip() for line in text)
+
+
+def facts(pairs: Iterable[tuple[str, str]], *, indent: str = "", width: int | None = None) -> str:
+    """Labels and what belongs to them, wrapped to fit `width`, by default that of the terminal.
+
+    >>> print(facts([("task", "denoise"), ("summary", "one two three")], width=20))
+    task:     denoise
+    summary:  one two
+              three
+    """
+    pairs = list(pairs)
+    longest = max((len(label) for label, _ in pairs), default=0) + 1
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        textwrap.fill(
+            fact,
+            width or _terminal_width(),
+            initial_indent=indent + (f"{label}:" if label else "").ljust(longest) + "  ",
+            subsequent_indent=indent + " " * (longest + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for label, fact in pairs
     )
 
 
+def _terminal_width() -> int:
+    return shutil.get_terminal_size().columns
+
+
 class Interrupted(SystemExit):
-    """Ctrl-C or another signal, of which the command has told the user already."""
+    """Ctrl-C or SIGTERM, after the command has told the user."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__(128 + number)
 
 
 class Signals:
-    """Ctrl-C and SIGTERM while it is entered: the first asks to stop, the second ends the process at once.
+    """Handles Ctrl-C and SIGTERM inside its `with` block: the first asks to stop, the second ends the process.
 
     Args:
-        ask: Called at the first.
-        give_up: Called with the signal's number before the end at the second.
-        echo_seconds: A second one within this time is the first again, for a launcher passes on what its processes
-            have received already.
+        ask: Called at the first signal.
+        give_up: Called with the number of the second signal, before the process ends.
+        echo_seconds: A second signal within this time is ignored. A launcher passes signals on to processes that the
+            terminal has sent them to.
     """
 
     def __init__(self, ask: Callable[[], None], give_up: Callable[[int], None], *, echo_seconds: float = 0.0) -> None:
@@ -91,7 +128,7 @@ class Signals:
 
     def __enter__(self) -> Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:  # as in a background job of a script
+            if signal.getsignal(number) != signal.SIG_IGN:  # ignored in a background job of a script
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
@@ -99,7 +136,7 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            # Once there was one the process is about to end, and another must not disturb that.
+            # After a signal the process is about to end, and another must not disturb that.
             signal.signal(number, handler if self.received is None else signal.SIG_IGN)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -110,15 +147,15 @@ class Signals:
             try:
                 self._give_up(number)
             finally:
-                os._exit(128 + number)  # otherwise threads that are still at work would be waited for
+                os._exit(128 + number)  # sys.exit would wait for threads that still work
 
 
 class Progress:
-    """A bar on stderr while it is a terminal, and nothing else where it is not; a context manager.
+    """A progress bar on stderr, if that is a terminal; a context manager.
 
     Args:
-        files: How many files there are to do.
-        is_shown: Whether there may be a bar.
+        files: Number of files to do.
+        is_shown: False for no bar in any case.
     """
 
     def __init__(self, files: int, *, is_shown: bool = True) -> None:
@@ -132,7 +169,7 @@ class Progress:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-            # What is printed while the bar is shown goes above it, but a stdout that is no terminal is left alone.
+            # Lines are printed above the bar; a stdout that is not a terminal is left alone.
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
@@ -153,22 +190,22 @@ class Progress:
         self.close()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
     def file(self, name: str) -> None:
-        """The next file is begun."""
+        """Note that the next file has begun."""
         self._begun += 1
         count = f"{self._begun}/{self._files} " if self._files > 1 else ""
         self._update(description=f"{count}{name}", total=self._files, completed=self._begun - 1)
 
     def tile(self, done: int, total: int) -> None:
-        """So many tiles of the file are done."""
+        """Note how many tiles of the file are done."""
         self._update(completed=self._begun - 1 + done / total)
 
     def result(self, text: str) -> None:
-        """Write a line to stdout; where nobody reads it any more, the work goes on all the same."""
+        """Write a line to stdout. If nobody reads it any more, the work continues."""
         if self._bar is not None and sys.stdout.isatty():
             self._above(text)
         else:

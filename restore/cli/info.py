@@ -1,4 +1,4 @@
-"""`restore info`: what to paste into a report of a bug."""
+"""`restore info`: facts about this machine for a bug report."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import restore
 from restore.checkpoints import catalogue
+from restore.cli.console import facts
 from restore.cli.weights import where
 
 _PACKAGES = (
     "torch", "numpy", "pillow", "opencv-python-headless", "tifffile", "imagecodecs", "pillow-heif", "rawpy",
     "huggingface_hub", "safetensors", "typer", "rich", "psutil",
 )  # fmt: skip
-# Told where they are set: they change what a run does. No tokens.
+# Shown if set, because they change what a run does. No tokens.
 _VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "LOCAL_RANK",
     "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_CUDA_ALLOC_CONF", "RANK", "RESTORE_WEIGHTS",
@@ -27,20 +28,19 @@ _VARIABLES = (
 )  # fmt: skip
 
 
-def info(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Show versions, devices, memory, folders and weights: what to paste into a report of a bug."""
-    facts = _facts()
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show versions, devices, memory, folders and weights. Paste them into a bug report."""
+    found = _found()
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(found, indent=2))
         return
-    for title, group in facts.items():
+    for title, group in found.items():
         print(f"{title}:")
-        width = max(map(len, group), default=0)
-        for name, value in group.items():
-            print(f"  {name:<{width}}  {value}")
+        if group:
+            print(facts(group.items(), indent="  "))
 
 
-def _facts() -> dict[str, dict[str, Any]]:
+def _found() -> dict[str, dict[str, str]]:
     import huggingface_hub.constants
     import torch
 
@@ -96,8 +96,8 @@ def _version(name: str) -> str:
 
 
 def _short(path: Path) -> str:
-    """The path, with the home folder as ~: a report need not name its author."""
+    """The path with the home folder as ~, so that a report does not name its author."""
     home = str(Path.home())
     text = str(path)
     shown = "~" + text[len(home) :] if home != os.sep and text.startswith(home + os.sep) else text
-    return shown if path.exists() else f"{shown} (not there)"
+    return shown if path.exists() else f"{shown} (missing)"

@@ -7,12 +7,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from restore.cli import complete
+from restore.cli.help import BATCH, INPUT_OUTPUT, QUALITY, SPEED, WEIGHTS
 from restore.errors import UsageError
 from restore.tasks import Task
 
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="INPUT", help="Pictures, folders of pictures, patterns ('*.jpg'), or - for stdin."),
+    typer.Argument(
+        metavar="INPUT", rich_help_panel=INPUT_OUTPUT, help="Pictures, folders, patterns ('*.jpg'), or - for stdin."
+    ),
 ]
 Output = Annotated[
     str | None,
@@ -20,95 +24,160 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="OUT",
-        help="For one picture a file, - for stdout, or a folder that exists or ends in a slash; for more a folder. "
-        "The files of a folder keep their paths in it. [default: beside the source, if there is a --suffix]",
-        show_default=False,
+        rich_help_panel=INPUT_OUTPUT,
+        help="One picture: a file, a folder, or - for stdout. Several: a folder. End the name of a new folder with a "
+        "slash.",
+        show_default="with --suffix, beside the source",
     ),
 ]
-Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take all that is below a folder.")]
 Suffix = Annotated[
-    str, typer.Option(metavar="TEXT", help="Add to the names of outputs: with _clean a.jpg becomes a_clean.jpg.")
+    str,
+    typer.Option(
+        metavar="SUFFIX", rich_help_panel=INPUT_OUTPUT, help="Add to output names: _clean turns a.jpg into a_clean.jpg."
+    ),
 ]
 Format = Annotated[
     str | None,
     typer.Option(
-        metavar="png|jpg|...", help="Format of all outputs. [default: that of the source]", show_default=False
+        metavar="FORMAT",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Format of all outputs: png, jpg, tif ...",
+        show_default="as the source",
     ),
 ]
 Quality = Annotated[
     int | None,
     typer.Option(
-        min=1, max=100, metavar="N", help="Quality of formats with loss. [default: the source's, at least 95]"
+        min=1,
+        max=100,
+        metavar="N",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Quality of lossy formats.",
+        show_default="as the source, at least 95",
     ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option(
         metavar="WEIGHTS",
-        help="A name from `restore weights list`, a .safetensors file, or hf://owner/repo[@revision][/file]. "
-        "[default: the task's own]",
-        show_default=False,
+        rich_help_panel=WEIGHTS,
+        autocompletion=complete.weights,
+        help="A name from `restore weights list`, a .safetensors file, or hf://owner/repo[@revision][/file].",
+        show_default="the task's own",
     ),
 ]
 Strength = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help="Mix with the input: 0 leaves it as it is, 1 is the full effect.")
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="N",
+        rich_help_panel=QUALITY,
+        help="Blend with the input: 0 keeps it as it is, 1 is the full effect.",
+    ),
 ]
 SelfEnsemble = Annotated[
     bool,
     typer.Option(
         "--self-ensemble",
-        help="Take the mean of the results for the picture turned and mirrored in all eight ways (four in derain): a "
-        "little better, and as many times slower.",
+        rich_help_panel=QUALITY,
+        help="Average over 8 flips and rotations (4 for derain): slightly better, 8x (4x) slower.",
     ),
 ]
 Tile = Annotated[
-    str, typer.Option(metavar="auto|N", help="Largest side of a tile in pixels. Smaller tiles take less memory.")
+    str,
+    typer.Option(
+        metavar="auto|N",
+        rich_help_panel=SPEED,
+        help="Largest side of a tile in pixels. Smaller tiles need less memory.",
+    ),
 ]
-Overlap = Annotated[int, typer.Option(min=1, metavar="N", help="Pixels that neighbouring tiles share at least.")]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where the network runs.")]
+Overlap = Annotated[
+    int, typer.Option(min=1, metavar="N", rich_help_panel=SPEED, help="Pixels that neighbouring tiles share.")
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="DEVICE",
+        rich_help_panel=SPEED,
+        autocompletion=complete.devices,
+        help="Where the network runs: auto, cpu, cuda, cuda:N or mps.",
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(
-        metavar="auto|float32|bfloat16|float16",
-        help="What the network computes in. auto is bfloat16 for 8-bit pictures where the processor has it and the "
-        "weights lose less than 0.02 dB, else float32. A tile with NaN or infinity is done again in float32.",
+        metavar="TYPE",
+        rich_help_panel=SPEED,
+        autocompletion=complete.precisions,
+        help="auto, float32, bfloat16 or float16. auto takes bfloat16 for 8-bit pictures if the processor supports it "
+        "and the weights lose less than 0.02 dB. A tile with NaN or infinity is computed again in float32.",
     ),
 ]
 Compile = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Compile the network first (torch.compile): takes minutes; for GPUs, on CPUs it gains nothing.",
+        rich_help_panel=SPEED,
+        help="Compile the network first (torch.compile). Takes minutes. For GPUs: on CPUs it gains nothing.",
     ),
 ]
 Memory = Annotated[
     str | None,
-    typer.Option(metavar="2G", help="Memory that a tile may take, in bytes or K, M, G. [default: what is free]"),
+    typer.Option(
+        metavar="SIZE",
+        rich_help_panel=SPEED,
+        help="Memory for one tile, such as 512M or 2G.",
+        show_default="what is free",
+    ),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. [default: all cores]")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there already.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", rich_help_panel=SPEED, help="CPU threads.", show_default="all cores"),
+]
+Recursive = Annotated[
+    bool,
+    typer.Option("-r", "--recursive", rich_help_panel=BATCH, help="Include subfolders and keep their structure."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel=BATCH, help="Replace existing outputs.")]
 SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Leave out what is there already; so a run that was ended goes on.")
+    bool,
+    typer.Option(
+        "--skip-existing",
+        rich_help_panel=BATCH,
+        help="Skip files that already exist, to resume an interrupted run.",
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written where, and do nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", rich_help_panel=BATCH, help="Print what would be written where, and stop.")
+]
 OnError = Annotated[
-    Literal["continue", "stop"], typer.Option("--on-error", help="What to do after a picture that failed.")
+    Literal["continue", "stop"],
+    typer.Option("--on-error", metavar="continue|stop", rich_help_panel=BATCH, help="What to do if a picture fails."),
 ]
 Json = Annotated[
     str | None,
-    typer.Option("--json", metavar="FILE", help="Write what became of each picture here; - is stdout, without paths."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        rich_help_panel=BATCH,
+        help="Write the result of each picture here. With - it goes to stdout, instead of the paths.",
+    ),
 ]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say what is used and how long it takes.")]
-
-
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show weights, device, tiles and times.")]
 Pattern = Annotated[
     Literal["RGGB", "GRBG", "GBRG", "BGGR"],
-    typer.Option(case_sensitive=False, help="Colours of the mosaic's first two rows, two pixels each."),
+    typer.Option(
+        case_sensitive=False,
+        metavar="PATTERN",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Colours of the mosaic's top left 2x2 pixels, row by row: RGGB, GRBG, GBRG or BGGR.",
+    ),
 ]
 
 
 def level_of(task: Task) -> Any:
-    """The type of the option that says how strong the degradation is."""
+    """The type of the option for the strength of the degradation."""
     assert task.level is not None
     level = task.level
     return Annotated[
@@ -118,8 +187,8 @@ def level_of(task: Task) -> Any:
             min=level.low,
             max=level.high,
             metavar="N",
-            help=f"{level.help[0].upper()}{level.help[1:]}, {level.low:g} to {level.high:g}: picks weights made "
-            "for it. Blind weights take any.",
+            rich_help_panel=WEIGHTS,
+            help=f"{level.help[0].upper()}{level.help[1:]}: picks weights made for it. Blind weights work for any.",
             show_default=False,
         ),
     ]
@@ -141,7 +210,7 @@ def parse_tile(text: str, overlap: int) -> int | Literal["auto"]:
     if int(text) <= overlap:
         raise UsageError(
             f"tiles of {int(text)} pixels cannot overlap by {overlap}",
-            hint="give a larger --tile or a smaller --overlap",
+            hint="use a larger --tile or a smaller --overlap",
         )
     return int(text)
 
@@ -153,20 +222,20 @@ def parse_memory(text: str) -> int:
     (1610612736, 536870912)
 
     Raises:
-        UsageError: It is no size.
+        UsageError: It is not a size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text.upper(), re.ASCII)
     size = int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " ")) if match else 0
     if size == 0:
-        raise UsageError(f"--memory is a number of bytes, such as 512M or 2G, not {text!r}")
+        raise UsageError(f"--memory is a size such as 512M or 2G, not {text!r}")
     return size
 
 
 def check_device(name: str) -> None:
-    """Refuse what cannot be a device, before torch is there to ask.
+    """Refuse a name that no device has, without torch.
 
     Raises:
-        UsageError: No device is called so.
+        UsageError: No device has this name.
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", name, re.ASCII):
-        raise UsageError(f"there is no device called {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(f"there is no device {name!r}", hint="use auto, cpu, cuda, cuda:N or mps")

@@ -1,4 +1,4 @@
-"""`restore weights`: what there is, whether it is whole, and more of it from the networks' authors and the Hub."""
+"""`restore weights`: list, show and verify weights; import them from authors; share them on the Hub."""
 
 from __future__ import annotations
 
@@ -10,20 +10,30 @@ import typer
 from restore import checkpoints
 from restore.checkpoints import catalogue, pull_push
 from restore.checkpoints.catalogue import WeightsEntry
-from restore.cli.console import describe, say, table
+from restore.cli import complete, help
+from restore.cli.console import describe, facts, say, table
 from restore.errors import UsageError, WeightsError, did_you_mean
 from restore.tasks import TASKS
 
-PUBLISHED = ("drsformer", "panet", "pa-edsr", "kit", "cs-kit")  # keys of NETWORKS, which are on torch's side
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", autocompletion=complete.weights, help="A name from `restore weights list`."),
+]
 
-app = typer.Typer(help="List, show, verify, import and share weights.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show, verify, import and share weights.",
+    **help.group("restore weights list", "restore weights show cs-kit-s-denoise", page="weights.md"),
+)
 
 
-@app.command("list")
+@app.command("list", **help.command("restore weights list", "restore weights list --cached", page="weights.md"))
 def list_weights(
-    cached: Annotated[bool, typer.Option("--cached", help="What is in the Hugging Face Hub's cache instead.")] = False,
+    cached: Annotated[bool, typer.Option("--cached", help="List the cache of the Hugging Face Hub instead.")] = False,
 ) -> None:
-    """List the weights that can be named, with their first score; * marks the default of a task."""
+    """List all weights, with PSNR of input and result on the first test set.
+
+    * marks the default of a task.
+    """
     if cached:
         found = [(name, f"{one.size_bytes / 1e6:.1f} MB", str(one.address)) for one, name in pull_push.cached()]
         print(table(("NAME", "SIZE", "ADDRESS"), found))
@@ -33,21 +43,22 @@ def list_weights(
             entry.name + "*" * entry.default,
             entry.task,
             "blind" if entry.level is None else f"{entry.level:g}",
-            f"{entry.parameters / 1e6:.2f} M",
             f"{entry.size_bytes / 1e6:.1f} MB",
             where(entry),
-            next((f"{score.set} {score.psnr:.2f} dB (input {score.input_psnr:.2f})" for score in entry.scores), ""),
+            next((f"{score.input_psnr:.2f} -> {score.psnr:.2f}" for score in entry.scores), ""),
         )
         for entry in catalogue.load_catalogue().values()
     ]
-    print(table(("NAME", "TASK", "LEVEL", "PARAMETERS", "SIZE", "WHERE", "SCORE"), rows))
+    print(table(("NAME", "TASK", "LEVEL", "SIZE", "WHERE", "PSNR dB"), rows))
 
 
-@app.command()
-def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `restore weights list`.")]) -> None:
-    """Show everything that is known of one set of weights: origin, licence, training, scores."""
+@app.command(
+    **help.command("restore weights show cs-kit-s-denoise", "restore weights show pa-edsr-s-x2", page="weights.md")
+)
+def show(name: Name) -> None:
+    """Show origin, licence, training and scores of one set of weights."""
     entry = catalogue.find(name)
-    facts = [
+    rows = [
         ("name", entry.name),
         ("summary", entry.summary),
         ("task", entry.task + (", blind" if entry.level is None else f", level {entry.level:g}")),
@@ -59,46 +70,62 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `
         ("sha256", entry.sha256),
     ]
     if entry.hub_repo:
-        facts.append(("hub", f"hf://{entry.hub_repo}@{entry.hub_revision}/{entry.hub_file}"))
-    for label, fact in facts:
-        print(f"{label + ':':<12}{fact}")
+        rows.append(("hub", f"hf://{entry.hub_repo}@{entry.hub_revision}/{entry.hub_file}"))
+    print(facts(rows))
     if entry.scores:
-        rows = [
+        scores = [
             (
                 score.set,
                 score.protocol,
                 f"{score.psnr:.2f}",
                 f"{score.input_psnr:.2f}",
                 "" if score.ssim is None else f"{score.ssim:.4f}",
-                score.others or "",
             )
             for score in entry.scores
         ]
-        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "SSIM", "OTHERS dB"), rows))
+        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "SSIM"), scores))
+    others = [(score.set, score.others) for score in entry.scores if score.others]
+    if others:
+        print("\nother methods, PSNR dB:")
+        print(facts(others, indent="  "))
 
 
-@app.command("import")
+@app.command(
+    "import",
+    **help.command(
+        "restore weights import deraining.pth --network drsformer --task derain",
+        "restore denoise photo.jpg -o clean.png --weights my-panet",
+        page="weights.md",
+    ),
+)
 def import_weights(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="A checkpoint that a network's authors published.")],
-    network: Annotated[str, typer.Option(metavar="|".join(PUBLISHED), help="The network that it is of.")],
-    task: Annotated[str, typer.Option(metavar="|".join(TASKS), help="What it was trained for.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="A checkpoint from the authors of a network.")],
+    network: Annotated[
+        str,
+        typer.Option(
+            metavar="NETWORK", autocompletion=complete.networks, help=f"One of {', '.join(complete.NETWORKS)}."
+        ),
+    ],
+    task: Annotated[
+        str, typer.Option(metavar="TASK", autocompletion=complete.tasks, help=f"One of {', '.join(TASKS)}.")
+    ],
     name: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What to call it. [default: network, task and the file's name]",
-            show_default=False,
+            help="Name for the weights.",
+            show_default="network, task and the name of the file",
         ),
     ] = None,
 ) -> None:
-    """Import a published checkpoint; the other commands then take it by name.
+    """Import a published checkpoint, to use it by name.
 
-    The file may be a pickle: only tensors are read from it. Every tensor is checked by name and shape.
+    The file may be a pickle: only its tensors are read. Every tensor is checked by name and shape.
     """
-    for what, word, choices in (("network", network, PUBLISHED), ("task", task, TASKS)):
+    for what, word, choices in (("network", network, complete.NETWORKS), ("task", task, TASKS)):
         if word not in choices:
-            hint = did_you_mean(word, choices) or f"choose one of {', '.join(choices)}"
-            raise UsageError(f"there is no {what} called {word!r}", hint=hint)
+            hint = did_you_mean(word, choices) or f"use one of {', '.join(choices)}"
+            raise UsageError(f"there is no {what} {word!r}", hint=hint)
     from restore.checkpoints import author_files
 
     entry = author_files.import_published(file, network=network, task=task, name=name)
@@ -106,17 +133,23 @@ def import_weights(
     print(entry.name)
 
 
-@app.command()
+@app.command(
+    **help.command(
+        "restore weights pull hf://owner/name",
+        "restore weights pull hf://owner/name@v1 --name mine",
+        page="hub.md",
+    )
+)
 def pull(
     source: Annotated[str, typer.Argument(metavar="ADDRESS", help="hf://owner/repo[@revision][/file]")],
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What to call them. [default: the repository's name]", show_default=False),
+        typer.Option(metavar="NAME", help="Name for the weights.", show_default="the name of the repository"),
     ] = None,
 ) -> None:
-    """Fetch weights from the Hugging Face Hub; the other commands then take them by name, also offline.
+    """Download weights from the Hugging Face Hub, to use them by name, also offline.
 
-    The commit and the SHA-256 are recorded, so the name always means the same weights. Private repositories need
+    Commit and SHA-256 are recorded, so the name always means the same weights. Private repositories need
     `hf auth login` or HF_TOKEN.
     """
     entry = pull_push.pull(source, name=name)
@@ -125,23 +158,34 @@ def pull(
     print(entry.name)
 
 
-@app.command()
+@app.command(
+    **help.command(
+        "restore weights push runs/mine/last.safetensors --repo owner/name",
+        "restore weights push my-weights --repo owner/name --private",
+        page="hub.md",
+    )
+)
 def push(
-    source: Annotated[str, typer.Argument(metavar="NAME", help="A name, or a file such as RUN/last.safetensors.")],
-    repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository; made if it is not there.")],
-    private: Annotated[bool, typer.Option("--private", help="Only you may see it.")] = False,
-    message: Annotated[str | None, typer.Option(metavar="TEXT", help="The commit's message.")] = None,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=complete.weights, help="A name, or a file such as RUN/last.safetensors."
+        ),
+    ],
+    repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository, created if it is missing.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    message: Annotated[str | None, typer.Option(metavar="MESSAGE", help="Commit message.")] = None,
     licence: Annotated[
-        str | None, typer.Option(metavar="SPDX", help="Their licence, such as Apache-2.0, if it is not known here.")
+        str | None, typer.Option(metavar="SPDX", help="Licence, such as Apache-2.0, if the catalogue has none.")
     ] = None,
     dataset: Annotated[
         list[str] | None,
-        typer.Option(metavar="OWNER/NAME", help="A data set of the Hub that they were trained on. [repeatable]"),
+        typer.Option(metavar="OWNER/NAME", help="A Hub dataset they were trained on; repeatable."),
     ] = None,
 ) -> None:
-    """Publish weights on the Hugging Face Hub, with a config and a model card, in one commit.
+    """Publish weights on the Hugging Face Hub, with config and model card, in one commit.
 
-    Needs `hf auth login` or HF_TOKEN. Weights whose licence is not known are not published.
+    Needs `hf auth login` or HF_TOKEN. Weights without a known licence are refused.
     """
     address, page = pull_push.push(
         source, repo, private=private, message=message, licence=licence, datasets=dataset or ()
@@ -150,18 +194,27 @@ def push(
     print(address)
 
 
-@app.command()
-def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="Weights that were imported or pulled.")]) -> None:
-    """Remove imported or pulled weights, and their file from this machine."""
+@app.command(**help.command("restore weights remove my-panet", "restore weights list", page="weights.md"))
+def remove(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", autocompletion=complete.weights, help="Imported or pulled weights.")
+    ],
+) -> None:
+    """Remove imported or pulled weights and their file."""
     entry = pull_push.remove(name)
     say(f"removed {entry.name}, {entry.size_bytes / 1e6:.1f} MB")
 
 
-@app.command()
+@app.command(**help.command("restore weights verify", "restore weights verify cs-kit-s-denoise", page="weights.md"))
 def verify(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only these. [default: all]")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", autocompletion=complete.weights, help="Only these weights.", show_default="all weights"
+        ),
+    ] = None,
 ) -> None:
-    """Compare the files of weights that are on this machine with the catalogue's SHA-256."""
+    """Compare the weights on this machine with the SHA-256 in the catalogue."""
     entries = list(catalogue.load_catalogue().values()) if name is None else [catalogue.find(name)]
     broken = [entry.name for entry in entries if not _is_whole(entry)]
     if broken:
@@ -169,7 +222,7 @@ def verify(
 
 
 def where(entry: WeightsEntry) -> str:
-    """Where its file is."""
+    """Where the file of the weights is."""
     is_ours = entry.folder == catalogue.weights_folder()
     if entry.hub_repo is not None and not entry.path.is_file():
         return "on the Hub" if is_ours else "pulled"

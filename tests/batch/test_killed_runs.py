@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 if sys.platform != "win32":
     FORK = multiprocessing.get_context("forkserver")
-    FORK.set_forkserver_preload(["pytest", "restore.inference.restorer", "restore.cli.restore_run"])
+    FORK.set_forkserver_preload(["pytest", "restore.inference.restorer", "restore.cli.task_run"])
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +159,8 @@ def test_a_signal_stops_after_the_tile_and_reports_what_was_done(number: signal.
     assert report["interrupted"] and report["totals"]["restored"] == 5 and report["totals"]["not reached"] == 7
     assert [picture["status"] for picture in report["pictures"]] == ["restored"] * 5 + ["not reached"] * 7
     *_, summary, last = Path("said").read_text().splitlines()
-    assert summary.startswith("5 restored, 7 not reached; ") and last.startswith("interrupted; with --skip-existing")
+    assert summary.startswith("5 restored, 7 not reached; ")
+    assert last == "interrupted; run the same command with --skip-existing to continue"
     assert end(start("--skip-existing")) == 0
     assert len(outputs()) == 12
 

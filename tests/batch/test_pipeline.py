@@ -210,7 +210,7 @@ def fail_in(stage: str, name: str, error: Exception, patch: pytest.MonkeyPatch, 
     ("error", "reason"),
     [
         (RestoreError("the result is not finite", hint="check"), "{}: the result is not finite"),
-        (MemoryError(), "{}: there is not enough memory for it"),
+        (MemoryError(), "{}: not enough memory"),
         (OSError(36, "File name too long"), "{}: File name too long"),
     ],
 )

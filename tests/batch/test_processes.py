@@ -14,14 +14,14 @@ from restore.errors import UsageError
 @pytest.mark.parametrize(
     ("environment", "why"),
     [
-        ({"RANK": "one", "WORLD_SIZE": "2"}, "RANK is a number from 0 on, not 'one'"),
-        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK is a number from 0 on, not '-1'"),
-        ({"RANK": "0", "WORLD_SIZE": "2.0"}, "WORLD_SIZE is a number from 0 on"),
-        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "x"}, "LOCAL_RANK is a number from 0 on"),
-        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK is below WORLD_SIZE, but they are 2 and 2"),
-        ({"RANK": "0", "WORLD_SIZE": "0"}, "RANK is below WORLD_SIZE"),
-        ({"RANK": "0"}, "only WORLD_SIZE is missing"),
-        ({"WORLD_SIZE": "2"}, "only RANK is missing"),
+        ({"RANK": "one", "WORLD_SIZE": "2"}, "RANK is a number of 0 or more, not 'one'"),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK is a number of 0 or more, not '-1'"),
+        ({"RANK": "0", "WORLD_SIZE": "2.0"}, "WORLD_SIZE is a number of 0 or more"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "x"}, "LOCAL_RANK is a number of 0 or more"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK must be below WORLD_SIZE, but they are 2 and 2"),
+        ({"RANK": "0", "WORLD_SIZE": "0"}, "RANK must be below WORLD_SIZE"),
+        ({"RANK": "0"}, "RANK and WORLD_SIZE, WORLD_SIZE is missing"),
+        ({"WORLD_SIZE": "2"}, "RANK and WORLD_SIZE, RANK is missing"),
     ],
 )
 def test_an_environment_that_makes_no_sense_is_refused(environment: dict[str, str], why: str) -> None:

@@ -34,15 +34,15 @@ def test_info_tells_what_a_report_of_a_bug_needs(
     assert " GB free of " in facts["devices"]["memory"]
     (line,) = facts["weights"].values()
     assert line.startswith("denoise (default), bundled, ")
-    assert facts["folders"]["own weights"] == f"{catalogue.own_folder()} (not there)"
+    assert facts["folders"]["own weights"] == f"{catalogue.own_folder()} (missing)"
     assert facts["environment"]["OMP_NUM_THREADS"] == "3"
     assert "secret" not in out
-    _, out, _ = run("info")
-    assert all(str(value) in out for name, group in facts.items() if name != "devices" for value in group.values())
+    out = " ".join(run("info").out.split())  # long values are wrapped
+    assert all(value in out for name, group in facts.items() if name != "devices" for value in group.values())
 
 
 def test_a_report_does_not_name_its_author(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("RESTORE_WEIGHTS", str(tmp_path / "mine"))
-    assert json.loads(run("info", "--json").out)["folders"]["own weights"] == f"~{os.sep}mine (not there)"
+    assert json.loads(run("info", "--json").out)["folders"]["own weights"] == f"~{os.sep}mine (missing)"

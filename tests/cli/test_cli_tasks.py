@@ -126,8 +126,8 @@ def test_blind_weights_serve_the_strengths_that_have_no_weights_of_their_own(
         (("upscale",), 2, "error: upscale needs --scale\nhint:  there are weights for 2, 4"),
         (("upscale", "--scale", "3"), 1, "for upscale at --scale 3\nhint:  there are weights for 2, 4"),
         (("upscale", "--scale", "5"), 2, "--scale"),
-        (("upscale", "--weights", "x2", "--scale", "4"), 2, "error: these weights are made for --scale 2, not 4"),
-        (("denoise", "--weights", "sigma-25", "--sigma", "10"), 2, "weights are made for --sigma 25, not 10"),
+        (("upscale", "--weights", "x2", "--scale", "4"), 2, "error: these weights are for --scale 2, not 4"),
+        (("denoise", "--weights", "sigma-25", "--sigma", "10"), 2, "error: these weights are for --sigma 25, not 10"),
         (("dejpeg", "--jpeg-quality", "10"), 1, "error: there are no default weights for dejpeg"),
         (("dejpeg", "--jpeg-quality", "0"), 2, "--jpeg-quality"),
         (("derain", "--sigma", "10"), 2, "--sigma"),
@@ -146,7 +146,7 @@ def test_a_strength_that_nothing_serves_is_refused_with_what_there_is(
 def test_a_file_of_weights_of_another_scale_is_refused(run: Run, weights: Path) -> None:
     save("a.png", noise(20, 30, 3))
     ran = run("upscale", "a.png", "-o", "b.png", "--weights", str(weights / "x4.safetensors"), "--scale", "2")
-    assert ran.code == 2 and "made for --scale 4, not 2" in ran.err
+    assert ran.code == 2 and "these weights are for --scale 4, not 2" in ran.err
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

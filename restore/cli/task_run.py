@@ -1,4 +1,4 @@
-"""A run of a task's command, once its options are known to make sense."""
+"""One run of a task's command in a terminal: pipes, a progress bar, Ctrl-C, and what the user reads."""
 
 from __future__ import annotations
 
@@ -10,23 +10,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-import numpy as np
-
-from restore import checkpoints
 from restore.batch import planning, processes
 from restore.batch.pipeline import Outcome, Pipeline
 from restore.batch.planning import Job, name_of
 from restore.batch.processes import Rank
 from restore.batch.report import RunReport
-from restore.checkpoints import catalogue
+from restore.batch.task_restorer import RestorerChoice, load_restorer, restore_mosaic
 from restore.cli.console import Interrupted, Progress, Signals, describe, say, speak_as
 from restore.errors import RestoreError, UsageError
 from restore.files import remove_unfinished
 from restore.images import Picture
-from restore.images.bayer import as_rggb
-from restore.tasks import Task
 
 if TYPE_CHECKING:
     from restore.inference.restorer import Restored, Restorer
@@ -34,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What this process is to do.
+    """The part of a run that this process does.
 
     Attributes:
         jobs: Its share of the pictures.
-        to_do: Those of them that are not skipped.
-        rank: Which of several processes it is.
+        to_do: The jobs that are not skipped.
+        rank: Its place among several processes.
     """
 
     jobs: Sequence[Job]
@@ -47,24 +42,11 @@ class Work:
     rank: Rank
 
 
-@dataclass(frozen=True)
-class Loading:
-    """The options that make a restorer."""
-
-    task: Task
-    weights: str | None
-    level: float | None
-    device: str
-    precision: str
-    compile_network: bool
-    threads: int | None
-
-
 def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_existing: bool, **naming: Any) -> Work:
-    """This process's share of what `planning.plan` makes of the arguments, which see.
+    """This process's share of the jobs that `planning.plan` makes of the arguments.
 
     Raises:
-        PictureError, UsageError: Also where a pipe is a terminal, or is to be shared by several processes.
+        PictureError, UsageError: As `planning.plan`; also if a pipe is a terminal, or several processes would share it.
     """
     rank = processes.rank_from(os.environ)
     if not rank.is_alone:
@@ -88,7 +70,7 @@ def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_exi
 def _pipe(stream: Any, name: str, hint: str) -> BinaryIO:
     """The bytes of a standard stream."""
     if stream is None or stream.isatty():
-        why = "closed" if stream is None else "a terminal, which is no place for the bytes of a picture"
+        why = "closed" if stream is None else "a terminal, which cannot take the bytes of a picture"
         raise UsageError(f"{name} is {why}", hint=hint)
     pipe: BinaryIO = stream.buffer
     return pipe
@@ -96,7 +78,7 @@ def _pipe(stream: Any, name: str, hint: str) -> BinaryIO:
 
 def carry_out(
     work: Work,
-    loading: Loading,
+    choice: RestorerChoice,
     how: dict[str, Any],
     pattern: str | None,
     options: dict[str, Any],
@@ -104,27 +86,27 @@ def carry_out(
     json_file: str | None,
     verbose: bool,
 ) -> None:
-    """Restore the pictures, and tell the user of each.
+    """Restore the pictures, and tell the user about each.
 
     Args:
-        work: What is to be done.
-        loading: What makes the restorer.
+        work: The jobs.
+        choice: What makes the restorer.
         how: Arguments of `Restorer.restore_picture`.
-        pattern: Of the mosaics that the pictures are; None where they are none.
+        pattern: Bayer pattern of the pictures; None if they are not mosaics.
         options: Attributes of the `Pipeline`.
-        json_file: Where the report goes.
-        verbose: Say what is used and how long it takes.
+        json_file: Where the report goes: a file, `-` for stdout, or None.
+        verbose: Show weights, device, tiles and times.
 
     Raises:
-        RestoreError: Pictures failed, or nothing could be done at all.
+        RestoreError: Pictures failed, or the run could not begin.
         Interrupted: Ctrl-C or SIGTERM.
     """
     work = _read_pipe(work)
     bar = Progress(len(work.to_do), is_shown=work.rank.is_alone)
-    with RunReport(work.jobs, work.rank, json_file) as report, bar as progress:
+    with RunReport(work.jobs, work.rank, _report_file(json_file, work.rank)) as report, bar as progress:
         report.skip(set(work.jobs) - set(work.to_do))
         if work.to_do:
-            restorer = _load(loading, report)
+            restorer = _load(choice, report)
             if verbose:
                 assert report.weights is not None
                 progress.say(
@@ -135,12 +117,7 @@ def carry_out(
             def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
                 if pattern is None:
                     return restorer.restore_picture(picture, progress=after_tile, **how)
-                pixels, (row, column) = as_rggb(picture.pixels, pattern)
-                restored = restorer.restore_picture(
-                    dataclasses.replace(picture, pixels=pixels), progress=after_tile, **how
-                )
-                restored.picture.pixels = np.ascontiguousarray(restored.picture.pixels[row:, column:])
-                return restored
+                return restore_mosaic(restorer, picture, pattern, progress=after_tile, **how)
 
             pipeline = Pipeline(
                 restore,
@@ -154,63 +131,36 @@ def carry_out(
 
 
 def _read_pipe(work: Work) -> Work:
-    """The same with stdin read: here, where Ctrl-C ends the waiting."""
+    """The same work with stdin read: here, because Ctrl-C must end the waiting."""
     if len(work.to_do) != 1 or isinstance(work.to_do[0].source, Path):
         return work
     job = dataclasses.replace(work.to_do[0], source=io.BytesIO(work.to_do[0].source.read()))
     return dataclasses.replace(work, jobs=[job], to_do=[job])
 
 
-def _load(loading: Loading, report: RunReport) -> Restorer:
-    """The network on its device, of which the report learns."""
-    task = loading.task.name
-    found = checkpoints.resolve(loading.weights or catalogue.weights_for(task, loading.level).name)
-    if found.entry and found.entry.task != task:
-        raise UsageError(
-            f"{found.entry.name} are weights to {found.entry.task}, not to {task}",
-            hint=f"leave out --weights, or use `restore {found.entry.task}`",
-        )
-    made_for = found.entry.level if found.entry else None
-    if loading.level is not None and made_for not in (None, loading.level):
-        _refuse_level(loading, made_for)
+def _report_file(json_file: str | None, rank: Rank) -> Path | TextIO | None:
+    if json_file == "-":
+        if not rank.is_alone:
+            raise UsageError("several processes cannot share stdout", hint="--json FILE")
+        return sys.stdout  # None in a program that was started without one
+    return None if json_file is None else Path(json_file)
+
+
+def _load(choice: RestorerChoice, report: RunReport) -> Restorer:
+    """The restorer, noted in the report."""
+    restorer, report.weights = load_restorer(dataclasses.replace(choice, device=report.rank.device(choice.device)))
     import torch
 
-    from restore.inference.devices import keep_memory
-    from restore.inference.restorer import Restorer
-
-    if loading.threads is not None:
-        torch.set_num_threads(loading.threads)
-    keep_memory()
-    network, info = checkpoints.load(found)
-    if task == "upscale" and loading.level not in (None, network.scale):
-        _refuse_level(loading, network.scale)
-    restorer = Restorer(
-        network,
-        device=report.rank.device(loading.device),
-        entry=info.entry,
-        task=info.task,
-        precision=loading.precision,
-        compile_network=loading.compile_network,
-    )
-    report.weights, report.device, report.threads = found, str(restorer.device), torch.get_num_threads()
+    report.device, report.threads = str(restorer.device), torch.get_num_threads()
     return restorer
 
 
-def _refuse_level(loading: Loading, made_for: float | None) -> NoReturn:
-    assert loading.task.level is not None
-    option = f"--{loading.task.level.name}"
-    raise UsageError(
-        f"these weights are made for {option} {made_for:g}, not {loading.level:g}",
-        hint=f"leave out {option}, or name other --weights",
-    )
-
-
 def _run(pipeline: Pipeline, jobs: Sequence[Job], report: RunReport, progress: Progress) -> None:
-    """Do the jobs; Ctrl-C stops after the current tile, a second one at once."""
+    """Do the jobs. Ctrl-C stops after the current tile; a second one stops at once."""
 
     def ask() -> None:
         pipeline.stop.set()
-        with suppress(RuntimeError):  # the signal came while a line was being written
+        with suppress(RuntimeError):  # the signal came while a line was written
             progress.say("stopping after this tile; a second Ctrl-C stops at once")
 
     def give_up(number: int) -> None:
@@ -219,20 +169,20 @@ def _run(pipeline: Pipeline, jobs: Sequence[Job], report: RunReport, progress: P
         report.write()
         remove_unfinished()
 
-    # A launcher passes a Ctrl-C on to processes that had it from the terminal already.
+    # A launcher passes a Ctrl-C on to processes that the terminal has sent it to.
     with Signals(ask, give_up, echo_seconds=0 if report.rank.is_alone else 1) as signals:
         pipeline.run(jobs)
     report.signal = signals.received
 
 
 def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, are_paths_printed: bool, verbose: bool) -> None:
-    """What the user learns of a picture."""
+    """Tell the user the result of a picture."""
     report.add(outcome)
     source, target = outcome.job.source, outcome.job.target
     for note in outcome.notes:
         progress.say(f"note:  {name_of(source)}: {note}")
     if outcome.status == "failed":
-        if len(report.jobs) > 1:  # the only one is the command's own error
+        if len(report.jobs) > 1:  # that of a single picture is the error of the command
             progress.say(describe(_error(outcome)))
         return
     if are_paths_printed and isinstance(target, Path):
@@ -246,7 +196,7 @@ def _error(outcome: Outcome) -> RestoreError:
 
 
 def _facts(outcome: Outcome) -> str:
-    """What it took to restore a picture."""
+    """Time, tiles, precision and seams of a picture."""
     facts = f"{outcome.seconds:.1f} s"
     if outcome.tile is not None:
         facts += f", {outcome.tiles} tile{'s' * (outcome.tiles != 1)} of {outcome.tile[1]} x {outcome.tile[0]} pixels"
@@ -258,12 +208,12 @@ def _facts(outcome: Outcome) -> str:
 
 
 def _conclude(report: RunReport, *, stops_on_error: bool) -> None:
-    """Sum up, and raise what the exit code comes from."""
+    """Print the summary, and raise the error that sets the exit code."""
     is_one = len(report.jobs) == 1
     if not is_one:
         say(report.summary())
     if report.signal is not None:
-        say("interrupted" + ("" if is_one else "; with --skip-existing the same command goes on from here"))
+        say("interrupted" + ("" if is_one else "; run the same command with --skip-existing to continue"))
         raise Interrupted(report.signal)
     if not (report.failed and stops_on_error):
         processes.leave(report.rank, has_failed=bool(report.failed))

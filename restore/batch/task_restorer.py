@@ -1,0 +1,112 @@
+"""The restorer of a task: weights that suit the task and its level, on a device."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from restore import checkpoints
+from restore.checkpoints import catalogue
+from restore.errors import UsageError
+from restore.images import Picture
+from restore.images.bayer import as_rggb
+from restore.tasks import Task
+
+if TYPE_CHECKING:
+    from restore.checkpoints import ResolvedWeights
+    from restore.inference.restorer import Restored, Restorer
+
+
+@dataclass(frozen=True)
+class RestorerChoice:
+    """What makes a restorer.
+
+    Attributes:
+        task: The task.
+        weights: As for `restore.load`; None: the default weights of the task.
+        level: Strength of the degradation, which picks weights made for it; None: not known.
+        device: As for `restore.load`.
+        precision: As for `restore.load`.
+        compile_network: Whether to compile the network.
+        threads: CPU threads; None: as PyTorch chooses.
+    """
+
+    task: Task
+    weights: str | None = None
+    level: float | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    compile_network: bool = False
+    threads: int | None = None
+
+
+def load_restorer(choice: RestorerChoice) -> tuple[Restorer, ResolvedWeights]:
+    """Load the weights and put the network on its device.
+
+    Unsuitable weights are refused before torch is imported, as far as the catalogue tells.
+
+    Raises:
+        UsageError: The weights are for another task or level.
+        WeightsError: They cannot be found, verified or loaded.
+        DeviceError: The device cannot be had.
+    """
+    task = choice.task.name
+    found = checkpoints.resolve(choice.weights or catalogue.weights_for(task, choice.level).name)
+    if found.entry and found.entry.task != task:
+        raise UsageError(
+            f"the weights {found.entry.name} are for {found.entry.task}, not for {task}",
+            hint=f"leave out --weights, or use `restore {found.entry.task}`",
+        )
+    made_for = found.entry.level if found.entry else None
+    if choice.level is not None and made_for not in (None, choice.level):
+        _refuse_level(choice, made_for)
+    import torch
+
+    from restore.inference.devices import keep_memory
+    from restore.inference.restorer import Restorer
+
+    if choice.threads is not None:
+        torch.set_num_threads(choice.threads)
+    keep_memory()
+    network, info = checkpoints.load(found)
+    if task == "upscale" and choice.level not in (None, network.scale):
+        _refuse_level(choice, network.scale)
+    restorer = Restorer(
+        network,
+        device=choice.device,
+        entry=info.entry,
+        task=info.task,
+        precision=choice.precision,
+        compile_network=choice.compile_network,
+    )
+    return restorer, found
+
+
+def _refuse_level(choice: RestorerChoice, made_for: float | None) -> NoReturn:
+    assert choice.task.level is not None
+    option = f"--{choice.task.level.name}"
+    raise UsageError(
+        f"these weights are for {option} {made_for:g}, not {choice.level:g}",
+        hint=f"leave out {option}, or name other --weights",
+    )
+
+
+def restore_mosaic(restorer: Restorer, picture: Picture, pattern: str, **how: Any) -> Restored:
+    """Restore a Bayer mosaic of any pattern.
+
+    Args:
+        restorer: Its network takes RGGB mosaics.
+        picture: The mosaic.
+        pattern: One of `restore.images.bayer.PATTERNS`.
+        **how: Arguments of `Restorer.restore_picture`.
+
+    Raises:
+        PictureError: The picture is not a mosaic, or not one of this pattern.
+    """
+    pixels, (row, column) = as_rggb(picture.pixels, pattern)
+    restored = restorer.restore_picture(dataclasses.replace(picture, pixels=pixels), **how)
+    restored.picture.pixels = np.ascontiguousarray(restored.picture.pixels[row:, column:])
+    return restored

@@ -1,0 +1,156 @@
+"""How `--help` looks: options in panels, plain text without rich (which slows the start), examples and a link."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from restore.cli.console import DOCS_URL
+from restore.cli.usage_errors import unknown_command
+
+INPUT_OUTPUT = "Input and output"
+QUALITY = "Quality"
+SPEED = "Speed and memory"
+BATCH = "Batch"
+WEIGHTS = "Weights"
+
+_NAME_WIDTH = 24  # characters; a longer name has a line of its own
+
+
+def command(*examples: str, page: str) -> dict[str, Any]:
+    """Settings of `app.command` for a command with this help.
+
+    Args:
+        examples: Command lines for the end of the help.
+        page: File in docs/ that says more, such as `training.md`.
+    """
+    return {"cls": Command, "epilog": _epilog(examples, page)}
+
+
+def group(*examples: str, page: str) -> dict[str, Any]:
+    """Settings of `typer.Typer` for a command that has commands of its own; arguments as for `command`."""
+    return {"cls": Group, "epilog": _epilog(examples, page), "rich_markup_mode": None}
+
+
+def _epilog(examples: tuple[str, ...], page: str) -> str:
+    return "\n".join(("Examples:", *(f"  {example}" for example in examples), "", f"Docs: {DOCS_URL}/{page}"))
+
+
+class Command(TyperCommand):
+    """A command that shows each option in the panel that its `rich_help_panel` names."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; every error of usage then knows its command, which Typer leaves out of some."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Arguments and required options before `[OPTIONS]`."""
+        params: list[Any] = list(self.params)
+        arguments = [_metavar(p) if p.required else f"[{_metavar(p)}]" for p in params if _is_argument(p)]
+        required = [_names(p) for p in params if p.required and not _is_argument(p)]
+        return [*arguments, *required, "[OPTIONS]"]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section a panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        shown = [p for p in self.get_params(ctx) if not p.hidden]  # type: ignore[attr-defined]
+        others = "Other" if any(getattr(p, "rich_help_panel", None) for p in shown) else "Options"
+        for param in shown:
+            default = "Arguments" if _is_argument(param) else others
+            panels.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(_row(param, ctx))
+        _write_panels(panels, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write examples and link as they are: wrapped they could not be copied."""
+        _write_epilog(self.epilog, formatter)
+
+
+class Group(TyperGroup):
+    """A command with commands of its own, in panels likewise; without a command it shows its help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Show the help where nothing else is asked for; that exits with 2, as wrong usage does."""
+        if not args and not ctx.resilient_parsing:
+            print(ctx.get_help(), file=sys.stderr)
+            raise typer.Exit(2)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; suggest one where there is none of this name."""
+        word = args[0]
+        if word not in self.commands and not word.startswith("-") and not ctx.resilient_parsing:
+            raise unknown_command(ctx.command_path, word, self.commands)
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, then the options."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            one: Any = self.commands[name]
+            panels.setdefault(one.rich_help_panel or "Commands", []).append((name, one.get_short_help_str(limit=200)))
+        panels["Options"] = [_row(param, ctx) for param in self.get_params(ctx)]
+        _write_panels(panels, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write examples and link as they are."""
+        _write_epilog(self.epilog, formatter)
+
+
+def _write_panels(panels: dict[str, list[tuple[str, str]]], formatter: Any) -> None:
+    """Sections whose second columns all begin at the same place."""
+    longest = max(len(name) for rows in panels.values() for name, _ in rows)
+    width = min(longest, _NAME_WIDTH)
+    for title, rows in panels.items():
+        with formatter.section(title):
+            formatter.write_dl([(name.ljust(width), text) for name, text in rows], col_max=width)
+
+
+def _write_epilog(epilog: str | None, formatter: Any) -> None:
+    if epilog:
+        formatter.write(f"\n{epilog}\n")
+
+
+def _row(param: Any, ctx: Any) -> tuple[str, str]:
+    """Name and help of an argument or option; the help ends with its range, its default or `[required]`."""
+    facts = []
+    if limits(param):
+        facts.append(limits(param))
+    default = param.get_default(ctx, call=False)
+    if isinstance(param.show_default, str):
+        facts.append(f"default: {param.show_default}")
+    elif param.show_default and default not in (None, False, "") and not _is_argument(param):
+        facts.append(f"default: {default:g}" if isinstance(default, float) else f"default: {default}")
+    if param.required:
+        facts.append("required")
+    return _names(param), " ".join(filter(None, [param.help, f"[{'; '.join(facts)}]" if facts else ""]))
+
+
+def limits(param: Any) -> str:
+    """The range of a number as people write it; empty if there is none."""
+    if param.min is None and param.max is None:
+        return ""
+    if param.max is None:
+        return f"{param.min:g} or more"
+    return f"{param.min:g} to {param.max:g}" if param.min is not None else f"{param.max:g} or less"
+
+
+def _is_argument(param: Any) -> bool:
+    return bool(param.param_type_name == "argument")
+
+
+def _names(param: Any) -> str:
+    if _is_argument(param):
+        return _metavar(param)
+    return ", ".join(sorted(param.opts, key=len)) + ("" if param.is_flag else f" {_metavar(param)}")
+
+
+def _metavar(param: Any) -> str:
+    name = (param.metavar or param.name.upper()).strip("[]")
+    return f"{name}..." if param.nargs == -1 and not name.endswith("...") else name
