@@ -93,7 +93,7 @@ class Dataset:
 
     Attributes:
         name: Key of `datasets()`.
-        summary: What it is.
+        summary: What it is, in at most 44 characters.
         task: Key of `TASKS`: what it is mainly used for.
         paper: Where it was introduced.
         source: Where it is offered, or who describes it.
@@ -103,6 +103,7 @@ class Dataset:
         protocol: Key of `PROTOCOLS`, where the papers do not score this set by the usual one of its task.
         degradation: Key of `DEGRADATIONS`, where the papers do not degrade this set in the usual way of its task.
         colour: Whether the pictures are colour, grey or both.
+        notes: What else its users should know.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Dataset:
     protocol: str | None = None
     degradation: str | None = None
     colour: Literal["rgb", "grey", "mixed"] = "rgb"
+    notes: str | None = None
 
     @property
     def scored_split(self) -> str:
