@@ -5,6 +5,7 @@ check:
 	ruff check .
 	mypy
 	lint-imports
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 test:
 	python -m pytest
