@@ -258,9 +258,9 @@ def _mean_shift(noise: NDArray[Any], level: NDArray[Any]) -> NDArray[Any]:
     return shift
 
 
-def camera_noise(generator: Generator, iso: float | None = None) -> Degradation:
-    """A random camera at `iso` (100 to 12800; None: random), see `Camera.photograph`."""
-    camera = Camera.draw(generator, iso)
+def camera_noise(generator: Generator) -> Degradation:
+    """A random camera at ISO 500 to 12800, see `Camera.photograph`. Below ISO 500 there is little noise to learn."""
+    camera = Camera.draw(generator, log_uniform(generator, 500, ISO_RANGE[1]))
     return Degradation(camera.photograph, camera.resize, grid=16)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.degradations.base import Degradation, Draw, Image, log_uniform
+from restore.degradations.base import Degradation, Draw, Image
 from restore.images.luma import luma
 
 _CHROMA = {True: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, False: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
@@ -81,21 +81,6 @@ def luma_jpegs(level: tuple[float, float]) -> Draw:
     def draw(generator: Generator) -> Degradation:
         quality = _quality(generator, level)
         return Degradation(lambda x, _: jpeg_luma(x, quality), grid=8)
-
-    return draw
-
-
-def blind_jpegs(level: tuple[float, float]) -> Draw:
-    """What compact networks train on: `colour_jpegs` in three of four pictures, in the others `luma_jpegs`.
-
-    A network that has seen only colour removes less of what is alike in all channels, as in grey files. The logarithm
-    of the quality is uniform: half of the pictures are below the geometric mean of `level`, where most is lost.
-    """
-
-    def draw(generator: Generator) -> Degradation:
-        make = colour_jpegs if generator.random() < 0.75 else luma_jpegs
-        quality = float(round(log_uniform(generator, level[0] - 0.5, level[1] + 0.5)))
-        return make((quality, quality))(generator)
 
     return draw
 

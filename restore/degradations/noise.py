@@ -13,7 +13,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_8_bits
-from restore.degradations.camera import ISO_RANGE, camera_noise, phone_noise
 from restore.degradations.compression import jpeg
 from restore.degradations.shaping import (
     LUMA,
@@ -165,7 +164,7 @@ def varied_gaussian(generator: Generator, level: tuple[float, float] = (0.0, 55.
     return Degradation(apply, resize)
 
 
-def correlated_noise(level: tuple[float, float]) -> Draw:
+def correlated_noises(level: tuple[float, float]) -> Draw:
     """Gaussian noise of a sigma in `level` whose channels are correlated by 0 to 1, in 8 bits."""
 
     def draw(generator: Generator) -> Degradation:
@@ -177,7 +176,7 @@ def correlated_noise(level: tuple[float, float]) -> Draw:
     return draw
 
 
-def grey_noise(level: tuple[float, float]) -> Draw:
+def grey_noises(level: tuple[float, float]) -> Draw:
     """Gaussian noise of a sigma in `level` on black-and-white pictures, in 8 bits."""
 
     def draw(generator: Generator) -> Degradation:
@@ -262,7 +261,7 @@ def colour_blotches(generator: Generator) -> Degradation:
     return Degradation(apply, grid=16)
 
 
-def white_noise(level: tuple[float, float]) -> Draw:
+def gaussian_noises(level: tuple[float, float]) -> Draw:
     """`gaussian_noise` of a sigma that is uniform in `level`, neither clipped nor rounded: the papers' protocol."""
 
     def draw(generator: Generator) -> Degradation:
@@ -270,43 +269,3 @@ def white_noise(level: tuple[float, float]) -> Draw:
         return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g)))
 
     return draw
-
-
-def any_camera_noise(generator: Generator) -> Degradation:
-    """`camera_noise` at ISO 500 and more: below, there is little to learn."""
-    return camera_noise(generator, iso=log_uniform(generator, 500, ISO_RANGE[1]))
-
-
-def _good_file(generator: Generator) -> Degradation:
-    """A photograph without noise, as a file of good quality holds it or as it is: it shall stay."""
-    quality, chroma_subsampling = file_format(generator)
-    if quality is None or generator.random() < 0.5:
-        return Degradation(lambda clean, g: (clean, clean))
-    return Degradation(lambda clean, g: (clean, jpeg(clean, quality, chroma_subsampling=chroma_subsampling)), grid=16)
-
-
-# Draws, their shares, and how many of each are black and white (`varied_gaussian` has its own).
-_BLIND: tuple[tuple[Callable[[Generator], Degradation], float, float], ...] = (
-    (varied_gaussian, 0.34, 0.0),
-    (grain, 0.30, 0.12),
-    (any_camera_noise, 0.12, 0.12),
-    (phone_noise, 0.08, 0.15),
-    (film_grain, 0.03, 0.4),
-    (jpeg_noise, 0.04, 0.2),
-    (uneven_noise, 0.02, 0.2),
-    (colour_blotches, 0.02, 0.0),
-    (_good_file, 0.05, 0.2),
-)
-
-
-def blind_noise(generator: Generator) -> Degradation:
-    """What the denoiser of photographs trains on: noise of every kind, in colour and black and white, or none."""
-    kind = int(generator.choice(len(_BLIND), p=[share for _, share, _ in _BLIND]))
-    draw, _, grey_share = _BLIND[kind]
-    is_grey = generator.random() < grey_share
-    return greyed(draw(generator)) if is_grey else draw(generator)
-
-
-def blind_gaussian(level: tuple[float, float]) -> Draw:
-    """What denoisers of Gaussian noise train on: `varied_gaussian`."""
-    return lambda generator: varied_gaussian(generator, level)

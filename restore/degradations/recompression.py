@@ -1,4 +1,4 @@
-"""JPEG files with a history: saved twice, cut or resized in between; and the mixture that networks train on."""
+"""JPEG files with a history: saved twice, shifted or resized in between."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import PIL.Image
 from numpy.random import Generator
 
 from restore.degradations.base import Degradation, Draw, Image, log_uniform
-from restore.degradations.compression import as_bytes, colour_jpegs, grey_jpegs, jpeg, luma_jpegs
+from restore.degradations.compression import as_bytes, jpeg
 
 _FILTERS = (PIL.Image.Resampling.BILINEAR, PIL.Image.Resampling.BICUBIC, PIL.Image.Resampling.LANCZOS)
 _REACH = 5  # of a filter's kernel, in pixels of a picture that is enlarged 1.5 times
-_FINE = (96, 100)  # qualities that leave nothing to see
 
 Saving = tuple[int, bool]  # quality, and whether the chroma is subsampled
 
 
-def twice_saved(level: tuple[float, float]) -> Draw:
+def twice_saved_jpegs(level: tuple[float, float]) -> Draw:
     """JPEG saved twice on the same grid; in half of the pictures the second quality is drawn from the first upwards."""
 
     def draw(generator: Generator) -> Degradation:
@@ -26,12 +25,11 @@ def twice_saved(level: tuple[float, float]) -> Draw:
     return draw
 
 
-def shifted_saved(level: tuple[float, float]) -> Draw:
-    """`twice_saved`, with rows and columns cut off in between, so that the blocks of the first save lie across those of
-    the second.
+def shifted_jpegs(level: tuple[float, float]) -> Draw:
+    """`twice_saved_jpegs` with a shift in between: the blocks of the two saves do not line up.
 
-    The first save is of a picture that is larger by up to 15 mirrored rows and columns, and reference and result keep
-    their size.
+    The first save has up to 15 more rows and columns, mirrored, which are then cut off. Reference and result keep the
+    size of the picture.
     """
 
     def draw(generator: Generator) -> Degradation:
@@ -48,7 +46,7 @@ def shifted_saved(level: tuple[float, float]) -> Draw:
     return draw
 
 
-def resized_saved(level: tuple[float, float]) -> Draw:
+def resized_jpegs(level: tuple[float, float]) -> Draw:
     """JPEG that was resized after it was saved: 0.5 to 1 times in two of three pictures, up to 1.5 times in the others.
 
     The reference is resized in the same way (Pillow's bilinear, bicubic or Lanczos filter, on bytes). Half of the
@@ -70,29 +68,7 @@ def resized_saved(level: tuple[float, float]) -> Draw:
     return draw
 
 
-def any_jpegs(level: tuple[float, float]) -> Draw:
-    """What the networks against JPEG train on: any file, good ones among them, which stay as they are.
-
-    50 % `colour_jpegs`, 15 % `luma_jpegs`, 5 % `grey_jpegs`, 10 % `twice_saved`, 7 % `shifted_saved`, 8 %
-    `resized_saved`; in these half of the qualities are uniform in `level` and half in its logarithm. 3 % are of quality
-    96 to 100 and 2 % are not compressed, whatever `level` is.
-    """
-    saved_once = (colour_jpegs, luma_jpegs, grey_jpegs)
-    histories = (twice_saved(level), shifted_saved(level), resized_saved(level))
-
-    def draw(generator: Generator) -> Degradation:
-        kind = int(generator.choice(8, p=[0.50, 0.15, 0.05, 0.10, 0.07, 0.08, 0.03, 0.02]))
-        if kind < 3:
-            quality = float(_quality(generator, level))
-            return saved_once[kind]((quality, quality))(generator)
-        if kind < 6:
-            return histories[kind - 3](generator)
-        return colour_jpegs(_FINE)(generator) if kind == 6 else Degradation(lambda x, _: (x, x), grid=16)
-
-    return draw
-
-
-def _quality(generator: Generator, level: tuple[float, float]) -> int:
+def mixed_quality(generator: Generator, level: tuple[float, float]) -> int:
     """A whole quality in `level`, in half of the draws uniform and in half uniform in its logarithm."""
     low, high = round(level[0]), round(level[1])
     if generator.random() < 0.5:
@@ -102,7 +78,7 @@ def _quality(generator: Generator, level: tuple[float, float]) -> int:
 
 def _saving(generator: Generator, level: tuple[float, float]) -> Saving:
     """Quality, and 4:2:0 in three of four."""
-    return _quality(generator, level), bool(generator.random() < 0.75)
+    return mixed_quality(generator, level), bool(generator.random() < 0.75)
 
 
 def _two_savings(generator: Generator, level: tuple[float, float]) -> tuple[Saving, Saving]:

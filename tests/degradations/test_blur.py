@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_pictures import at
 
 from restore.degradations import Image
 from restore.degradations.blur import (
@@ -19,10 +20,6 @@ from restore.degradations.blur import (
     to_srgb,
     trajectory,
 )
-
-
-def at(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def stripes(side: int = 64) -> Image:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import cv2
 import numpy as np
 import pytest
+from drawn_pictures import at, flat, photo
 from numpy.typing import NDArray
 
 from restore.degradations import Image, gaussian_noise, to_8_bits
@@ -38,20 +38,6 @@ IDEAL = Camera(
     quality=None,
     chroma_subsampling=True,
 )
-
-
-def flat(level: float | tuple[float, float, float], side: int = 64) -> Image:
-    return np.full((side, side, 3), level, np.float32)
-
-
-def photo(side: int = 64) -> Image:
-    """Smooth, coloured, within [0.1, 0.9]."""
-    drawn = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
-    return np.asarray(0.1 + 0.8 * cv2.GaussianBlur(drawn, (0, 0), 1.5), np.float32)
-
-
-def at(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def lag_1_correlation(noise: NDArray[np.float32]) -> float:

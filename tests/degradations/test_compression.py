@@ -2,23 +2,14 @@ from __future__ import annotations
 
 import io
 
-import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from drawn_pictures import flat, photo
 
 from restore.degradations import Image, jpeg, jpeg_luma, to_8_bits
-from restore.degradations.compression import blind_jpegs, colour_jpegs, grey_jpegs, jpeg_grey, luma_jpegs
-
-
-def flat(level: float, side: int = 64) -> Image:
-    return np.full((side, side, 3), level, np.float32)
-
-
-def photo(height: int = 64, width: int = 64) -> Image:
-    """Smooth, coloured, within [0.1, 0.9]."""
-    drawn = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
-    return np.asarray(0.1 + 0.8 * cv2.GaussianBlur(drawn, (0, 0), 1.5), np.float32)
+from restore.degradations.compression import colour_jpegs, grey_jpegs, jpeg_grey, luma_jpegs
+from restore.degradations.mixtures import blind_jpegs
 
 
 def by_pillow(picture: Image, quality: int, **options: int) -> Image:

@@ -44,10 +44,10 @@ def test_the_seed_alone_fixes_a_degradation_and_the_clean_picture_is_left_alone(
 @pytest.mark.parametrize(
     ("name", "level", "message"),
     [
-        ("jpeg", (40, 10), "40 to 10 is no range of jpeg-quality"),
-        ("jpeg", (0, 10), "0 to 10 is no range"),
-        ("gaussian-noise", (10, 300), "10 to 300 is no range of sigma"),
-        ("gaussian-noise", (float("nan"), 20), "no range of sigma"),
+        ("jpeg", (40, 10), "40 to 10 is not a range of jpeg-quality"),
+        ("jpeg", (0, 10), "0 to 10 is not a range"),
+        ("gaussian-noise", (10, 300), "10 to 300 is not a range of sigma"),
+        ("gaussian-noise", (float("nan"), 20), "not a range of sigma"),
         ("bicubic", None, "bicubic needs a level"),
         ("bicubic", (2, 4), "one whole scale, not 2 to 4"),
         ("bicubic", (2.5, 2.5), "one whole scale"),

@@ -2,17 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_pictures import at, flat
 
-from restore.degradations import Image
 from restore.degradations.dry import Grid, bars, patterned
-
-
-def at(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def flat(level: float, side: int = 96) -> Image:
-    return np.full((side, side, 3), level, np.float32)
 
 
 @pytest.mark.parametrize(("period", "width"), [(5.0, 1.0), (12.0, 6.0), (30.0, 4.0)])
@@ -37,7 +29,7 @@ def test_the_plane_turns_and_its_far_side_looks_smaller() -> None:
 def test_patterns_differ_in_kind_strength_and_direction_and_keep_parts_of_the_picture() -> None:
     covered, steep = [], []
     for seed in range(120):
-        drawn = patterned(flat(0.5), at(seed))
+        drawn = patterned(flat(0.5, 96), at(seed))
         assert drawn.min() >= 0 and drawn.max() <= 1
         np.testing.assert_allclose(drawn * 255, np.round(drawn * 255), atol=1e-3)
         covered.append(float((np.abs(drawn - 0.5).max(axis=-1) > 5 / 255).mean()))
@@ -49,5 +41,5 @@ def test_patterns_differ_in_kind_strength_and_direction_and_keep_parts_of_the_pi
 
 
 def test_most_patterns_are_seen() -> None:
-    seen = [np.abs(patterned(flat(0.5), at(seed)) - 0.5).max() > 10 / 255 for seed in range(100)]
+    seen = [np.abs(patterned(flat(0.5, 96), at(seed)) - 0.5).max() > 10 / 255 for seed in range(100)]
     assert np.mean(seen) > 0.75

@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_pictures import at
 
 from restore.degradations import Image
 from restore.degradations.motion import Motion, mean_frame, mean_frame_of_two, moving
-
-
-def at(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def still(frames: int = 1) -> Motion:

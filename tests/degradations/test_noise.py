@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from collections import Counter
-
 import cv2
 import numpy as np
 import pytest
+from drawn_pictures import at, flat, photo
 
-from restore.degradations import DEGRADATIONS, Degradation, Draw, Image, blind_noise, gaussian_noise, noise, to_8_bits
+from restore.degradations import DEGRADATIONS, blind_noise, gaussian_noise, to_8_bits
 from restore.degradations.noise import (
     colour_blotches,
     film_grain,
@@ -19,20 +18,6 @@ from restore.degradations.noise import (
 )
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def flat(level: float | tuple[float, float, float], side: int = 64) -> Image:
-    return np.full((side, side, 3), level, np.float32)
-
-
-def photo(side: int = 64) -> Image:
-    """Smooth, coloured, within [0.1, 0.9]."""
-    drawn = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
-    return np.asarray(0.1 + 0.8 * cv2.GaussianBlur(drawn, (0, 0), 1.5), np.float32)
-
-
-def at(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 @pytest.mark.parametrize("level", [0.1, 0.8])
@@ -169,26 +154,6 @@ def test_colour_blotches_are_coarse_and_of_colour() -> None:
         colour = noise - (noise @ LUMA)[..., None]
         assert 1 < colour.std() * 255 < 13
         assert (colour[:, 2:] * colour[:, :-2]).mean() > 0.5 * colour.var()
-
-
-def test_blind_noise_draws_every_kind_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: Counter[str] = Counter()
-
-    def counting(name: str) -> Draw:
-        def draw(_: np.random.Generator) -> Degradation:
-            drawn[name] += 1
-            return Degradation(lambda clean, g: (clean, clean))
-
-        return draw
-
-    kinds = {draw.__name__: share for draw, share, _ in noise._BLIND}
-    assert sum(kinds.values()) == pytest.approx(1)
-    monkeypatch.setattr(noise, "_BLIND", tuple((counting(d.__name__), share, 0.0) for d, share, _ in noise._BLIND))
-    total = 3000
-    for seed in range(total):
-        blind_noise(at(seed))
-    for name, share in kinds.items():
-        assert abs(drawn[name] / total - share) < 4 * np.sqrt(share * (1 - share) / total), name
 
 
 def test_gaussian_noise_of_every_kind_keeps_to_the_range_of_sigma() -> None:

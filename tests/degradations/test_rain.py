@@ -5,22 +5,15 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+from drawn_pictures import at, flat
 
-from restore.degradations import Image, to_8_bits
+from restore.degradations import to_8_bits
 from restore.degradations.rain import Mist, Streaks, layer_of, pasted_rain, rain, rainy
 
 # One brightness, blunt ends, no blur: what is left is where streaks lie.
 BARS = Streaks(
     angle=0, length=20, spread=0, width=1, softness=0, density=0.05, opacity=0.5, evenness=1, taper=0
 )  # fmt: skip
-
-
-def at(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def flat(level: float, side: int = 96) -> Image:
-    return np.full((side, side, 3), level, np.float32)
 
 
 def direction(layer: np.ndarray) -> float:
@@ -68,14 +61,14 @@ def test_taper_fades_streaks_towards_their_ends_and_evenness_makes_them_alike() 
 def test_added_rain_clips_and_screened_rain_spares_highlights() -> None:
     layer = np.full((96, 96), 0.3, np.float32)
     for level, added, screened in ((0.2, 0.5, 0.44), (0.9, 1.0, 0.93)):  # 1 - 0.8 * 0.7 and 1 - 0.1 * 0.7
-        np.testing.assert_allclose(rainy(flat(level), [layer]), added, atol=0.6 / 255)
-        np.testing.assert_allclose(rainy(flat(level), [layer], is_screen=True), screened, atol=0.6 / 255)
+        np.testing.assert_allclose(rainy(flat(level, 96), [layer]), added, atol=0.6 / 255)
+        np.testing.assert_allclose(rainy(flat(level, 96), [layer], is_screen=True), screened, atol=0.6 / 255)
 
 
 def test_layers_add_up_and_a_tint_colours_them() -> None:
     layers = [np.full((96, 96), 0.1, np.float32), np.full((96, 96), 0.2, np.float32)]
     tint = np.array([1.0, 1.0, 1.5], np.float32)
-    np.testing.assert_allclose(rainy(flat(0.2), layers, tint=tint)[0, 0], [0.5, 0.5, 0.65], atol=0.6 / 255)
+    np.testing.assert_allclose(rainy(flat(0.2, 96), layers, tint=tint)[0, 0], [0.5, 0.5, 0.65], atol=0.6 / 255)
 
 
 def test_mist_is_thicker_far_away_and_veils_towards_its_light() -> None:
@@ -87,7 +80,7 @@ def test_mist_is_thicker_far_away_and_veils_towards_its_light() -> None:
 
 
 def test_rain_is_of_every_strength_and_mostly_steep_and_brightens() -> None:
-    clean, strengths, angles = to_8_bits(flat(0.3)), [], []
+    clean, strengths, angles = to_8_bits(flat(0.3, 96)), [], []
     for seed in range(60):
         generator = at(seed)
         degradation = rain(generator)

@@ -133,7 +133,7 @@ def test_the_recipe_of_a_task_trains_the_network_of_its_default_weights() -> Non
     [
         ("jpeg:ten", "'jpeg:ten' is no degradation with a level"),
         ("jpeg:1-2-3", "'jpeg:1-2-3' is no degradation with a level"),
-        ("jpeg:400", "400 to 400 is no range of jpeg-quality"),
+        ("jpeg:400", "400 to 400 is not a range of jpeg-quality"),
         ("jpg", "no degradation called 'jpg'"),
         ("rain:3", "rain has no level"),
     ],
@@ -198,7 +198,7 @@ def test_precision_may_be_left_out_and_a_whole_number_is_a_number(tmp_path: Path
         ({"schedule": "step"}, "no schedule called 'step'", "choose one of cosine, halving"),
         ({"accumulate": 0}, "accumulate is at least 1, not 0", None),
         ({"level_low": 3}, "only one is given", None),
-        ({"degradation": "gaussian-noise", "level_low": 9, "level_high": 3}, "9 to 3 is no range of sigma", "first"),
+        ({"degradation": "gaussian-noise", "level_low": 9, "level_high": 3}, "9 to 3 is not a range of sigma", "first"),
         ({"degradation": "bicubic"}, "bicubic needs a level", "scale"),
         ({"stages": 3}, "stages of the recipe .* is a list", None),
         ({"stages": [3]}, "stages is a list such as", "ascend"),

@@ -3,26 +3,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from drawn_pictures import at, pairs
 
-from restore.degradations import Degradation, Image, to_8_bits
-from restore.degradations.any_rain import (
-    WITH_STREAKS,
-    Drops,
-    any_rain,
-    any_rains,
-    crossed_rain,
-    dry,
-    dry_patterns,
-    lens_drops,
-    night_rain,
-)
+from restore.degradations import Image, to_8_bits
+from restore.degradations.mixtures import any_rain
 from restore.degradations.rain import rain
+from restore.degradations.rain_variants import Drops, crossed_rain, dry, dry_patterns, lens_drops, night_rain
 
 CLEAR = Drops(radius=20, spread=0.0, cover=0.3, blur=0.3, shrink=1.0, shade=0.0, opacity=1.0)
-
-
-def at(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def flat(level: float, side: int = 96) -> Image:
@@ -39,15 +27,6 @@ def steadiness(layer: Image) -> float:
     down, across = np.gradient(cv2.GaussianBlur(layer.astype(np.float64), (0, 0), 1.5))
     xx, yy, xy = np.square(across).mean(), np.square(down).mean(), (across * down).mean()
     return float(np.hypot(xx - yy, 2 * xy) / (xx + yy + 1e-12))
-
-
-def pairs(draw: object, clean: Image, count: int) -> list[tuple[Image, Image]]:
-    assert callable(draw)
-    made = []
-    for seed in range(count):
-        generator = at(seed)
-        made.append(draw(generator).apply(clean, generator))
-    return made
 
 
 def test_crossed_rain_only_brightens_and_leaves_what_is_between_streaks_as_it_was() -> None:
@@ -121,21 +100,6 @@ def test_dry_patterns_are_reference_and_input() -> None:
     assert changed > 25
     untouched = sum(bool((reference == varied()).all()) for reference, _ in pairs(dry, varied(), 60))
     assert abs(untouched - 30) < 3 * np.sqrt(15)  # half are photographs as they are; patterns may fall off a crop
-
-
-def test_a_fifth_of_the_mixture_is_dry() -> None:
-    same = sum(bool((reference == degraded).all()) for reference, degraded in pairs(any_rain, varied(64), 400))
-    assert abs(same / 400 - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 400)
-
-
-def test_streaks_of_the_mixture_can_come_from_elsewhere() -> None:
-    def marked(generator: np.random.Generator) -> Degradation:
-        return Degradation(lambda clean, _: (clean, flat(1.0, 32)), is_oriented=True)
-
-    marks = [degraded.min() > 0.99 for _, degraded in pairs(any_rains(marked), flat(0.3, 32), 300)]
-    assert abs(np.mean(marks) - 0.45) < 4 * np.sqrt(0.45 * 0.55 / 300)
-    assert WITH_STREAKS["rain"](marked) is marked
-    assert set(WITH_STREAKS) == {"rain", "any-rain"}
 
 
 def test_all_rain_falls_down() -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
-from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_8_bits
+from restore.degradations.base import Degradation, Image, log_uniform, to_8_bits
 from restore.degradations.blur import to_linear, to_srgb
-from restore.degradations.compression import jpeg
 from restore.degradations.dry import patterned
-from restore.degradations.rain import Layer, Mist, Streaks, falling, rain, rainy
+from restore.degradations.rain import Layer, Mist, Streaks, falling, rainy
 
 _MOST_DROPS = 20_000  # on one picture: a large one would take minutes
 
@@ -211,33 +209,3 @@ def dry(generator: Generator) -> Degradation:
     if generator.random() < 0.5:
         return dry_patterns(generator)
     return Degradation(lambda clean, _: (clean, clean), is_oriented=True)
-
-
-def any_rains(streaks: Draw = rain) -> Draw:
-    """What the networks against rain train on: 20 % `dry`, 45 % `streaks`, 15 % `crossed_rain`, 10 % `lens_drops`, 10 %
-    `night_rain`.
-
-    A third of the pictures are then saved as JPEG of quality 50 to 98; the reference is the picture before it, but for
-    dry pictures, which stay as they are.
-    """
-
-    def draw(generator: Generator) -> Degradation:
-        kind = int(generator.choice(5, p=[0.2, 0.45, 0.15, 0.1, 0.1]))
-        made = (dry, streaks, crossed_rain, lens_drops, night_rain)[kind](generator)
-        if generator.random() >= 1 / 3:
-            return made
-        quality, is_subsampled = int(generator.integers(50, 99)), bool(generator.random() < 0.75)
-
-        def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
-            reference, degraded = made.apply(clean, g)
-            saved = jpeg(degraded, quality, chroma_subsampling=is_subsampled)
-            return saved if kind == 0 else reference, saved
-
-        return Degradation(apply, grid=16, is_oriented=True)
-
-    return draw
-
-
-any_rain = any_rains()
-WITH_STREAKS: Mapping[str, Callable[[Draw], Draw]] = {"rain": lambda streaks: streaks, "any-rain": any_rains}
-"""The degradations whose streaks can be of pairs (`pasted_rain`): name -> the degradation with other streaks."""

@@ -138,7 +138,7 @@ def defocus_shapes(generator: Generator, widest: float = WIDEST) -> Degradation:
     return _finished(generator, len(kernel) // 2, lambda light: averaged(light, kernel))
 
 
-def _kernel_shake(generator: Generator) -> Degradation:
+def shake_path(generator: Generator) -> Degradation:
     """Camera shake as one continuous path, without rotation."""
     draw = generator.uniform
     length = log_uniform(generator, 1, LONGEST)
@@ -155,12 +155,6 @@ def sharp(generator: Generator) -> Degradation:
         return kept, kept
 
     return Degradation(apply, grid=finish.grid)
-
-
-def blind_blur(generator: Generator) -> Degradation:
-    """The mixture: 30 % `frames_blur`, 15 % `shake`, 15 % shifts without gaps, 30 % `defocus_shapes`, 10 % `sharp`."""
-    kinds = (frames_blur, shake, _kernel_shake, defocus_shapes, sharp)
-    return kinds[int(generator.choice(5, p=[0.3, 0.15, 0.15, 0.3, 0.1]))](generator)
 
 
 def _finished(generator: Generator, reach: int, spread: Spread) -> Degradation:
