@@ -167,8 +167,8 @@ def _refuse_contradictions(
 
 def _refuse_unknown(what: str, word: str | None, known: Collection[str]) -> None:
     if word is not None and word not in known:
-        hint = did_you_mean(word, known) or f"use one of {', '.join(known)}"
-        raise UsageError(f"there is no {what} {word!r}", hint=hint)
+        hint = did_you_mean(word, known) or f"choose one of {', '.join(known)}"
+        raise UsageError(f"there is no {what} called {word!r}", hint=hint)
 
 
 def _refuse_submission(name: str, dataset: str | None, found: Found, *, is_wanted: bool) -> None:
@@ -195,7 +195,7 @@ def _find(
         )
     if dataset not in datasets():
         hint = did_you_mean(dataset, datasets()) or "`restore data list` lists the names"
-        raise UsageError(f"there is no dataset {dataset!r}", hint=hint)
+        raise UsageError(f"there is no dataset called {dataset!r}", hint=hint)
     record = datasets()[dataset]
     split = split or record.scored_split
     found = layouts.find(dataset, root, split)

@@ -12,9 +12,6 @@ from conftest import Run, save
 
 import restore
 from restore import checkpoints
-from restore.datasets.registry import datasets
-from restore.evaluation.protocols import PROTOCOLS
-from restore.evaluation.published import published
 from restore.images import Picture, read_picture, write_picture
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
@@ -61,7 +58,7 @@ def test_eval_takes_a_set_by_name_and_notes_a_wrong_count(run: Run, inverted: No
         Path(name).rename(Path("PolyU") / name)
     ran = run("eval", "--dataset", "PolyU", "--root", "PolyU", "--weights", "none", "--protocol", "y")
     assert ran.code == 0 and ran.out.startswith("PolyU, y, mean of 2: input ")
-    assert ran.err.startswith("note:  PolyU holds 2 pictures, PolyU has 45")
+    assert ran.err.startswith("note:  PolyU holds 2 pictures, not 45")
 
 
 def test_eval_scores_in_the_precision_of_the_commands_and_says_which(
@@ -96,35 +93,18 @@ def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted: None, ti
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        ((), 2, "error: name what to score"),
-        (("--dataset", "PolyU"), 2, "error: name what to score"),
-        (("--clean", "clean", "--root", "clean"), 2, "error: name what to score"),
-        (("--clean", "clean", "--dataset", "PolyU", "--root", "x"), 2, "error: name what to score"),
-        (("--dataset", "Polyu", "--root", "x"), 2, "hint:  did you mean 'PolyU'?"),
-        (("--degraded", "noisy"), 2, "error: --degraded needs --clean"),
-        (("--clean", "clean", "--degraded", "noisy", "--sigma", "5"), 2, "error: --sigma degrades clean pictures"),
-        (("--clean", "clean", "--rounded"), 2, "error: --rounded is about the noise of --sigma"),
-        (("--clean", "clean", "--sigma", "300"), 2, "--sigma"),
-        (("--clean", "clean", "--protocol", "Y"), 2, "error: there is no protocol called 'Y'"),
+        ((), 2, "error: name the pictures to score"),
+        (("--clean", "gone"), 1, "error: gone is not a folder"),
+        (("--clean", "clean", "--sigma", "300"), 2, "error: --sigma is a number from 0 to 255, not "),
         (("--clean", "clean", "--device", "gpu"), 2, "error: there is no device called 'gpu'"),
         (("--clean", "clean", "--json", "gone/s.json"), 2, "error: cannot write gone/s.json"),
         (("--clean", "clean", "--csv", "gone/s.csv"), 2, "error: cannot write gone/s.csv"),
-        (("--clean", "clean", "--sigma", "5", "--scale", "2"), 2, "error: --sigma, --jpeg-quality and --scale exclude"),
-        (("--clean", "clean", "--sigma", "5", "--task", "upscale"), 2, "error: --sigma is for --task denoise, not up"),
-        (("--clean", "clean", "--task", "denose"), 2, "error: there is no task called 'denose'"),
-        (("--clean", "clean", "--task", "dejpeg"), 2, "hint:  give --jpeg-quality"),
-        (("--clean", "clean", "--degradation", "mosiac"), 2, "hint:  did you mean 'mosaic'?"),
+        (("--clean", "clean", "--submission", "gone/s.csv"), 2, "error: cannot write gone/s.csv"),
         (("--clean", "clean", "--tile", "x"), 2, "error: --tile is auto or a number of pixels, not 'x'"),
-        (("--clean", "clean", "--restored", "noisy", "--weights", "none"), 2, "error: --restored scores what is there"),
-        (("--clean", "clean", "--restored", "noisy", "--self-ensemble"), 2, "error: --self-ensemble is about weights"),
-        (("--clean", "clean", "--sigma", "5", "--weights", "none", "--self-ensemble"), 2, "error: --self-ensemble is"),
-        (("--clean", "clean", "--submission", "s.csv"), 2, "error: --submission is for --dataset SIDD"),
-        (("--clean", "gone"), 1, "error: gone is not a folder"),
-        (
-            ("--dataset", "PolyU", "--root", "noisy"),
-            1,
-            "error: noisy holds no test pictures of PolyU in a known layout",
-        ),
+        (("--clean", "clean", "--restored", "noisy", "--weights", "none"), 2, "error: --restored scores existing"),
+        (("--clean", "clean", "--restored", "noisy", "--self-ensemble"), 2, "error: --self-ensemble needs weights"),
+        (("--clean", "clean", "--sigma", "5", "--weights", "none", "--self-ensemble"), 2, "error: --self-ensemble"),
+        (("--clean", "clean", "--weights", "none", "--submission", "s"), 2, "error: --submission needs weights"),
         (("--clean", "clean", "--weights", "tiny-denose"), 1, "hint:  did you mean 'tiny-denoise'?"),
     ],
 )
@@ -134,14 +114,6 @@ def test_scoring_that_cannot_be_is_refused_with_a_reason(
     ran = run("eval", *args)
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
-
-
-def test_a_picture_without_its_partner_is_an_error(run: Run, inverted: None) -> None:
-    Path("noisy/b.png").unlink()
-    ran = run("eval", "--clean", "clean", "--degraded", "noisy", "--weights", "none")
-    assert (ran.code, ran.out) == (1, "")
-    assert "error: 1 pictures cannot be paired, first: clean/b.png has no degraded partner" in ran.err
-    assert "hint:  `restore data check --clean clean --degraded noisy` lists them" in ran.err
 
 
 def test_eval_scores_what_another_tool_restored_by_the_same_code(run: Run, inverted: None) -> None:
@@ -166,33 +138,6 @@ def test_a_restored_picture_that_is_missing_or_of_another_size_is_named(run: Run
     save("theirs/b.png")
     ran = run("eval", "--clean", "clean", "--restored", "theirs")
     assert ran.code == 1 and "error: 'a' is 64x64 clean and 32x32 restored" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("args", "start"),
-    [
-        (("--jpeg-quality", "10"), "clean jpeg 10, rgb, mean of 2: input "),
-        (("--jpeg-quality", "10", "--degradation", "jpeg-luma"), "clean jpeg-luma 10, luma, mean of 2: input "),
-        (("--task", "demosaic"), "clean mosaic, rgb, mean of 2: input "),
-        (("--task", "derain"), "clean rain, y, mean of 2: input "),
-        (("--task", "deblur"), "clean motion-blur, rgb, mean of 2: input "),
-        (("--task", "deblur", "--degradation", "defocus"), "clean defocus, rgb, mean of 2: input "),
-        (("--scale", "3"), "clean bicubic 3, y-border, mean of 2: input "),
-        (("--sigma", "15", "--rounded"), "clean sigma 15 rounded, rgb, mean of 2: input "),
-        (("--sigma", "15", "--protocol", "y-float"), "clean sigma 15, y-float, mean of 2: input "),
-    ],
-)
-def test_clean_pictures_are_degraded_as_the_task_asks(
-    run: Run, inverted: None, args: tuple[str, ...], start: str
-) -> None:
-    ran = run("eval", "--clean", "clean", *args, "--weights", "none")
-    assert (ran.code, ran.out[: len(start)]) == (0, start)
-
-
-def test_the_same_degradation_is_scored_twice_alike(run: Run, inverted: None) -> None:
-    for args in (("--sigma", "25"), ("--jpeg-quality", "10")):
-        first, second = (run("eval", "--clean", "clean", *args, "--weights", "none").out for _ in range(2))
-        assert first == second
 
 
 def test_weights_that_enlarge_too_little_are_an_error(run: Run, inverted: None) -> None:
@@ -243,107 +188,34 @@ def test_the_papers_figures_stand_beside_the_score_where_it_is_made_as_theirs(ru
         assert "published" not in run(*args, *other).err
 
 
-def test_a_set_with_two_sides_is_scored_as_its_papers_do(run: Run) -> None:
-    for name in ("target/1", "input/1"):
-        save(f"Datasets/test/DID-Data/{name}.png", seed=len(name))
-    ran = run("eval", "--dataset", "DID-Data", "--root", ".", "--weights", "none")
-    assert ran.out.startswith("DID-Data, y-float, mean of 1: input ")
-    assert "drsformer  35.35  0.9646  DRSformer, table 1" in ran.err
-
-
 def test_help_names_the_command_that_lists_the_sets(run: Run) -> None:
     assert "`restore data list`" in run("eval", "--help").out
 
 
-# restore data
-
-
-def test_data_list_has_a_line_for_every_set(run: Run) -> None:
-    names = [line.split()[0] for line in run("data", "list").out.splitlines()]
-    assert names == ["NAME", *datasets()]
-
-
-@pytest.mark.parametrize("name", datasets())
-def test_data_show_tells_source_terms_layout_and_scores(run: Run, name: str) -> None:
-    ran = run("data", "show", name)
-    assert ran.code == 0
-    for label in ("paper:", "source:", "licence:", "used in:"):
-        assert label in ran.out
-    for split in datasets()[name].splits.values():
-        assert all(str(layout) in ran.out for layout in split.layouts)
-    for row in published():
-        if row.set == name:
-            assert str(row.psnr) in ran.out
-
-
-def test_data_check_names_every_fault_and_fails(run: Run, inverted: None) -> None:
-    ran = run("data", "check", "--clean", "clean", "--degraded", "noisy")
-    assert (ran.code, ran.out) == (0, "clean: 2 pairs, all whole; clean and noisy\n")
-    save("clean/c.png")
-    Path("noisy/a.png").write_bytes(Path("noisy/a.png").read_bytes()[:2000])
-    save("noisy/b.png", side=32)
-    ran = run("data", "check", "--clean", "clean", "--degraded", "noisy")
-    lines = ran.out.splitlines()
-    assert ran.code == 1 and "error: 3 faults in clean" in ran.err
-    assert lines[0] == "clean: clean/c.png has no degraded partner"
-    assert "noisy/a.png" in lines[1]
-    assert lines[2] == "clean: b: 64x64 clean and 32x32 degraded"
-    assert lines[3].startswith("clean: 2 pairs, 3 faults")
-
-
-def test_data_check_of_a_named_set_looks_at_each_part(run: Run) -> None:
-    for index in range(3):
-        for side in ("input", "target"):
-            save(f"rain/test/Rain200L/{side}/{index}.png", side=16)
-    ran = run("data", "check", "Rain200L", "--root", "rain")
-    assert ran.code == 1
-    assert ran.out.startswith("Rain200L test: 3 pictures instead of 200\nRain200L test: 3 pairs, 1 fault; ")
-    assert "Rain200L train: not there" in ran.err and "error: 1 fault in rain" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("args", "code", "message"),
-    [
-        (("show", "Rain100"), 2, "hint:  did you mean 'Rain100L'?"),
-        (("check",), 2, "error: name what to check"),
-        (("check", "PolyU"), 2, "error: name what to check"),
-        (("check", "PolyU", "--root", "gone"), 1, "error: gone is not a folder"),
-        (("check", "PolyU", "--root", "."), 1, "hint:  expected noisy/* + clean/*"),
-        (("check", "Rain200H", "--root", "."), 1, "error: . holds no part of Rain200H in a known layout"),
-        (("check", "Rain200H", "--root", ".", "--split", "val"), 1, "error: Rain200H has no split called 'val'"),
-        (("check", "--clean", "gone"), 1, "error: gone is not a folder"),
-        (("check", "--clean", "."), 1, "error: no pictures in ."),
-    ],
-)
-def test_data_that_cannot_be_checked_is_refused_with_a_reason(
-    run: Run, args: tuple[str, ...], code: int, message: str
-) -> None:
-    ran = run("data", *args)
-    assert (ran.code, ran.out) == (code, "")
-    assert message in ran.err
-
-
-def test_every_protocol_can_be_named(run: Run) -> None:
-    save("clean/a.png", side=256)
-    for name in PROTOCOLS:
-        ran = run("eval", "--clean", "clean", "--sigma", "20", "--weights", "none", "--protocol", name)
-        assert ran.out.startswith(f"clean sigma 20, {name}, mean of 1: input ")
-
-
-def test_data_list_show_and_check_do_not_import_torch(tmp_path: Path) -> None:
-    code = """
+def test_help_and_usage_errors_of_eval_and_data_do_not_import_torch(tmp_path: Path) -> None:
+    write_picture(Picture(np.zeros((16, 16, 3), np.uint8)), tmp_path / "a.png")
+    lines = {
+        "0": ["eval --help", "data list", "data show SIDD", "data check --clean .", "data check --help"],
+        "1": ["eval --clean gone", "eval --dataset PolyU --root .", "data check PolyU --root ."],
+        "2": [
+            "eval", "eval --sigma x", "eval --clean . --protocol x", "eval --clean . --device x",
+            "eval --clean . --weights none", "eval --dataset x --root .", "eval --dataset Set5 --root .",
+        ],
+    }  # fmt: skip
+    code = f"""
 import sys
 from restore.cli.app import main
-for command in ("data list", "data show SIDD", "data check PolyU --root .", "eval --dataset Set5 --root ."):
-    sys.argv = ["restore", *command.split()]
-    try:
-        main()
-    except SystemExit:
-        pass
-    assert "torch" not in sys.modules, command
+for code, commands in {lines!r}.items():
+    for command in commands:
+        sys.argv = ["restore", *command.split()]
+        try:
+            main()
+        except SystemExit as stop:
+            assert str(stop.code or 0) == code, (stop.code, command)
+        assert "torch" not in sys.modules, command
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stderr.count("error:")) == (0, 2)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_float_pictures_are_scored(run: Run) -> None:

@@ -301,16 +301,15 @@ def test_on_a_terminal_the_line_is_rewritten_and_validations_stay(
 # In a process of its own
 
 
-def test_help_and_usage_errors_of_train_and_eval_do_not_import_torch(tmp_path: Path) -> None:
+def test_help_and_usage_errors_of_train_do_not_import_torch(tmp_path: Path) -> None:
     write_picture(Picture(np.zeros((16, 16, 3), np.uint8)), tmp_path / "a.png")
-    train, eval_ = "train --data . --out run", "eval --clean ."
+    train = "train --data . --out run"
     lines = {
-        "0": ["train --help", "eval --help"],
-        "1": ["train --data gone --out run", "train --data . --out .", f"{train} --from x", "eval --clean gone"],
+        "0": ["train --help"],
+        "1": ["train --data gone --out run", "train --data . --out .", f"{train} --from x"],
         "2": [
             "train", f"{train} --max-time x", f"{train} --set x", f"{train} --set stepz=3", f"{train} --set steps=x",
-            f"{train} --task x", f"{train} --device x", f"{train} --resume", f"{train} x", "eval", "eval --sigma x",
-            f"{eval_} --protocol x", f"{eval_} --device x", f"{eval_} --weights none", "eval --dataset x --root .",
+            f"{train} --task x", f"{train} --device x", f"{train} --resume", f"{train} x",
         ],
     }  # fmt: skip
     code = f"""

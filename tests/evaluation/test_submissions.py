@@ -62,8 +62,6 @@ def test_eval_writes_what_the_authors_score(run: Run) -> None:
     noisy = np.random.default_rng(0).integers(0, 256, (2, 2, 16, 16, 3), dtype=np.uint8)
     io.savemat("BenchmarkNoisyBlocksSrgb.mat", {"BenchmarkNoisyBlocksSrgb": noisy})
     args = ("eval", "--dataset", "SIDD", "--root", ".", "--split", "benchmark", "--device", "cpu")
-    ran = run(*args)
-    assert ran.code == 2 and "error: the clean pictures of SIDD benchmark are kept by its authors" in ran.err
     ran = run(*args, "--submission", "s.csv")
     assert (ran.code, ran.out) == (0, "s.csv\n")
     rows = list(csv.DictReader(Path("s.csv").read_text().splitlines()))
