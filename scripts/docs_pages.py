@@ -1,4 +1,4 @@
-"""A hook of mkdocs: adds the page of commands, made from the CLI, and CONTRIBUTING.md; points links out of docs/."""
+"""Hooks of mkdocs and mkdocstrings: the page of commands, CONTRIBUTING.md, links that leave docs/, and doctests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from griffe import Extension, Object
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -20,6 +21,7 @@ from restore.cli.app import app
 from restore.cli.console import DOCS_URL
 
 ROOT = Path(__file__).parents[1]
+PAGE = re.compile(re.escape(DOCS_URL) + r"/([\w-]+)\.md")
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]+)")
 
 
@@ -49,6 +51,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{match[1]}{path}" + (f"#{anchor}" if anchor else "")
 
     return LINK.sub(target, markdown)
+
+
+class DoctestsAsCode(Extension):
+    """Shows examples that a docstring has outside of a section of examples as code."""
+
+    def on_instance(self, *, obj: Object, **kwargs: Any) -> None:
+        """Put a fence around each doctest."""
+        if obj.docstring:
+            # Up to the next empty line; the docstring is unindented.
+            obj.docstring.value = re.sub(r"(?m)^>>> (?:.+\n?)+", r"```pycon\n\g<0>\n```\n", obj.docstring.value)
 
 
 def commands_page() -> str:
@@ -108,4 +120,4 @@ def _epilog(text: str) -> Iterator[str]:
             yield from ("```sh", *(line.strip() for line in lines), "```", "")
         else:
             for line in lines:
-                yield from (re.sub(re.escape(DOCS_URL) + r"/([\w.-]+)", r"[\1](\1)", line), "")
+                yield from (PAGE.sub(lambda page: f"[{page[1].capitalize()}]({page[1]}.md)", line), "")
