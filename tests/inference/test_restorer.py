@@ -247,7 +247,7 @@ def test_auto_takes_the_largest_tile_that_fits_into_memory(monkeypatch: pytest.M
         restorer._need = Need(1e8, 500)
         restorer._idle_bytes = 1 << 60  # nothing is kept by the allocator
         monkeypatch.setattr(
-            "restore.inference.restorer.free_memory", lambda _, free=free: int((free + 3 * pixels.nbytes) / 0.9)
+            "restore.inference.tile_size.free_memory", lambda _, free=free: int((free + 3 * pixels.nbytes) / 0.9)
         )
         restored = restorer.restore_picture(Picture(pixels))
         assert max(min(x.shape[2:]) for x in network.seen) <= side
