@@ -1,4 +1,4 @@
-"""What all degradations share."""
+"""The types and helpers that all degradations share."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ Image: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Degradation:
-    """A degradation with everything but the picture decided.
+    """A drawn degradation, ready for any picture.
 
     Attributes:
-        apply: `(clean, generator) -> (reference, degraded)`; both smaller than `clean` by the factor `scale`, and
-            `degraded` also by `reduction`.
+        apply: `(clean, generator) -> (reference, degraded)`. Both have `scale` times the size of `clean`; `degraded` is
+            also smaller by `reduction`.
         scale: Size of the reference over size of `clean`.
-        reduction: Size of the reference over size of the degraded picture: 2, 3 or 4 to learn upscaling, else 1.
-        margin: Pixels of the degraded picture along each border that what lies beyond would have changed. Crops for
-            training are made larger by them, and leave them out.
-        grid: Side in pixels of the blocks that the degradation works on. Crops for training begin anywhere in one.
-        is_oriented: Whether up is up in it: crops for training are turned and mirrored before it instead of after it.
+        reduction: Size of the reference over size of the degraded picture: 2, 3 or 4 for upscaling, else 1.
+        margin: Pixels along each border of the degraded picture that depend on what lies beyond it. Training crops are
+            made larger by them, then lose them.
+        grid: Side in pixels of the blocks that the degradation works on. Training crops start anywhere in a block.
+        is_oriented: Whether the direction matters: training crops are flipped and rotated before the degradation, not
+            after it.
     """
 
     apply: Callable[[Image, Generator], tuple[Image, Image]]
@@ -36,7 +37,7 @@ class Degradation:
     is_oriented: bool = False
 
 
-Draw: TypeAlias = Callable[[Generator], Degradation]  # decides on a degradation before the picture is known
+Draw: TypeAlias = Callable[[Generator], Degradation]  # draws a degradation before the picture is known
 
 
 def to_8_bits(picture: NDArray[np.floating]) -> Image:

@@ -1,4 +1,4 @@
-"""Blur: camera shake, moving objects and defocus, averaged in the light itself and not in its encoding."""
+"""Blur by one kernel: camera shake, moving objects and defocus, averaged in linear light."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from restore.degradations.base import Degradation, Image, log_uniform, to_8_bits
 from restore.degradations.noise import gaussian_noise
 
 Kernel = NDArray[np.float32]
-_POINTS = 400  # of a trajectory
+_POINTS = 400  # points of a trajectory
 LONGEST, WIDEST = 40.0, 8.0  # path and radius in pixels
 _LONGEST_MILD, _WIDEST_MILD = 10.0, 2.5
 
@@ -34,16 +34,15 @@ def to_srgb(light: Image) -> Image:
 
 
 def trajectory(length: float, restlessness: float, turns: float, generator: Generator) -> NDArray[np.float64]:
-    """Where a point of the picture goes while the shutter is open, `(points, 2)` pixels (y, x), about its mean.
+    """The path of a point while the shutter is open, `(points, 2)` pixels (y, x), relative to its mean.
 
-    A simplification of the random motion of Boracchi and Foi ("Modeling the Performance of Image Restoration from
-    Motion Blur", IEEE TIP 2012) as DeblurGAN draws it (Kupyn et al., CVPR 2018, Algorithm 1): the speed hardly varies
-    and the direction wanders, with sudden turns. Their pull back to the start is left out, so that all of it can be
-    drawn at once.
+    It simplifies the random motion of Boracchi and Foi ("Modeling the Performance of Image Restoration from Motion
+    Blur", IEEE TIP 2012) as in DeblurGAN (Kupyn et al., CVPR 2018, Algorithm 1). The speed hardly varies; the direction
+    drifts, with sudden turns. Departure: no pull back to the start, so that all points can be drawn at once.
 
     Args:
-        length: Of the path, in pixels.
-        restlessness: Standard deviation in radians by which the direction has changed at the end.
+        length: Length of the path, in pixels.
+        restlessness: Standard deviation in radians of the direction's drift over the whole path.
         turns: Mean number of sudden turns.
     """
     wandering = np.cumsum(generator.standard_normal(_POINTS)) / np.sqrt(_POINTS)
@@ -57,7 +56,7 @@ def trajectory(length: float, restlessness: float, turns: float, generator: Gene
 
 
 def motion_kernel(path: NDArray[np.float64]) -> Kernel:
-    """For how long the light of a point falls on each pixel about the path's mean: `(n, n)`, n odd, sum 1."""
+    """The share of the exposure that a point spends on each pixel around the path's mean: `(n, n)`, n odd, sum 1."""
     reach = int(np.ceil(np.abs(path).max())) + 1
     side = 2 * reach + 1
     at = path + reach
@@ -72,7 +71,7 @@ def motion_kernel(path: NDArray[np.float64]) -> Kernel:
 
 
 def disc_kernel(radius: float) -> Kernel:
-    """A lens out of focus: a disc of `radius` pixels whose edge fades over one pixel; `(n, n)`, n odd, sum 1."""
+    """Defocus of a round aperture: a disc of `radius` pixels, its edge one pixel soft; `(n, n)`, n odd, sum 1."""
     reach = int(np.ceil(radius + 0.5))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     kernel = np.clip(radius + 0.5 - np.hypot(y, x), 0, 1)
@@ -80,13 +79,13 @@ def disc_kernel(radius: float) -> Kernel:
 
 
 def aperture_kernel(radius: float, blades: int, turn: float, hole: float = 0.0) -> Kernel:
-    """A lens out of focus whose aperture is not a disc: `(n, n)`, n odd, sum 1, centred on its mean.
+    """Defocus of another aperture: `(n, n)`, n odd, sum 1, centred on its mean.
 
     Args:
-        radius: Of the circle around it, in pixels; the edge fades over about one pixel.
-        blades: Sides of the polygon that they leave open; 0 is a disc.
-        turn: Of the polygon, in radians.
-        hole: Radius of what a mirror lens covers in the middle, as a part of `radius`, below 1.
+        radius: Radius of the circumscribed circle, in pixels; the edge is about one pixel soft.
+        blades: Sides of the open polygon; 0: a disc.
+        turn: Rotation of the polygon, in radians.
+        hole: Radius of a mirror lens's central obstruction as a part of `radius`, below 1.
     """
     reach, fine = int(np.ceil(radius + 0.5)), 4  # samples a pixel along each axis
     side = 2 * reach + 1
@@ -99,12 +98,12 @@ def aperture_kernel(radius: float, blades: int, turn: float, hole: float = 0.0) 
         inside = np.all([x * np.cos(m) + y * np.sin(m) <= apothem for m in middles], axis=0)
     inside &= away >= hole * radius
     kernel = cv2.resize(inside.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    kernel[reach, reach] = max(float(kernel[reach, reach]), 1e-3)  # of an aperture smaller than a pixel
+    kernel[reach, reach] = max(float(kernel[reach, reach]), 1e-3)  # for apertures smaller than a pixel
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def averaged(light: Image, kernel: Kernel) -> Image:
-    """Convolve `(H, W, C)`; beyond the border the picture is mirrored, the border pixel included."""
+    """Convolve `(H, W, C)`; beyond the border the picture is mirrored, including the border pixel."""
     # OpenCV correlates.
     blurred: NDArray[Any] = cv2.filter2D(
         light, -1, np.ascontiguousarray(kernel[::-1, ::-1]), borderType=cv2.BORDER_REFLECT
@@ -113,33 +112,33 @@ def averaged(light: Image, kernel: Kernel) -> Image:
 
 
 def moved(light: Image, mask: NDArray[np.float32], kernel: Kernel) -> Image:
-    """A part of the picture that moves before the rest, which stands still.
+    """An object that moves before a still background.
 
-    The mean over the exposure of `mask * object + (1 - mask) * background`, of which the first two move; what is behind
-    the object is taken to be the picture itself.
+    The mean over the exposure of `mask * object + (1 - mask) * background`, where mask and object move. The background
+    behind the object is the picture itself.
 
     Args:
         light: `(H, W, 3)`.
         mask: `(H, W)` in [0, 1]; 1 where the object is.
-        kernel: Its motion.
+        kernel: The object's motion.
     """
     object_ = averaged(light * mask[..., None], kernel)
     return object_ + (1 - averaged(mask, kernel))[..., None] * light
 
 
 def brightened(light: Image, gain: float) -> Image:
-    """The light that highlights had before the camera clipped them: `gain` times at 1, as it is below 0.96.
+    """Highlights before clipping: a value of 1 becomes `gain`, values below 0.96 stay.
 
-    Without it a lamp in motion leaves a grey trace instead of a white one (Rim et al., "Realistic Blur Synthesis for
-    Learning Image Deblurring", ECCV 2022, Section 4: saturated pixels). Of a saturated colour only the channels that
-    clipped were brighter: with the others brightened, too, red things would turn pale.
+    Without it a moving lamp leaves a grey trace instead of a white one (Rim et al., "Realistic Blur Synthesis for
+    Learning Image Deblurring", ECCV 2022, Section 4: saturated pixels). Each channel is treated alone, or saturated
+    red would turn pale.
     """
     excess = np.clip((light - np.float32(0.96)) / np.float32(0.04), 0, 1)
     return np.asarray(light * (1 + np.float32(gain - 1) * excess), np.float32)
 
 
 def motion_blur(generator: Generator, longest: float = LONGEST) -> Degradation:
-    """A random camera shake of 2 to `longest` pixels, in a fifth of the pictures of a moving object's region alone."""
+    """Random camera shake of 2 to `longest` pixels; in a fifth of the pictures only an object moves."""
     draw, chance = generator.uniform, generator.random
     path = trajectory(log_uniform(generator, 2, longest), draw(0.0, 2.5), draw(0.0, 1.5), generator)
     kernel, is_object = motion_kernel(path), chance() < 0.2
@@ -149,29 +148,27 @@ def motion_blur(generator: Generator, longest: float = LONGEST) -> Degradation:
 
 
 def defocus(generator: Generator, widest: float = WIDEST) -> Degradation:
-    """`disc_kernel` of a random radius of 0.5 to `widest` pixels."""
+    """`disc_kernel` with a random radius of 0.5 to `widest` pixels."""
     kernel = disc_kernel(log_uniform(generator, 0.5, widest))
     return _blurring(generator, kernel, lambda light, g: averaged(light, kernel))
 
 
 def blur(generator: Generator, longest: float = LONGEST, widest: float = WIDEST) -> Degradation:
-    """`motion_blur` in three of four pictures, `defocus` in the others."""
+    """75 % `motion_blur`, 25 % `defocus`."""
     return motion_blur(generator, longest) if generator.random() < 0.75 else defocus(generator, widest)
 
 
 def mild_blur(generator: Generator) -> Degradation:
-    """`blur` of paths of up to 10 pixels and radii of up to 2.5, as most pictures have that are worth sharpening.
+    """`blur` with paths of up to 10 pixels and radii of up to 2.5, as in most pictures worth sharpening.
 
-    For networks that need not undo more, or to begin with (Bengio et al., "Curriculum Learning", ICML 2009). With paths
-    of 2 to 10 pixels alone and no noise, `cs-kit-s` gained more than from `blur` on paths of 2.5 and 4 pixels (3.2 and
-    1.6 dB; 1.8 and 1.3), and less on longer ones.
+    For networks that need not undo more, or to start with (Bengio et al., "Curriculum Learning", ICML 2009).
     """
     return blur(generator, _LONGEST_MILD, _WIDEST_MILD)
 
 
 def _blurring(generator: Generator, kernel: Kernel, spread: Callable[[Image, Generator], Image]) -> Degradation:
-    """`spread` in light, on highlights that are brighter than white in half of the pictures; noise of sigma up to 2 in
-    half; 8 bits.
+    """`spread` in linear light, in 8 bits. Half of the pictures have highlights brighter than white (gain 1 to 5), half
+    have noise of sigma up to 2.
     """
     gain = log_uniform(generator, 1, 5) if generator.random() < 0.5 else 1.0
     sigma = generator.uniform(0, 2) if generator.random() < 0.5 else 0.0
@@ -187,9 +184,9 @@ def _blurring(generator: Generator, kernel: Kernel, spread: Callable[[Image, Gen
 def region(
     size: tuple[int, int], generator: Generator, *, share: float | None = None, softness: float = 1.0
 ) -> NDArray[np.float32]:
-    """A mask `(H, W)` of random smooth outline that covers `share` of the picture (None: a quarter to three quarters).
+    """A mask `(H, W)` with a random smooth outline that covers `share` of the picture (None: 25 to 75 %).
 
-    Its edge is blurred by `softness` pixels (standard deviation).
+    Its edge has a blur of `softness` pixels (standard deviation).
     """
     height, width = size
     hills = cv2.resize(

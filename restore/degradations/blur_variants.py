@@ -1,9 +1,9 @@
-"""What networks against blur train on: averaged frames, shake, apertures, sharp pictures, with noise and JPEG after it.
+"""Blur as photographs have it: averaged frames, shake, apertures, and sharp pictures; all with noise and JPEG.
 
-The blur is averaged in light, which keeps the light but makes its code brighter: half black and half white is 188 in
-sRGB, not 128. Over 99 photographs a path of 15 pixels brightened the code by 2.1 grey levels in the median. A network
-that is given such pairs learns to darken. So the difference is taken out again over a range that is wide against the
-blur (`kept_brightness`), and a pair has the same mean unless there were saturated lights.
+Averaging in linear light brightens the encoded picture: half black and half white is 188 in sRGB, not 128. Over 99
+photographs, a path of 15 pixels adds 2.1 grey levels in the median. A network trained on such pairs learns to darken.
+So `kept_brightness` removes the difference over a range much wider than the blur. A pair then has equal means, unless
+there were saturated lights.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from restore.degradations.compression import jpeg
 from restore.degradations.motion import Motion, mean_frame, mean_frame_of_two, moving
 from restore.degradations.noise import gaussian_noise
 
-_FOUR = 4  # by which `kept_brightness` reduces pictures
-_MOST_LIT = 0.05  # share of a picture that lamps and glints fill; more is a sky, as white as it looks
+_FOUR = 4  # `kept_brightness` works on pictures that are so many times smaller
+_MOST_LIT = 0.05  # share of a picture that lamps and glints can fill; more is a sky, which is not brighter than white
 
-Spread = Callable[[Image], Image]  # of light
+Spread = Callable[[Image], Image]  # blurs linear light
 
 
 def kept_brightness(blurred: Image, clean: Image, reach: int, lit: NDArray[np.bool_] | None = None) -> Image:
-    """`blurred`, with the local mean of `clean` in the code of files, over a range of twice the blur's `reach`.
+    """`blurred` with the local mean of `clean` in sRGB values, over twice the `reach` of the blur.
 
     Args:
-        blurred, clean: `(H, W, 3)` in sRGB code.
-        reach: Of the blur, in pixels.
-        lit: `(H, W)`; where light is that had been clipped, whose traces are left alone.
+        blurred, clean: `(H, W, 3)`, sRGB.
+        reach: Reach of the blur, in pixels.
+        lit: `(H, W)`, clipped lights; their traces keep their brightness.
     """
     height, width = clean.shape[:2]
     small = (-(-width // _FOUR), -(-height // _FOUR))
@@ -66,12 +66,11 @@ def kept_brightness(blurred: Image, clean: Image, reach: int, lit: NDArray[np.bo
 
 
 def frames_blur(generator: Generator, longest: float = LONGEST) -> Degradation:
-    """7 to 17 frames of a camera that moves, averaged in light; the reference is the frame in the middle.
+    """7 to 17 frames of a moving camera, averaged in linear light; the reference is the middle frame.
 
-    A path of 2 to `longest` pixels that bends little, in half of the pictures with a rotation of up to 0.6 degrees or
-    an approach of up to 2 %. In two of five pictures an object moves, over a sharp background (60 %) or one that
-    moves otherwise; half of the objects have the picture itself behind them, the others its mirror image, in the
-    reference as well.
+    The path has 2 to `longest` pixels and bends little. Half of the pictures add a rotation of up to 0.6 degrees and an
+    approach of up to 2 %. In 40 % an object moves, before a sharp background (60 % of these) or one with its own
+    motion. Behind the object lies the picture itself or, in half of the draws, its mirror image, also in the reference.
     """
     draw, chance = generator.uniform, generator.random
 
@@ -111,11 +110,11 @@ def frames_blur(generator: Generator, longest: float = LONGEST) -> Degradation:
 
 
 def shake(generator: Generator, longest: float = LONGEST) -> Degradation:
-    """A camera shaken and turned by up to 2 degrees about any point of the picture while it exposes.
+    """Camera shake with a rotation of up to 2 degrees around any point of the picture.
 
-    Nearly without gaps: 15 to 25 frames, of a path of 1 to `longest` pixels with sudden turns; the reference is at the
-    path's mean (Köhler et al., "Recording and Playback of Camera Shake", ECCV 2012: shift and rotation are what a
-    shaken hand does).
+    15 to 25 frames, nearly without gaps, along a path of 1 to `longest` pixels with sudden turns. The reference lies at
+    the path's mean. Shift and rotation model a shaking hand (Köhler et al., "Recording and Playback of Camera Shake",
+    ECCV 2012).
     """
     draw = generator.uniform
     length = log_uniform(generator, 1, longest)
@@ -128,9 +127,7 @@ def shake(generator: Generator, longest: float = LONGEST) -> Degradation:
 
 
 def defocus_shapes(generator: Generator, widest: float = WIDEST) -> Degradation:
-    """A lens out of focus by a radius of 0.5 to `widest` pixels: a disc (30 %), 5 to 9 blades (55 %) or the ring of a
-    mirror lens.
-    """
+    """Defocus with a radius of 0.5 to `widest` pixels: a disc (30 %), 5 to 9 blades (55 %), or a mirror lens's ring."""
     radius, kind = log_uniform(generator, 0.5, widest), generator.random()
     blades = int(generator.integers(5, 10)) if 0.3 <= kind < 0.85 else 0
     hole = generator.uniform(0.3, 0.6) if kind >= 0.85 else 0.0
@@ -147,7 +144,7 @@ def shake_path(generator: Generator) -> Degradation:
 
 
 def sharp(generator: Generator) -> Degradation:
-    """A sharp picture, which stays as it is: the reference is the input, with noise and JPEG where it has them."""
+    """A sharp picture, which must stay: the reference is the input, including its noise and JPEG."""
     finish = _Finish.drawn(generator)
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
@@ -165,8 +162,8 @@ def _finished(generator: Generator, reach: int, spread: Spread) -> Degradation:
 
 
 class _Finish:
-    """What else a blurred picture has: saturated lights (gain 1 to 5) in half of those that have any, noise of sigma up
-    to 4 in half, and JPEG of quality 60 to 98 in half, at 4:2:0 (75 %) or 4:4:4.
+    """What happens besides the blur, each in half of the draws: saturated lights with a gain of 1 to 5, noise of sigma
+    0.2 to 4, and JPEG of quality 60 to 98, 4:2:0 (75 %) or 4:4:4.
     """
 
     def __init__(self, gain: float, sigma: float, quality: int, is_subsampled: bool) -> None:
@@ -186,11 +183,11 @@ class _Finish:
     def spread_over(
         self, clean: Image, spread: Spread, reach: int, generator: Generator, reference: Image | None = None
     ) -> Image:
-        """`spread` over the light of `clean`, with the local mean of `reference` (None: of `clean`); as a file."""
+        """`spread` of the linear light of `clean`, with the local mean of `reference` (None: `clean`), `as_file`."""
         light, reference = to_linear(clean), clean if reference is None else reference
         lit = None
         if self.gain > 1:
-            lit = np.asarray((reference > 0.98).any(axis=-1))  # as `brightened` has it, 0.96 of the light
+            lit = np.asarray((reference > 0.98).any(axis=-1))  # in sRGB; `brightened` has 0.96 in linear light
             if 0 < lit.mean() < _MOST_LIT:
                 light = brightened(light, self.gain)
             else:
@@ -199,6 +196,6 @@ class _Finish:
         return self.as_file(blurred, generator)
 
     def as_file(self, picture: Image, generator: Generator) -> Image:
-        """With noise, as a file holds it."""
+        """The picture with noise, as JPEG or in 8 bits."""
         noisy = gaussian_noise(picture, self.sigma, generator) if self.sigma else picture
         return jpeg(noisy, self.quality, chroma_subsampling=self.is_subsampled) if self.quality else to_8_bits(noisy)

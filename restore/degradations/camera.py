@@ -1,4 +1,4 @@
-"""Noise of simulated cameras: raw samples get it, and are developed into a file."""
+"""Noise of simulated cameras: it is added to raw samples, which are then developed into a file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from restore.degradations.shaping import (
 )
 from restore.images.bayer import mosaic
 
-# sRGB primaries to CIE XYZ (IEC 61966-2-1), and XYZ to the colours of four real cameras as Brooks et al. use them
-# ("Unprocessing Images for Learned Raw Denoising", CVPR 2019, Section 3.2: matrices of the DND cameras).
+# sRGB primaries to CIE XYZ (IEC 61966-2-1), and XYZ to the colours of four real cameras (Brooks et al., "Unprocessing
+# Images for Learned Raw Denoising", CVPR 2019, Section 3.2: matrices of the DND cameras).
 _RGB_TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
@@ -37,42 +37,42 @@ _XYZ_TO_CAMERA = np.array(
     ]
 )
 ISO_RANGE = (100.0, 12800.0)
-# Shot noise variance per unit of signal and ISO: a large (full-frame) sensor, and a phone's. The upper end at ISO 100
-# to 12800 is the range 1e-4 to 1.2e-2 that Brooks et al. fit (Section 3.1).
+# Shot noise variance per unit of signal and ISO, from a full-frame sensor to a phone. At ISO 100 to 12800 the upper end
+# is the range 1e-4 to 1.2e-2 that Brooks et al. fit (Section 3.1).
 _SHOT_PER_ISO = (2.0e-7, 1.0e-6)
 _PHONE_SHOT_PER_ISO = (2.0e-7, 6.0e-7)
-# Grey levels of luma noise: the whole shift of the mean is in the reference up to the first, none from the second on.
+# Sigma of luma noise: up to the first the reference has the whole shift of the mean, from the second on none.
 _MILD = (6.0, 12.0)
 _BINS = 32  # of brightness
 
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera, scene light and in-camera processing; `Camera.draw` makes a random one.
+    """One camera, its scene and its processing; `Camera.draw` makes a random one.
 
     Attributes:
-        matrix: `(3, 3)` sRGB-primaries RGB to camera RGB, rows summing to one.
-        gains: Red, green and blue gains of the white balance and exposure (>= 0.5).
+        matrix: `(3, 3)`, RGB with sRGB primaries to camera RGB; rows sum to one.
+        gains: Red, green and blue gains of white balance and exposure (>= 0.5).
         gamma: Exponent of the encoding curve.
         contrast: Share of the smoothstep curve in the tone curve that follows, 0 to 1.
-        zoom: Enlargement, at least 1, of what is photographed: a camera resolves less than its pixels.
-        flatness: Contrast in grey levels below which the scene's surfaces are smoothed away (0: none). Most of a
-            full-resolution photograph is smoother than any reduced picture, whose own grain would pass for detail.
-        shot, read: Variance of the raw noise is `shot * signal + read`, signal in [0, 1].
-        has_mosaic: Whether the noise is that of a Bayer mosaic, which is demosaiced with it.
+        zoom: Enlargement of the scene, at least 1: a camera resolves less than its pixels.
+        flatness: Contrast in grey levels below which surfaces of the scene are smoothed (0: none). Most of a
+            full-resolution photograph is smoother than a downscaled picture, whose grain would pass for detail.
+        shot, read: The variance of the raw noise is `shot * signal + read`, signal in [0, 1].
+        has_mosaic: Whether the noise is added to a Bayer mosaic and demosaiced with it.
         balances_first: Whether the variance is that of the signal after the white balance, not before it.
         edge_aware: Demosaic along edges instead of bilinearly.
         softness: Standard deviation in pixels of the lens and anti-aliasing blur before the sensor.
         chroma_noise: Share of the colour noise that the camera leaves; phones often leave none.
-        blotches, blotch_size: Additional coarse noise, in standard deviations of the noise's brightness, and the
-            blur in pixels that makes it.
-        colour_blotches, colour_blotch_size: The same of colour: cameras smooth away fine colour noise and leave the
-            coarse. (In the pictures of PolyU, detail of 4 to 16 pixels has as much colour noise as that of 1 to 4.)
+        blotches, blotch_size: Extra coarse luma noise in standard deviations of the luma noise, and the blur in pixels
+            that makes it.
+        colour_blotches, colour_blotch_size: The same in colour: cameras smooth fine colour noise and leave the coarse.
+            (In PolyU, detail of 4 to 16 pixels has as much colour noise as detail of 1 to 4 pixels.)
         luma_blur, chroma_blur: In-camera noise reduction, standard deviations in pixels (0: none).
-        keeps_edges: Whether that smooths the noise alone, or the picture too.
+        keeps_edges: Whether that smooths only the noise, or the picture too.
         sharpening, radius: Amount and standard deviation in pixels of the unsharp masking after it.
         resize: Output size over sensor size, at most 1.
-        quality: JPEG quality, or None for an uncompressed picture.
+        quality: JPEG quality; None: not compressed.
         chroma_subsampling: 4:2:0 instead of 4:4:4.
     """
 
@@ -104,11 +104,11 @@ class Camera:
 
     @classmethod
     def draw(cls, generator: Generator, iso: float | None = None) -> Camera:
-        """A random camera, at `iso` (100 to 12800) or at a random one, log-uniform.
+        """A random camera at `iso`, 100 to 12800; None: log-uniform.
 
-        Colour, gains and the read-noise law follow Brooks et al. (Sections 3.1 to 3.4); processing after the sensor
-        follows CBDNet (Guo et al., CVPR 2019, Section 3.1: demosaic, response curve, JPEG), with noise reduction,
-        sharpening and resizing added because they are what makes the noise of real files smooth and correlated.
+        Colour, gains and the read-noise law follow Brooks et al. (Sections 3.1 to 3.4). The processing follows CBDNet
+        (Guo et al., CVPR 2019, Section 3.1: demosaicing, response curve, JPEG). Added are noise reduction, sharpening
+        and resizing, which make the noise of real files smooth and correlated.
         """
         draw = generator.uniform
         chance = generator.random
@@ -149,18 +149,18 @@ class Camera:
         )
 
     def expose(self, clean: Image) -> Image:
-        """Raw colours in [0, 1] of the picture's corner that fills the frame.
+        """Raw colours in [0, 1] of the picture's enlarged corner.
 
-        Tone curve, encoding, matrix and white balance are undone (Brooks et al., Section 3).
+        It undoes tone curve, encoding, matrix and white balance (Brooks et al., Section 3).
         """
         x = blurred(flattened(enlarged(clean, self.zoom), self.flatness), self.softness)
-        x = np.clip(x, 0, 1)  # the blur's rounding leaves [0, 1]
+        x = np.clip(x, 0, 1)  # rounding in the blur can leave [0, 1]
         if self.contrast:
             steps = np.linspace(0, 1, 1025, dtype=np.float32)
             x = np.interp(x, self._toned(steps), steps).astype(np.float32)
         x = np.power(np.maximum(x, 1e-8), self.gamma)
         x = cv2.transform(x, self.matrix)
-        # Highlights are dimmed less, so that a clipped highlight stays white (their eq. 13).
+        # Highlights are dimmed less, to keep clipped highlights white (their eq. 13).
         bright = np.clip((x.mean(axis=-1, keepdims=True) - 0.9) / 0.1, 0, 1) ** 2
         dimmed = np.maximum(bright + (1 - bright) / self.gains, 1 / self.gains)
         linear: Image = np.clip(x * dimmed, 0, 1).astype(np.float32)
@@ -206,17 +206,17 @@ class Camera:
         return finished
 
     def photograph(self, clean: Image, generator: Generator) -> tuple[Image, Image]:
-        """What this camera saves without noise and JPEG, and what it does save: `(reference, degraded)`, same size.
+        """The camera's file without noise and JPEG, and with them: `(reference, degraded)`, `resize` times the size.
 
-        The reference goes through the same optics, mosaic and processing, so a network that learns the pair removes
-        noise and compression and leaves the camera's rendering alone. The sides shrink by `resize`.
+        The reference passes the same optics, mosaic and processing. So a network learns to remove noise and
+        compression, and keeps the camera's rendering.
 
-        Clipping and the tone curve move the mean of noise. Of mild noise the reference has that shift (`_MILD`), as a
-        mean of many shots has, which is the truth of sets such as PolyU; of strong noise it has none, as the developed
-        mean of raw files has none, which is the truth of sets such as SIDD.
+        Clipping and the tone curve shift the mean of noise. For mild noise the reference has that shift (`_MILD`), as
+        the mean of many shots does, the clean picture of sets such as PolyU. For strong noise it does not, as the
+        developed mean of raw files does not, the clean picture of sets such as SIDD.
         """
         linear = self.expose(clean)
-        raw = _mosaicked(linear) if self.has_mosaic else linear  # RGGB; other phases come with the flips of training
+        raw = _mosaicked(linear) if self.has_mosaic else linear  # RGGB; flips in training give the other patterns
         reference = self.develop(raw)
         noise: NDArray[Any] = self.develop(self.raw_noise(raw, generator)) - reference
         luma = (noise @ LUMA)[..., None]
@@ -246,14 +246,14 @@ def _mosaicked(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _mean_shift(noise: NDArray[Any], level: NDArray[Any]) -> NDArray[Any]:
-    """Mean of the noise `(H, W, 3)` where a channel is as bright as here, `level` in [0, 1]."""
+    """Mean of the noise at each pixel's brightness `level` in [0, 1], `(H, W, 3)`, for each channel."""
     centres = (np.arange(_BINS) + 0.5) / _BINS
     which = np.clip(level * _BINS, 0, _BINS - 1).astype(np.intp)
     shift = np.empty_like(noise)
     for channel in range(3):
         bins = which[..., channel].ravel()
         total, count = np.bincount(bins, noise[..., channel].ravel(), _BINS), np.bincount(bins, minlength=_BINS)
-        # Few pixels tell little: a mean of less than some hundred counts for less.
+        # A mean over few pixels is unreliable: below about a hundred it counts less.
         shift[..., channel] = np.interp(level[..., channel], centres, total / (count + 100))
     return shift
 
@@ -267,10 +267,9 @@ def camera_noise(generator: Generator) -> Degradation:
 def phone_noise(generator: Generator) -> Degradation:
     """A phone's raw file of a dark scene, ISO 3200 to 51200, developed without noise reduction: PSNR down to 14 dB.
 
-    Speckle of 1 to 2 pixels from demosaicing, or white noise where the file was developed without a mosaic; clipped at
-    black and white; colours 0.4 to 1.5 times as saturated. The reference is the developed mean of the raw samples.
-    (SIDD's pictures are made so: Abdelhamed et al., "A High-Quality Denoising Dataset for Smartphone Cameras", CVPR
-    2018, Section 4.)
+    Demosaicing makes speckles of 1 to 2 pixels; without a mosaic the noise is white. The noise is clipped at black and
+    white. Colours are 0.4 to 1.5 times as saturated. The reference is the developed mean of the raw samples, as in
+    SIDD (Abdelhamed et al., "A High-Quality Denoising Dataset for Smartphone Cameras", CVPR 2018, Section 4).
     """
     draw, chance = generator.uniform, generator.random
     camera = Camera.draw(generator)

@@ -1,4 +1,4 @@
-"""JPEG compression, of colour pictures and of luma alone."""
+"""JPEG compression of colour, grey, and luma as the papers score it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _CHROMA = {True: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, False: cv2.IMWRITE_JPEG_S
 def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Image:
     """Encode and decode as JPEG of `quality` 1 to 100, 4:2:0 or 4:4:4.
 
-    The encoder is libjpeg-turbo through OpenCV: the very pixels of Pillow's `save(quality=...)`, in a quarter of the
-    time.
+    The encoder is libjpeg-turbo through OpenCV. It gives the pixels of Pillow's `save(quality=...)` in a quarter of
+    the time.
     """
     return _coded(as_bytes(clean), quality, chroma_subsampling).astype(np.float32) / np.float32(255)
 
 
 def jpeg_luma(clean: Image, quality: int) -> tuple[Image, Image]:
-    """Luma, and luma encoded and decoded as a grey JPEG of `quality` 1 to 100: `(reference, degraded)`.
+    """Luma, and luma as a grey JPEG of `quality` 1 to 100: `(reference, degraded)`.
 
-    How the papers on compression artifacts score (PANet Section 4.5; RNAN, Zhang et al., ICLR 2019, Section 4.4; DnCNN,
-    Zhang et al., IEEE TIP 2017, Section IV-A): of a colour picture the Y of MATLAB's `rgb2ycbcr` (16 to 235), of a grey
-    one, three equal channels, the picture itself. MATLAB's encoder has the same tables as libjpeg.
+    The protocol of the papers on compression artifacts (PANet Section 4.5; RNAN, Zhang et al., ICLR 2019, Section 4.4;
+    DnCNN, Zhang et al., IEEE TIP 2017, Section IV-A). A colour picture becomes the Y of MATLAB's `rgb2ycbcr` (16 to
+    235); a grey one (three equal channels) stays. MATLAB's encoder has the same tables as libjpeg.
 
     Returns:
         Grey pictures as three equal channels, `(H, W, 3)`.
@@ -40,9 +40,9 @@ def jpeg_luma(clean: Image, quality: int) -> tuple[Image, Image]:
 
 
 def colour_jpegs(level: tuple[float, float]) -> Draw:
-    """JPEG of a random whole quality in `level`, at 4:2:0 in three of four pictures and 4:4:4 in the others.
+    """JPEG with a random whole quality in `level`: 75 % with 4:2:0, 25 % with 4:4:4.
 
-    4:2:0 is what programs and the web use; 4:4:4 is what many offer for high quality.
+    Programs and the web use 4:2:0; many programs offer 4:4:4 for high quality.
     """
 
     def draw(generator: Generator) -> Degradation:
@@ -53,9 +53,9 @@ def colour_jpegs(level: tuple[float, float]) -> Draw:
 
 
 def jpeg_grey(clean: Image, quality: int) -> tuple[Image, Image]:
-    """The picture in grey (ITU-R BT.601 luma, 0 to 255), and that as a grey JPEG: `(reference, degraded)`.
+    """The picture in grey (ITU-R BT.601 luma, 0 to 255), and the same as a grey JPEG: `(reference, degraded)`.
 
-    How programs save a picture without colour; `jpeg_luma` is how papers score, from 16 to 235.
+    Programs save black-and-white pictures like this. `jpeg_luma`, from 16 to 235, is the papers' protocol.
 
     Returns:
         Grey pictures as three equal channels, `(H, W, 3)`.
@@ -66,7 +66,7 @@ def jpeg_grey(clean: Image, quality: int) -> tuple[Image, Image]:
 
 
 def grey_jpegs(level: tuple[float, float]) -> Draw:
-    """`jpeg_grey` of a random whole quality in `level`."""
+    """`jpeg_grey` with a random whole quality in `level`."""
 
     def draw(generator: Generator) -> Degradation:
         quality = _quality(generator, level)
@@ -76,7 +76,7 @@ def grey_jpegs(level: tuple[float, float]) -> Draw:
 
 
 def luma_jpegs(level: tuple[float, float]) -> Draw:
-    """`jpeg_luma` of a random whole quality in `level`."""
+    """`jpeg_luma` with a random whole quality in `level`."""
 
     def draw(generator: Generator) -> Degradation:
         quality = _quality(generator, level)
@@ -90,17 +90,17 @@ def _quality(generator: Generator, level: tuple[float, float]) -> int:
 
 
 def as_bytes(x: Image) -> NDArray[np.uint8]:
-    """A picture in [0, 1] as levels of 8 bits, rounded and clipped."""
+    """A picture in [0, 1] as 8-bit levels, rounded and clipped."""
     return np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
 def _coded(pixels: NDArray[np.uint8], quality: int, chroma_subsampling: bool = True) -> NDArray[np.uint8]:
-    """`(H, W, 1 | 3)` through a JPEG file."""
+    """`(H, W, 1 | 3)`, encoded as JPEG and decoded."""
     is_grey = pixels.shape[2] == 1
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     if not is_grey:
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _CHROMA[chroma_subsampling]]
     encoded = cv2.imencode(".jpg", pixels if is_grey else pixels[..., ::-1], options)[1]
     decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR_RGB)
-    assert decoded is not None  # we have just encoded it
+    assert decoded is not None  # OpenCV has just encoded it
     return decoded.reshape(pixels.shape).astype(np.uint8, copy=False)

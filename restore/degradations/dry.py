@@ -1,6 +1,6 @@
-"""Patterns that look like rain and are none: lattices, grilles, facades, fences, wires and hatching.
+"""Patterns that look like rain: lattices, grilles, facades, fences, wires and hatching.
 
-They belong to the picture: a network against rain must leave them.
+They belong to the picture: a derainer must keep them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Grid:
-    """Places on a plane seen at an angle, in its own pixels.
+    """Coordinates on a plane seen at an angle, in its own pixels.
 
     Attributes:
-        across, along: `(H, W)`; straight lines of the picture where either is constant.
-        pixel: `(H, W)`; side of a pixel of the picture, measured on the plane.
+        across, along: `(H, W)`; each is constant along straight lines of the picture.
+        pixel: `(H, W)`; side of a picture pixel, measured on the plane.
     """
 
     across: Plane
@@ -33,7 +33,7 @@ class Grid:
 
     @classmethod
     def seen(cls, height: int, width: int, angle: float, slant: float, tilt: float) -> Grid:
-        """A plane turned by `angle` radians, whose far side (along `tilt` radians) looks 1 + `slant` times smaller."""
+        """A plane rotated by `angle` radians; its far side (towards `tilt`) looks 1 + `slant` times smaller."""
         y, x = np.mgrid[:height, :width].astype(np.float32)
         x, y = x - np.float32(width / 2), y - np.float32(height / 2)
         extent = np.float32(max(height, width))
@@ -53,7 +53,7 @@ def bars(place: Plane, pixel: Plane, period: float, width: float, softness: floa
 
 
 def _lattice(grid: Grid, period: float, g: Generator) -> Plane:
-    """Bars in two directions, upright to each other or as a diamond."""
+    """Bars in two directions, at right angles or as a diamond."""
     width, ratio, lean = (
         period * g.uniform(0.06, 0.35),
         g.uniform(0.6, 1.6),
@@ -65,19 +65,19 @@ def _lattice(grid: Grid, period: float, g: Generator) -> Plane:
 
 
 def _grille(grid: Grid, period: float, g: Generator) -> Plane:
-    """Parallel bars alone."""
+    """Parallel bars."""
     return bars(grid.across, grid.pixel, period, period * g.uniform(0.1, 0.6), g.uniform(0.8, 2.5))
 
 
 def _fence(grid: Grid, period: float, g: Generator) -> Plane:
-    """Bars held by a few beams that lie far apart."""
+    """Parallel bars with a few beams across, far apart."""
     soft = g.uniform(0.8, 2.0)
     beams = bars(grid.along, grid.pixel, period * g.uniform(3, 8), period * g.uniform(0.15, 0.5), soft)
     return np.maximum(bars(grid.across, grid.pixel, period, period * g.uniform(0.12, 0.5), soft), beams)
 
 
 def _facade(grid: Grid, period: float, g: Generator) -> Plane:
-    """Rows of windows, each as bright as it likes."""
+    """Rows of windows of random brightness."""
     high = period * g.uniform(0.7, 2.2)
     soft, open_ = g.uniform(0.8, 1.5), g.uniform(0.35, 0.8, 2)
     windows = bars(grid.across, grid.pixel, period, period * open_[0], soft)
@@ -88,7 +88,7 @@ def _facade(grid: Grid, period: float, g: Generator) -> Plane:
 
 
 def _wires(grid: Grid, period: float, g: Generator) -> Plane:
-    """A few thin lines that cross the whole picture and sag."""
+    """A few thin, sagging lines across the whole picture."""
     lines = np.zeros_like(grid.across)
     span = np.float32(max(grid.across.shape))
     for _ in range(int(g.integers(2, 9))):
@@ -100,7 +100,7 @@ def _wires(grid: Grid, period: float, g: Generator) -> Plane:
 
 
 def _hatching(grid: Grid, period: float, g: Generator) -> Plane:
-    """Fine lines at even distances that fill patches, in one direction or two."""
+    """Patches of fine, evenly spaced lines in one or two directions."""
     period = min(period, 12.0)
     width = max(0.8, period * g.uniform(0.12, 0.4))
     lines = bars(grid.across, grid.pixel, period, width)
@@ -115,12 +115,11 @@ _KINDS: tuple[Callable[[Grid, float, Generator], Plane], ...] = (_lattice, _gril
 
 
 def patterned(photo: Image, generator: Generator) -> Image:
-    """A photograph with one of the patterns drawn over it, at any angle, of periods of 3 to 60 pixels, as a file holds
-    it.
+    """A photograph with a pattern drawn over it, in 8 bits.
 
-    A pattern is of one colour, mostly one of the picture's own, shaded as the light falls, and lets 0 to 60 % of the
-    picture through. In half of the draws it fills only a part of the picture, and in a third its lines are upright
-    within 15 degrees, as rain is.
+    The pattern has any angle and a period of 3 to 60 pixels. It has one colour, mostly from the picture, with soft
+    shading, and lets 0 to 60 % of the picture through. In half of the draws it fills only a part of the picture. In a
+    third its lines are nearly upright (standard deviation 8 degrees), as rain is.
     """
     g = generator
     height, width = photo.shape[:2]

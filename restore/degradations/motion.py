@@ -1,4 +1,4 @@
-"""Motion while the shutter is open, frame by frame: shift, rotation and approach of a picture, and of objects in it."""
+"""Motion during the exposure, frame by frame: shift, rotation and approach of a picture or an object."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from restore.degradations.base import Image
 from restore.degradations.blur import trajectory
 
-_SIDE = 256  # of the largest training crop whose margin `Motion.reach` holds for, in pixels
+_SIDE = 256  # pixels; `Motion.reach` is the margin of training crops up to this side
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Where the picture is in each frame, against where the reference has it.
+    """The position of the picture in each frame, relative to the reference.
 
     Attributes:
         shifts: `(frames, 2)` pixels (y, x).
         turns: `(frames,)` radians, clockwise on the screen.
         zooms: `(frames,)` factors.
-        centre: Of turns and zooms, `(y, x)` as parts of the picture's sides.
+        centre: Centre of turns and zooms, `(y, x)` as parts of the picture's sides.
     """
 
     shifts: NDArray[np.float64]
@@ -34,18 +34,18 @@ class Motion:
 
     @property
     def reach(self) -> int:
-        """The farthest that a point of a picture of up to 256x256 pixels moves, in whole pixels, rounded up."""
+        """The longest way of a point in a picture of up to 256x256 pixels, in whole pixels, rounded up."""
         down, right = (max(at, 1 - at) for at in self.centre)
         radius = _SIDE * np.hypot(down, right)
         swing = np.abs(self.turns).max() + np.abs(self.zooms - 1).max()
         return int(np.ceil(np.abs(self.shifts).max() + radius * swing)) + 1
 
     def frame(self, picture: NDArray[np.float32], index: int) -> NDArray[Any]:
-        """`(H, W, C)` as frame `index` sees it; beyond the border it is mirrored, the border pixel included."""
+        """`(H, W, C)` in frame `index`; beyond the border it is mirrored, including the border pixel."""
         height, width = picture.shape[:2]
         middle = np.array([(width - 1) * self.centre[1], (height - 1) * self.centre[0]])
         angle, zoom = self.turns[index], self.zooms[index]
-        # From places of the frame to places of the picture.
+        # Maps positions of the frame to positions of the picture.
         back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / zoom
         way = np.column_stack([back, middle - back @ (middle + self.shifts[index][::-1])])
         return cv2.warpAffine(
@@ -67,21 +67,21 @@ def moving(
     """A random motion along a `trajectory`.
 
     Args:
-        length: Of the path, in pixels.
-        restlessness, jerks: Of the trajectory: how much it bends, and its mean number of sudden turns.
-        turn: Rotation from the first frame to the last at an even speed, in radians.
-        approach: Growth of the picture from the first frame to the last, as a part of it.
-        frames: How many, odd; 0 takes 7 to 17, so that the picture moves by 0.8 to 2.5 pixels a frame if that fits.
-        is_by_middle: The reference is the frame in the middle, as in sets made with a fast camera (Nah et al., "Deep
-            Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring", CVPR 2017, Section 2), instead of
-            the mean place.
+        length: Length of the path, in pixels.
+        restlessness, jerks: How much the trajectory bends, and its mean number of sudden turns.
+        turn: Rotation from the first frame to the last, in radians.
+        approach: Growth of the picture from the first frame to the last, as a part of its size.
+        frames: Number of frames, odd; 0: 7 to 17, for 0.8 to 2.5 pixels a frame if possible.
+        is_by_middle: Whether the reference is the middle frame instead of the mean position, as in datasets of
+            high-speed cameras (Nah et al., "Deep Multi-scale Convolutional Neural Network for Dynamic Scene
+            Deblurring", CVPR 2017, Section 2).
     """
     path = trajectory(length, restlessness, jerks, generator)
     step = generator.uniform(0.8, 2.5)
     frames = frames or int(np.clip(round(length / step / 2) * 2 + 1, 7, 17))
     times = np.linspace(0, len(path) - 1, frames)
     shifts = np.column_stack([np.interp(times, np.arange(len(path)), path[:, axis]) for axis in (0, 1)])
-    # The rotation wavers as the hand does.
+    # The rotation wavers, like a hand.
     course = np.linspace(-0.5, 0.5, frames) + generator.normal(0, 0.15) * np.cos(np.linspace(0, np.pi * 2, frames))
     turns, zooms = turn * course, np.exp(approach * np.linspace(-0.5, 0.5, frames))
     centre = (float(generator.random()), float(generator.random()))
@@ -93,7 +93,7 @@ def moving(
 
 
 def mean_frame(light: Image, motion: Motion) -> Image:
-    """The mean of the frames, `(H, W, C)` as `light`."""
+    """The mean of the frames, with the shape of `light`, `(H, W, C)`."""
     total = np.zeros_like(light)
     for index in range(len(motion.shifts)):
         cv2.add(total, motion.frame(light, index).reshape(light.shape), dst=total)
@@ -103,14 +103,14 @@ def mean_frame(light: Image, motion: Motion) -> Image:
 def mean_frame_of_two(
     front: Image, mask: NDArray[np.float32], motion: Motion, back: Image, still: Motion | None
 ) -> Image:
-    """The mean of the frames of an object that moves before a background, which it covers.
+    """The mean of the frames of an object that moves before a background.
 
     Args:
-        front: Light of the object, `(H, W, 3)`; used where `mask` is above 0.
+        front: Linear light of the object, `(H, W, 3)`; used where `mask` is above 0.
         mask: `(H, W)` in [0, 1]; 1 where the object is.
-        motion: Of the object.
-        back: Light of what is behind it, `(H, W, 3)`.
-        still: Motion of the background, with as many frames; None where it stands still.
+        motion: Motion of the object.
+        back: Linear light of the background, `(H, W, 3)`.
+        still: Motion of the background, with as many frames; None: it does not move.
     """
     layer = np.ascontiguousarray(np.concatenate([front * mask[..., None], mask[..., None]], axis=-1))
     total, covered = np.zeros_like(back), np.zeros_like(mask)

@@ -1,4 +1,4 @@
-"""Noise: Gaussian, and as files hold it; what denoisers train on."""
+"""Noise of many kinds: Gaussian, grain, film, under JPEG, uneven, and blotches of colour."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ def gaussian_noise(clean: Image, sigma: float, generator: Generator, *, as_file:
     """Add white Gaussian noise of standard deviation `sigma` (0 to 255), independent in every pixel and channel.
 
     Args:
-        as_file: Clip to [0, 1] and round to 8 bits as a picture file must; otherwise the float picture is left as it
-            is, which is the papers' protocol (and lets values leave [0, 1]).
+        as_file: Clip to [0, 1] and round to 8 bits, as in a picture file. Without it values can leave [0, 1]; that is
+            the papers' protocol.
     """
     noisy: Image = clean + generator.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma / 255)
     return to_8_bits(noisy) if as_file else noisy
 
 
 def grain(generator: Generator) -> Degradation:
-    """Noise as files hold it, whatever made it: of random spectrum, colour and dependence on brightness, 1 to 12 grey
-    levels strong, on pictures that are soft and surfaces that are smooth most of the time (see `Camera.zoom` and
-    `flatness`), most of it through JPEG.
+    """Noise of a file, without a camera model: random spectrum, colour and dependence on brightness.
 
-    What a simulated camera does not happen to produce (noise without colour, for one) is otherwise kept as detail. In
-    half of it brightness varies in a band of frequencies, and half is what noise reduction left: phones threshold noise
-    in a transform, smooth away what is coarse and sharpen the rest. (In the sky of docs/samples/tower-at-night.jpg
-    pixels correlate by 0.25 with their neighbour, by -0.2 with the next. A network that left 9 % of Gaussian noise of
-    that spectrum left 81 % of the sky's own, and 30 to 99 % of noise that was thresholded.)
+    Its sigma is 1 to 12 grey levels. Most pictures are soft with smooth surfaces (see `Camera.zoom` and `flatness`),
+    and most are saved as JPEG. It covers noise that `camera_noise` never draws, such as noise without colour, which a
+    network would keep as detail.
+
+    In half of the draws the luma noise lies in a band of frequencies. Two thirds have residues of noise reduction
+    (`shrunk`): phones threshold noise in a transform, smooth the coarse part and sharpen the rest. In the sky of
+    docs/samples/tower-at-night.jpg, pixels correlate by 0.25 with their neighbour and by -0.2 with the next. A network
+    that leaves 9 % of Gaussian noise with that spectrum leaves 81 % of the sky's noise.
     """
     draw, chance = generator.uniform, generator.random
     sigma, slope, hump = log_uniform(generator, 1.0, 12.0), draw(-0.8, 0.5), draw(0.0, 0.9)
@@ -94,8 +95,8 @@ def noise_field(
     """Gaussian noise `(H, W, 3)` of standard deviation 1.
 
     Args:
-        correlation: Of any two channels, 0 to 1; with 1 they are equal.
-        size: Standard deviation in pixels of the blur that makes it coarse; 0 leaves it white.
+        correlation: Correlation of any two channels, 0 to 1; 1 makes them equal.
+        size: Standard deviation in pixels of the blur that makes the noise coarse; 0: white noise.
     """
     white = generator.standard_normal(shape, dtype=np.float32)
     if correlation:
@@ -108,13 +109,13 @@ def noise_field(
 
 
 def _correlation(generator: Generator) -> float:
-    """That of two channels: often 0 (independent) or 1 (equal)."""
+    """A random correlation of two channels: often 0 (independent) or 1 (equal)."""
     kind = generator.random()
     return 0.0 if kind < 0.5 else 1.0 if kind < 0.75 else float(generator.random())
 
 
 def _texture(generator: Generator, coarse: float) -> Callable[[tuple[int, ...], Generator], NDArray[np.float32]]:
-    """A `noise_field` of random correlation, in half of the draws coarse: up to `coarse` pixels."""
+    """A `noise_field` of random correlation; in half of the draws coarse, with a size of up to `coarse` pixels."""
     correlation = _correlation(generator)
     size = generator.uniform(0.3, coarse) if generator.random() < 0.5 else 0.0
     return partial(noise_field, correlation=correlation, size=size)
@@ -126,7 +127,7 @@ def grey(x: NDArray[Any]) -> Image:
 
 
 def greyed(degradation: Degradation) -> Degradation:
-    """The same on a black-and-white picture: both have three equal channels, and the degraded one is in 8 bits."""
+    """The same degradation in black and white: three equal channels, and the degraded picture in 8 bits."""
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         reference, degraded = degradation.apply(grey(clean), g)
@@ -136,13 +137,14 @@ def greyed(degradation: Degradation) -> Degradation:
 
 
 def varied_gaussian(generator: Generator, level: tuple[float, float] = (0.0, 55.0)) -> Degradation:
-    """Gaussian noise of a sigma in `level`, in a sixth of the draws on black-and-white pictures.
+    """Gaussian noise with a sigma in `level`; a sixth of the draws is black and white.
 
-    The channels' noise is independent, equal or in between; a tenth is coarser than a pixel. Two fifths are left
-    unclipped (the papers' protocol), three are as a file holds them. Pictures are changed first: a third is reduced, to
-    half its size at most, and is then as sharp as the small pictures that the papers score on; most of those that are
-    clipped get more contrast, up to twice, so that shadows and highlights saturate: there clipped noise has a mean to
-    be undone.
+    The noise of the channels is independent, equal or in between; a tenth is coarser than a pixel. Two fifths are not
+    clipped (the papers' protocol), three fifths are clipped and rounded as in a file.
+
+    The picture changes first. A third is downscaled, by 2 at most, to be as sharp as the small pictures of the papers'
+    test sets. Most clipped ones get up to twice the contrast: where shadows and highlights saturate, clipped noise
+    shifts the mean.
     """
     draw, chance = generator.uniform, generator.random
     sigma, as_file = draw(*level), chance() < 0.6
@@ -165,7 +167,7 @@ def varied_gaussian(generator: Generator, level: tuple[float, float] = (0.0, 55.
 
 
 def correlated_noises(level: tuple[float, float]) -> Draw:
-    """Gaussian noise of a sigma in `level` whose channels are correlated by 0 to 1, in 8 bits."""
+    """Gaussian noise with a sigma in `level`, its channels correlated by 0 to 1, in 8 bits."""
 
     def draw(generator: Generator) -> Degradation:
         sigma, correlation = generator.uniform(*level), generator.random()
@@ -177,7 +179,7 @@ def correlated_noises(level: tuple[float, float]) -> Draw:
 
 
 def grey_noises(level: tuple[float, float]) -> Draw:
-    """Gaussian noise of a sigma in `level` on black-and-white pictures, in 8 bits."""
+    """Gaussian noise with a sigma in `level` on black-and-white pictures, in 8 bits."""
 
     def draw(generator: Generator) -> Degradation:
         sigma = np.float32(generator.uniform(*level) / 255)
@@ -194,8 +196,8 @@ def grey_noises(level: tuple[float, float]) -> Draw:
 def film_grain(generator: Generator) -> Degradation:
     """Grain of film and scanned prints: sigma 2 to 20, coarse, strongest in the middle tones, grey or coloured.
 
-    The print has faded (its blacks are lifted, its whites are tinted), the scan is sharpened, and the file is that of
-    a photograph. The reference is the faded print.
+    The print has faded (lifted blacks, tinted whites), the scan is sharpened, and saved by `file_format`. The reference
+    is the faded print without grain.
     """
     draw, chance = generator.uniform, generator.random
     sigma, size = log_uniform(generator, 2.0, 20.0), draw(0.4, 2.2)
@@ -219,7 +221,7 @@ def film_grain(generator: Generator) -> Degradation:
 
 
 def jpeg_noise(generator: Generator) -> Degradation:
-    """Noise of sigma 3 to 40 under JPEG of quality 10 to 95: white or coarse, its channels independent to equal."""
+    """Noise of sigma 3 to 40 under JPEG of quality 10 to 95: white or coarse, channels independent to equal."""
     sigma = np.float32(log_uniform(generator, 3.0, 40.0) / 255)
     texture = _texture(generator, 1.5)
     quality, subsampling = round(log_uniform(generator, 10, 95)), generator.random() < 0.75
@@ -232,7 +234,7 @@ def jpeg_noise(generator: Generator) -> Degradation:
 
 
 def uneven_noise(generator: Generator) -> Degradation:
-    """Noise whose sigma wanders over the picture between near 0 and 50, as after local brightening, in 8 bits."""
+    """Noise whose sigma varies over the picture from near 0 to 50, as after local brightening, in 8 bits."""
     strongest, texture = generator.uniform(8.0, 50.0), _texture(generator, 1.2)
     cells = int(generator.integers(2, 5))
 
@@ -246,7 +248,7 @@ def uneven_noise(generator: Generator) -> Degradation:
 
 
 def colour_blotches(generator: Generator) -> Degradation:
-    """Coarse blotches of colour, 2 to 12 grey levels and 2 to 16 pixels (standard deviations), in a file."""
+    """Coarse blotches of colour, 2 to 12 grey levels and 2 to 16 pixels (standard deviations), by `file_format`."""
     strength, size = log_uniform(generator, 2.0, 12.0), log_uniform(generator, 2.0, 16.0)
     fine = generator.uniform(0.0, 6.0)
     quality, chroma_subsampling = file_format(generator)
@@ -262,7 +264,7 @@ def colour_blotches(generator: Generator) -> Degradation:
 
 
 def gaussian_noises(level: tuple[float, float]) -> Draw:
-    """`gaussian_noise` of a sigma that is uniform in `level`, neither clipped nor rounded: the papers' protocol."""
+    """`gaussian_noise` with a sigma uniform in `level`, neither clipped nor rounded: the papers' protocol."""
 
     def draw(generator: Generator) -> Degradation:
         sigma = generator.uniform(*level)

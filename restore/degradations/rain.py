@@ -1,4 +1,4 @@
-"""Rain: streaks in several layers of depth, the mist behind them, and rain that was taken from pairs of pictures."""
+"""Rain: layers of streaks at several distances, mist, and rain taken from pairs of pictures."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Layer = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Streaks:
-    """Rain at one distance: streaks of one width and about one direction.
+    """Rain at one distance: streaks of one width and direction.
 
     Attributes:
-        angle: Of the fall against the vertical, in degrees; above 0 it falls to the left.
+        angle: Angle to the vertical, in degrees; above 0 the rain falls to the left.
         length: Mean length of a streak in pixels.
-        spread: Standard deviation of the lengths' logarithm.
-        width: Of a streak in pixels, at least 1.
+        spread: Standard deviation of the logarithm of the lengths.
+        width: Width of a streak in pixels, at least 1.
         softness: Standard deviation in pixels of the blur across streaks.
-        density: Share of the picture under streaks if none lay over another.
+        density: Share of the picture under streaks if no streaks overlapped.
         opacity: Brightness of the brightest streaks, in [0, 1].
-        evenness: 0 for streaks of all brightnesses, 1 for streaks of one.
-        taper: Power of the half sine along a streak: 0 for blunt ends.
+        evenness: 0: streaks of all brightnesses; 1: all equally bright.
+        taper: Power of the half sine along a streak; 0: blunt ends.
     """
 
     angle: float
@@ -43,10 +43,10 @@ class Streaks:
     taper: float
 
     def render(self, height: int, width: int, generator: Generator) -> Layer:
-        """Brightness of this rain over a picture, `(height, width)` in [0, opacity]."""
+        """Brightness of the streaks over a picture, `(height, width)` in [0, opacity]."""
         radians = np.deg2rad(self.angle)
         cosine, sine = float(np.cos(radians)), float(np.sin(radians))
-        # Streaks are drawn upright on a canvas that holds the picture when turned, and then turned.
+        # Upright streaks are drawn on a canvas that contains the rotated picture; then the canvas is rotated.
         wide = int(np.ceil(width * cosine + height * abs(sine))) + 4
         high = int(np.ceil(width * abs(sine) + height * cosine)) + 4
         count = generator.poisson(self.density * high * wide / (self.length * self.width))
@@ -54,7 +54,7 @@ class Streaks:
         tops = generator.random(count) * (high + lengths) - lengths
         columns = generator.integers(0, wide, count)
         strengths = self.evenness + (1 - self.evenness) * generator.random(count)
-        # All pixels of all streaks in one go: steps down each streak, one after the other.
+        # All pixels of all streaks at once: the steps down each streak, streak after streak.
         steps = np.ceil(lengths).astype(np.intp)
         streak = np.repeat(np.arange(count), steps)
         down = np.arange(len(streak)) - np.repeat(np.cumsum(steps) - steps, steps)
@@ -68,7 +68,7 @@ class Streaks:
             canvas = cv2.filter2D(canvas, -1, np.ones((1, self.width), np.float32))
         if self.softness:
             canvas = cv2.GaussianBlur(canvas, (0, 0), self.softness, sigmaY=0.5)
-        turn = np.array([[cosine, sine], [-sine, cosine]])  # places of the picture to places of the canvas
+        turn = np.array([[cosine, sine], [-sine, cosine]])  # positions of the picture to positions of the canvas
         middle = np.array([wide - 1, high - 1]) / 2 - turn @ np.array([width - 1, height - 1]) / 2
         way = np.column_stack([turn, middle])
         turned = cv2.warpAffine(canvas, way, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
@@ -78,11 +78,11 @@ class Streaks:
 
 @dataclass(frozen=True)
 class Mist:
-    """The veil of rain too far away to be seen as streaks.
+    """The veil of rain that is too far away to show streaks.
 
     Attributes:
-        near, far: Share of light that it adds at the picture's bottom, which is mostly near, and top.
-        unevenness: Standard deviation of that share over clouds of it, as a part of the share.
+        near, far: Its share of the light at the picture's bottom (mostly near) and top.
+        unevenness: Standard deviation of that share between clouds, as a part of the share.
         light: Its brightness, in [0, 1].
     """
 
@@ -92,7 +92,7 @@ class Mist:
     light: float
 
     def share(self, height: int, width: int, generator: Generator) -> Layer:
-        """Of the light at each pixel what comes from the mist, `(height, width, 1)` in [0, 1]."""
+        """The mist's share of the light at each pixel, `(height, width, 1)` in [0, 1]."""
         clouds = cv2.resize(
             generator.standard_normal((4, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
         )
@@ -111,20 +111,20 @@ def rainy(
 ) -> Image:
     """A picture in rain.
 
-    The streaks are added to the picture (Yang et al., "Deep Joint Rain Detection and Removal", CVPR 2017, Section 3),
-    or screened over it, which spares highlights (Luo et al., "Removing Rain from a Single Image via Discriminative
-    Sparse Coding", ICCV 2015, Section 3), and the mist veils both (the heavy rain of Yang et al., and of Li et al.,
+    Streaks are added to the picture (Yang et al., "Deep Joint Rain Detection and Removal", CVPR 2017, Section 3). Or
+    they are screened over it, which spares highlights (Luo et al., "Removing Rain from a Single Image via
+    Discriminative Sparse Coding", ICCV 2015, Section 3). Mist veils both (heavy rain in Yang et al., and in Li et al.,
     "Heavy Rain Image Restoration", CVPR 2019, Section 3).
 
     Args:
         layers: Brightness of the streaks, `(H, W)` each.
         is_screen: Screen instead of add.
-        tint: Colour of the streaks, RGB around 1; None is white.
-        mist: Share of it in the light, `(H, W, 1)`.
-        light: Its brightness.
+        tint: Colour of the streaks, RGB around 1; None: white.
+        mist: Share of the mist in the light, `(H, W, 1)`.
+        light: Brightness of the mist.
 
     Returns:
-        `(H, W, 3)`, as a file of 8 bits holds it.
+        `(H, W, 3)` in 8 bits.
     """
     streaks = sum(layers, np.zeros(clean.shape[:2], np.float32))[..., None] * (1 if tint is None else tint)
     x = 1 - (1 - clean) * (1 - np.minimum(streaks, 1)) if is_screen else clean + streaks
@@ -136,7 +136,7 @@ def rainy(
 def falling(
     layers: Sequence[Streaks], is_screen: bool, tint: NDArray[np.float32] | None, mist: Mist | None
 ) -> Degradation:
-    """`rainy` with layers of streaks, and with mist where there is any, all drawn anew for each picture."""
+    """`rainy` with layers of streaks and optional mist, drawn anew for each picture."""
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         height, width = clean.shape[:2]
@@ -148,20 +148,20 @@ def falling(
 
 
 def rain(generator: Generator) -> Degradation:
-    """Synthetic rain of any kind: a drizzle to a cloudburst, 1 to 4 layers about one direction, often in mist.
+    """Synthetic rain from drizzle to cloudburst: 1 to 4 layers of about one direction, often with mist.
 
-    Strokes of one brightness with blunt ends are what Rain100H has, fine ones of all brightnesses what Rain100L,
-    Rain200L and photographs have. Mist is the same rain farther away, and comes where rain covers more than a fifth of
-    the picture. The reference is without it, so a network learns to lift it; with mist in light rain as well, one
-    darkened pictures that had none.
+    Rain100H has blunt streaks of one brightness. Rain100L, Rain200L and photographs have fine streaks of all
+    brightnesses. Half of the draws that cover more than a fifth of the picture have mist: the same rain farther away.
+    The reference has no mist, so a network learns to lift it. Light rain has none: it would teach a network to darken
+    clear pictures.
     """
     draw, chance = generator.uniform, generator.random
     angle = float(np.clip(generator.normal(0, 18), -45, 45))
-    amount = log_uniform(generator, 0.02, 1.2)  # cover of all layers together
+    amount = log_uniform(generator, 0.02, 1.2)  # cover of all layers
     size = log_uniform(generator, 0.6, 2.0)
     is_heavy = chance() < 0.35
     kinds = int(generator.integers(1, 5))
-    near = np.sort(generator.random(kinds))  # 1: right before the camera
+    near = np.sort(generator.random(kinds))  # 1: at the camera
     shares = generator.dirichlet(np.full(kinds, 2.0))
     layers = []
     for closeness, share in zip(near, shares, strict=True):
@@ -189,16 +189,16 @@ def rain(generator: Generator) -> Degradation:
 
 
 def layer_of(clean: NDArray[np.uint8], degraded: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """The rain in a pair of pictures: rainy minus clean, of the colour in which it is brightest.
+    """The rain in a pair of pictures: rainy minus clean, maximum over the channels.
 
-    Where one colour is full a file has no more room for rain, and the others still have; where all are, the rain cannot
-    be known and the picture shows in its place. A layer of which that holds for more than 5 % is given up.
+    Where one channel is saturated, the others still show the rain. Where all are, the rain is unknown and the picture
+    shows through.
 
     Args:
         clean, degraded: `(H, W, 3)`.
 
     Returns:
-        `(H, W)`, or None.
+        `(H, W)`; None if more than 5 % of the pixels are saturated in all channels.
     """
     if np.mean(degraded.min(axis=-1) == 255) > 0.05:
         return None
@@ -207,10 +207,10 @@ def layer_of(clean: NDArray[np.uint8], degraded: NDArray[np.uint8]) -> NDArray[n
 
 
 def pasted_rain(layers: Sequence[NDArray[np.uint8]], share: float = 0.5) -> Draw:
-    """Rain that was taken from pairs (`layer_of`) in `share` of the pictures, and `rain` in the others.
+    """Rain from pairs (`layer_of`) in `share` of the pictures, `rain` in the others.
 
-    A layer is put on another picture at a random place, mirrored, up to 1.6 times larger or 0.7 times as large, and up
-    to a third weaker or stronger.
+    A layer is cropped at random, mirrored in half of the draws, scaled by 0.7 to 1.6, and up to a third weaker or
+    stronger.
     """
 
     def draw(generator: Generator) -> Degradation:

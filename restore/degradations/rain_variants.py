@@ -1,4 +1,4 @@
-"""Rain of every kind, each by name, and the mixture that networks train on: dry pictures are a fifth of it."""
+"""Other rain: in gusts, at night, drops on the lens; and dry pictures, which must stay."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from restore.degradations.blur import to_linear, to_srgb
 from restore.degradations.dry import patterned
 from restore.degradations.rain import Layer, Mist, Streaks, falling, rainy
 
-_MOST_DROPS = 20_000  # on one picture: a large one would take minutes
+_MOST_DROPS = 20_000  # per picture: more would take minutes on a large one
 
 
 def _streaks(
     generator: Generator, angle: float, closeness: float, size: float, density: float, opacity: float
 ) -> Streaks:
-    """Streaks of a random shape at one distance, 0 (far: short, fine) to 1 (near: long, broad, soft)."""
+    """Random streaks at one distance: `closeness` 0 (far: short, fine) to 1 (near: long, broad, soft)."""
     draw = generator.uniform
     return Streaks(
         angle=float(np.clip(angle, -65, 65)),
@@ -35,10 +35,10 @@ def _streaks(
 
 
 def crossed_rain(generator: Generator) -> Degradation:
-    """Rain in gusts: 2 or 3 directions up to 50 degrees apart, each of 1 to 3 distances, fine and broad at once.
+    """Rain in gusts: 2 or 3 directions up to 50 degrees apart, each at 1 to 3 distances.
 
-    They cover 3 to 80 % of the picture together. In half of the pictures with more than a fifth there is mist, which
-    the reference lacks; without mist the places between the streaks are as they were.
+    The streaks cover 3 to 80 % of the picture in total. Half of the pictures above a fifth have mist, which the
+    reference lacks. Without mist the picture between the streaks does not change.
     """
     draw, chance = generator.uniform, generator.random
     wind = generator.normal(0, 18)
@@ -69,10 +69,10 @@ def crossed_rain(generator: Generator) -> Degradation:
 
 
 def night_rain(generator: Generator) -> Degradation:
-    """Rain in the dark, lit by lamps: the picture 4 to 25 times darker and a little blue, with 1 to 4 lamps.
+    """Rain at night: the picture is 4 to 25 times darker, a little blue, and has 1 to 4 lamps.
 
-    The reference is the dark picture with its lamps and the glow around them. Streaks are as bright as the light where
-    they fall, which the lamps and a little of the sky give.
+    The reference is the dark picture with the lamps and their glow. The light of the lamps and a little skylight set
+    the brightness of the streaks.
     """
     draw = generator.uniform
     dimmed = (np.array([0.8, 0.9, 1.15]) / log_uniform(generator, 4, 25)).astype(np.float32)
@@ -96,7 +96,7 @@ def night_rain(generator: Generator) -> Degradation:
             lamps += np.exp(away * np.float32(-2 / part**2))[..., None] * (4 * colour)
             near += (1 / (1 + away * np.float32(4 / carry**2)))[..., None] * colour
         lit = near * near
-        # A lamp lights what is around it, the air included, as well as the rain.
+        # A lamp lights the scene and the air around it, as well as the rain.
         scene = to_linear(clean) * (dimmed + np.float32(0.15) * np.minimum(near, 1)) + lamps + np.float32(glow) * lit
         drawn = sum((layer.render(height, width, g) for layer in layers), np.zeros((height, width), np.float32))
         shine = drawn[..., None] * (np.float32(ambient * 0.3) + np.float32(0.4) * lit)
@@ -107,16 +107,16 @@ def night_rain(generator: Generator) -> Degradation:
 
 @dataclass(frozen=True)
 class Drops:
-    """Drops on the glass before the lens, or near it: round, out of focus, with the scene upside down in them.
+    """Drops on the lens or on glass before it: round, out of focus, the scene upside down in them.
 
     Attributes:
         radius: Median radius in pixels.
-        spread: Standard deviation of its logarithm.
-        cover: Share of the picture under drops if none lay over another.
+        spread: Standard deviation of the radius's logarithm.
+        cover: Share of the picture under drops if no drops overlapped.
         blur: Width of a drop's soft edge, as a part of its radius.
-        shrink: How many times smaller the scene is in a drop than beside it.
-        shade: Brightness that a drop takes at its top and adds at its bottom, as a part.
-        opacity: How much of the light comes through the drop instead of past it, in [0, 1].
+        shrink: How many times smaller the scene is inside a drop.
+        shade: Share of brightness that a drop loses at its top and gains at its bottom.
+        opacity: Share of the light that passes through the drop, in [0, 1].
     """
 
     radius: float
@@ -152,8 +152,8 @@ class Drops:
             outline = radius * (1 + lobes[0] * np.cos(2 * angle + phases[0]) + lobes[1] * np.cos(3 * angle + phases[1]))
             away = np.hypot(dy, dx) / outline
             inside = np.clip((1 - away) / self.blur + 0.5, 0, 1).astype(np.float32)
-            ahead = inside > share[part]  # of two drops the one that is thicker there
-            # The farther from its middle, the more a drop bends the light.
+            ahead = inside > share[part]  # of two drops, the thicker one here
+            # A drop bends light more, the farther from its middle.
             bend = self.shrink * (1 + away**2)
             at_y[part] = np.where(ahead, down - dy * bend, at_y[part])
             at_x[part] = np.where(ahead, right - dx * bend, at_x[part])
@@ -169,9 +169,7 @@ class Drops:
 
 
 def lens_drops(generator: Generator) -> Degradation:
-    """Drops on the glass: 3 to 35 % of the picture under drops of 3 to 25 pixels' median radius, fine streaks behind
-    them in a third.
-    """
+    """Drops on the lens: a median radius of 3 to 25 pixels, 3 to 35 % of the picture; a third also has fine streaks."""
     draw = generator.uniform
     drops = Drops(
         radius=log_uniform(generator, 3, 25),
@@ -195,7 +193,7 @@ def lens_drops(generator: Generator) -> Degradation:
 
 
 def dry_patterns(_: Generator) -> Degradation:
-    """`restore.degradations.dry.patterned`, which is both reference and input."""
+    """`restore.degradations.dry.patterned`, as reference and input."""
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         picture = patterned(clean, g)
@@ -205,7 +203,7 @@ def dry_patterns(_: Generator) -> Degradation:
 
 
 def dry(generator: Generator) -> Degradation:
-    """A dry picture, reference and input alike: `dry_patterns` in half of the draws, the photograph in the others."""
+    """A dry picture as reference and input: `dry_patterns` in half of the draws, else the photograph."""
     if generator.random() < 0.5:
         return dry_patterns(generator)
     return Degradation(lambda clean, _: (clean, clean), is_oriented=True)

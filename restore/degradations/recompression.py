@@ -10,13 +10,13 @@ from restore.degradations.base import Degradation, Draw, Image, log_uniform
 from restore.degradations.compression import as_bytes, jpeg
 
 _FILTERS = (PIL.Image.Resampling.BILINEAR, PIL.Image.Resampling.BICUBIC, PIL.Image.Resampling.LANCZOS)
-_REACH = 5  # of a filter's kernel, in pixels of a picture that is enlarged 1.5 times
+_REACH = 5  # reach of the widest filter kernel, in pixels of a picture enlarged 1.5 times
 
 Saving = tuple[int, bool]  # quality, and whether the chroma is subsampled
 
 
 def twice_saved_jpegs(level: tuple[float, float]) -> Draw:
-    """JPEG saved twice on the same grid; in half of the pictures the second quality is drawn from the first upwards."""
+    """JPEG saved twice on the same grid; in half of the draws the second quality is not below the first."""
 
     def draw(generator: Generator) -> Degradation:
         first, second = _two_savings(generator, level)
@@ -34,7 +34,7 @@ def shifted_jpegs(level: tuple[float, float]) -> Draw:
 
     def draw(generator: Generator) -> Degradation:
         first, second = _two_savings(generator, level)
-        # By 8 the blocks of luma would lie on each other.
+        # A shift by 8 would line up the luma blocks.
         down, right = (int(shift) for shift in generator.choice([1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15], 2))
 
         def apply(clean: Image, _: Generator) -> tuple[Image, Image]:
@@ -47,10 +47,10 @@ def shifted_jpegs(level: tuple[float, float]) -> Draw:
 
 
 def resized_jpegs(level: tuple[float, float]) -> Draw:
-    """JPEG that was resized after it was saved: 0.5 to 1 times in two of three pictures, up to 1.5 times in the others.
+    """JPEG saved, then resized: by 0.5 to 1 in two thirds of the draws, by 1 to 1.5 in one third.
 
     The reference is resized in the same way (Pillow's bilinear, bicubic or Lanczos filter, on bytes). Half of the
-    pictures are then saved again, with a quality of the upper half of `level`.
+    pictures are then saved again, with a quality in the upper half of `level`.
     """
 
     def draw(generator: Generator) -> Degradation:
@@ -69,7 +69,7 @@ def resized_jpegs(level: tuple[float, float]) -> Draw:
 
 
 def mixed_quality(generator: Generator, level: tuple[float, float]) -> int:
-    """A whole quality in `level`, in half of the draws uniform and in half uniform in its logarithm."""
+    """A whole quality in `level`: in half of the draws uniform, in half with a uniform logarithm."""
     low, high = round(level[0]), round(level[1])
     if generator.random() < 0.5:
         return int(generator.integers(low, high + 1))
@@ -77,7 +77,7 @@ def mixed_quality(generator: Generator, level: tuple[float, float]) -> int:
 
 
 def _saving(generator: Generator, level: tuple[float, float]) -> Saving:
-    """Quality, and 4:2:0 in three of four."""
+    """A quality, and 4:2:0 in 75 % of the draws."""
     return mixed_quality(generator, level), bool(generator.random() < 0.75)
 
 

@@ -1,4 +1,4 @@
-"""Pictures with fewer samples: reduced by a bicubic kernel as MATLAB does, or seen through a colour filter."""
+"""Fewer samples: pictures downscaled as by MATLAB, and Bayer mosaics."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from restore.images.bayer import mosaic
 def imresize(picture: NDArray[Any], scale: float) -> NDArray[Any]:
     """Resize as MATLAB's `imresize(picture, scale, "bicubic")` does, antialiasing included.
 
-    The cubic convolution kernel of Keys (IEEE TASSP 1981, eq. 15, a = -0.5), widened by 1 / scale where `scale` is
-    below 1; pixels beyond the border are mirrored, the border pixel included; rows first. It is how the test pictures
-    of the papers on super-resolution are made (PANet Section 4.7 and all that it compares with).
+    The cubic convolution kernel of Keys (IEEE TASSP 1981, eq. 15, a = -0.5), 1 / scale times as wide if `scale` is
+    below 1. Pixels beyond the border are mirrored, including the border pixel; rows come first. Papers on
+    super-resolution make their test pictures with it (PANet Section 4.7 and all that it compares with).
 
     Args:
         picture: `(H, W, C)`. Bytes are rounded and clipped after each direction, as MATLAB does; floats are not.
@@ -35,16 +35,16 @@ def imresize(picture: NDArray[Any], scale: float) -> NDArray[Any]:
 
 
 def _as(dtype: np.dtype[Any], x: NDArray[np.float64]) -> NDArray[Any]:
-    # MATLAB rounds halves up, NumPy to even.
+    # MATLAB rounds halves up; NumPy rounds them to even.
     return np.clip(np.floor(x + 0.5), 0, np.iinfo(dtype).max).astype(dtype) if dtype.kind == "u" else x.astype(dtype)
 
 
 @lru_cache(maxsize=64)
 def _taps(length: int, scale: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The pixels that each output pixel along an axis is made of, and their weights: `(taps, output length)` each."""
+    """The input pixels of each output pixel along an axis, and their weights: `(taps, output length)` each."""
     stretch = min(scale, 1.0)
     reach = 2 / stretch
-    centres = (np.arange(math.ceil(length * scale)) + 0.5) / scale - 0.5  # in pixels of the input, the first is 0
+    centres = (np.arange(math.ceil(length * scale)) + 0.5) / scale - 0.5  # in input pixels; the first is 0
     at = np.floor(centres - reach).astype(np.intp) + np.arange(1, math.ceil(2 * reach) + 2)[:, None]
     weights = _cubic(stretch * (centres - at))
     weights /= weights.sum(axis=0)
@@ -61,9 +61,9 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def bicubic(clean: Image, factor: int) -> tuple[Image, Image]:
-    """A picture and itself in 8 bits, `factor` times smaller: `(reference, degraded)`.
+    """A picture, and the picture `factor` times smaller in 8 bits: `(reference, degraded)`.
 
-    What is left at the right and bottom when the sides are divided by `factor` is cut off first.
+    First, columns at the right and rows at the bottom are cut off until `factor` divides both sides.
     """
     height, width = (side - side % factor for side in clean.shape[:2])
     clean = clean[:height, :width]
@@ -72,29 +72,29 @@ def bicubic(clean: Image, factor: int) -> tuple[Image, Image]:
 
 
 def reductions(level: tuple[float, float]) -> Draw:
-    """`bicubic` by one factor, which both ends of `level` are: a network enlarges by one.
+    """`bicubic` by one factor, because a network has one scale: both ends of `level` must equal it.
 
     Raises:
-        UsageError: They differ, or are no whole number.
+        UsageError: The ends differ, or are not a whole number.
     """
     factor = round(level[0])
     if level != (factor, factor):
         raise UsageError(f"a network learns one whole scale, not {level[0]:g} to {level[1]:g}")
-    # The kernel reaches two pixels of the smaller picture.
+    # The kernel reaches two pixels of the small picture.
     degradation = Degradation(lambda clean, _: bicubic(clean, factor), reduction=factor, margin=2)
     return lambda _: degradation
 
 
 def mosaics(_: Generator) -> Degradation:
-    """The RGGB mosaic of a picture, as RGB with zeros (`restore.images.bayer`); turning would break it."""
+    """The RGGB mosaic of a picture, as RGB with zeros (`restore.images.bayer`); flips would change its pattern."""
     return Degradation(lambda clean, _: (clean, mosaic(clean)), is_oriented=True)
 
 
 def vivid_mosaics(generator: Generator) -> Degradation:
-    """`mosaics`, in two of three pictures with colours up to four times as far from grey, and exchanged.
+    """`mosaics`; two thirds of the pictures get up to four times the saturation and permuted channels.
 
-    Most photographs are so grey that a network learns to take the detail of one colour from the others, which fails on
-    the colours of McMaster's pictures.
+    Most photographs are so grey that a network learns to copy detail from the other channels. That fails on the vivid
+    pictures of McMaster.
     """
     if generator.random() < 1 / 3:
         return mosaics(generator)

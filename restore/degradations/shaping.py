@@ -1,4 +1,4 @@
-"""Pieces that simulated noise is made of: blur, sharpening, blotches, and the file that a photograph is kept in."""
+"""The steps of simulated noise: blur, sharpening, blotches, block-wise noise reduction, and the file format."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
-    """Gaussian blur of a standard deviation in pixels; 0 leaves `x` as it is."""
+    """Gaussian blur with a standard deviation in pixels; 0 does nothing."""
     return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
 
 
 def blotchy(noise: NDArray[Any], strength: np.floating[Any], deviation: float) -> NDArray[Any]:
-    """`noise` blurred, of standard deviation `strength` over all; 0 where there is none, or a strength of 0."""
+    """`noise` blurred and scaled to the standard deviation `strength`; zeros for a strength of 0."""
     if not strength:
         return np.zeros_like(noise)
     coarse: NDArray[Any] = blurred(noise, deviation).reshape(noise.shape)
@@ -29,7 +29,7 @@ def blotchy(noise: NDArray[Any], strength: np.floating[Any], deviation: float) -
 
 
 def sharpened(x: NDArray[Any], amount: float, radius: float) -> NDArray[Any]:
-    """Unsharp masking by a blur of standard deviation `radius` pixels; an amount of 0 leaves `x` as it is."""
+    """Unsharp masking by a blur of standard deviation `radius` pixels; an amount of 0 does nothing."""
     return x + np.float32(amount) * (x - blurred(x, radius)) if amount else x
 
 
@@ -38,8 +38,10 @@ _DCT[0] /= np.sqrt(np.float32(2))
 
 
 def shrunk(x: NDArray[Any], threshold: float, grids: NDArray[np.integer]) -> NDArray[Any]:
-    """What noise reduction in a block transform leaves of noise `(H, W)`: strokes. In blocks of 8x8 the coefficients of
-    the DCT under `threshold` standard deviations become zero; the mean over `grids`, shifts (y, x) of the blocks.
+    """What block-wise noise reduction leaves of noise `(H, W)`: short strokes.
+
+    In blocks of 8x8, DCT coefficients below `threshold` standard deviations become zero. The result is the mean over
+    `grids`, the shifts (y, x) of the blocks.
     """
     height, width = x.shape
     padded = np.pad(x, ((0, -height % 8), (0, -width % 8)), mode="wrap")
@@ -50,25 +52,25 @@ def shrunk(x: NDArray[Any], threshold: float, grids: NDArray[np.integer]) -> NDA
         coefficients[np.abs(coefficients) < least] = 0
         left = (_DCT.T @ coefficients @ _DCT).swapaxes(1, 2).reshape(padded.shape)
         total += np.roll(left, tuple(-s for s in shift), (0, 1))
-    return total[:height, :width] / len(grids) if total.any() else x  # of a few pixels nothing may be left
+    return total[:height, :width] / len(grids) if total.any() else x  # of a few pixels nothing may remain
 
 
 def enlarged(x: NDArray[Any], zoom: float) -> NDArray[Any]:
-    """The corner of `x` that fills the whole when enlarged `zoom` times; 1 leaves `x` as it is."""
+    """The corner of `x`, enlarged `zoom` times to the size of `x`; 1 does nothing."""
     height, width = x.shape[:2]
     corner = x[: int(np.ceil(height / zoom)), : int(np.ceil(width / zoom))]
     return cv2.resize(corner, (width, height), interpolation=cv2.INTER_CUBIC) if zoom > 1 else x
 
 
 def flattened(x: NDArray[Any], flatness: float) -> NDArray[Any]:
-    """Surfaces of less contrast than `flatness` grey levels smoothed, edges kept; 0 leaves `x` as it is."""
+    """`x` with surfaces below a contrast of `flatness` grey levels smoothed, edges kept; 0 does nothing."""
     return cv2.bilateralFilter(x, 9, flatness / 255, 4.0) if flatness else x
 
 
 def file_format(generator: Generator) -> tuple[int | None, bool]:
-    """JPEG quality (None: not compressed) of the file that a photograph is kept in, and whether it is 4:2:0.
+    """JPEG quality (None: not compressed) of a photograph's file, and whether its chroma is 4:2:0.
 
-    Often 75 and 4:2:0: what libjpeg and most programs write when not told otherwise.
+    Often 75 and 4:2:0, the defaults of libjpeg and most programs.
     """
     kind = generator.random()
     if kind < 0.2:
@@ -79,5 +81,5 @@ def file_format(generator: Generator) -> tuple[int | None, bool]:
 
 
 def saved(x: Image, quality: int | None, chroma_subsampling: bool) -> Image:
-    """The picture as a file of `file_format` holds it."""
+    """The picture after saving in a file of `file_format`."""
     return to_8_bits(x) if quality is None else jpeg(x, quality, chroma_subsampling=chroma_subsampling)
