@@ -1,4 +1,4 @@
-"""Crops to train on, of clean photographs that are degraded and of pairs; every picture is checked first."""
+"""Training crops: of photographs that are degraded, of pairs, or of both. Every picture is checked first."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def check_photos(paths: Sequence[Path], progress: Progress | None = None) -> list[Photo]:
-    """Decode the photos to train on (`restore.datasets.photo_cache`), and name all that cannot be.
+    """Decode the photos to train on (`restore.datasets.photo_cache`), and name every one that cannot be used.
 
     Args:
         paths: The photos, 8-bit RGB.
-        progress: Called with the number that is done and the number in all.
+        progress: Called with the number of photos that are done and the total.
 
     Raises:
         DataError: Some cannot be read, are grey, or have more than 8 bits.
@@ -39,15 +39,15 @@ def check_photos(paths: Sequence[Path], progress: Progress | None = None) -> lis
 def check_pairs(
     pairs: Sequence[tuple[Path, Path]], *, scale: int = 1, progress: Progress | None = None
 ) -> list[tuple[Photo, Photo]]:
-    """Decode the pairs to train on, and name all that cannot be.
+    """Decode the pairs to train on, and name every picture that cannot be used.
 
     Args:
-        pairs: `(clean, degraded)`; a clean picture may be in several.
-        scale: Size of the clean picture over that of the degraded one.
-        progress: As for `check_photos`, of all pictures.
+        pairs: `(clean, degraded)`; a clean picture may be in several pairs.
+        scale: How many times larger the clean picture is than the degraded one.
+        progress: As for `check_photos`.
 
     Raises:
-        DataError: Pictures cannot be read, are grey or have more than 8 bits; or sizes do not fit.
+        DataError: Some cannot be read, are grey, or have more than 8 bits; or the sizes of a pair do not fit.
     """
     paths = list(dict.fromkeys(path for pair in pairs for path in pair))
     decoded, faults = decode(paths, progress)
@@ -71,12 +71,12 @@ def rain_layers(pairs: Sequence[tuple[Path, Path]]) -> list[NDArray[np.uint8]]:
     """The rain of `(clean, rainy)` pairs, for `degradations.rain.pasted_rain`, `(H, W)` each.
 
     Raises:
-        DataError: As `check_pairs`; or there is none, because the pictures are mostly white.
+        DataError: As for `check_pairs`; or no pair shows its rain, because the pictures are mostly white.
     """
     found = (layer_of(clean.pixels, rainy.pixels) for clean, rainy in check_pairs(pairs))
     layers = [layer for layer in found if layer is not None]
     if not layers:
-        raise DataError("the pairs hold no rain to take", hint="pictures that are white with rain do not tell it")
+        raise DataError("the pairs hold no rain to take", hint="use rainy pictures that are not mostly white")
     return layers
 
 
@@ -84,7 +84,7 @@ def _refuse(faults: list[str], what: str, count: int) -> None:
     if faults:
         raise DataError(
             f"{len(faults)} of {count} {what} cannot be trained on: {first_few(faults)}",
-            hint="mend them or move them out of the folder; training takes whole 8-bit RGB pictures",
+            hint="repair them or move them out of the folder: training needs readable 8-bit RGB pictures",
         )
 
 
@@ -96,7 +96,7 @@ class Crops(Protocol):
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Crop `index` (any number from 0 on): `(reference, degraded)`, float32.
 
-        `degraded` is `(3, crop, crop)`; so is `reference`, or it is larger by the scale that is learned.
+        `degraded` is `(3, crop, crop)`, and so is `reference`; for upscaling it is larger by the scale.
         """
 
     def source(self, index: int) -> str:
@@ -106,21 +106,21 @@ class Crops(Protocol):
 class PhotoCrops:
     """Random training crops of clean photographs, which are decoded once (`restore.datasets.photo_cache`).
 
-    Crop `index` is the same on every run: degradation, photo, place, noise, flip and turn are drawn from
-    `numpy.random.default_rng((seed, index))`. Half of the time the more detailed of two places is taken.
+    Crop `index` is the same on every run: degradation, photo, place, noise, flip and rotation are drawn from
+    `numpy.random.default_rng((seed, index))`. For half of the crops, the more detailed of two places is taken.
 
     Args:
-        paths: The photographs; those that are smaller than a crop are left out.
-        draw: Decides on the degradation.
+        paths: The photographs; those smaller than a crop are left out.
+        draw: Draws the degradation of each crop.
         crop: Side of the degraded crops in pixels.
-        seed: Fixes everything.
-        labels: What a better network makes of the degraded photographs, in their order; the degradation is the same
-            every time and leaves its reference as it is.
-        label_share: Share of the crops whose reference is of the label.
+        seed: Seed of all draws.
+        labels: A better network's results for the degraded photographs, in the same order. The degradation must be the
+            same every time and leave its reference as it is.
+        label_share: Share of the crops whose reference comes from the label.
 
     Raises:
-        DataError: No photograph is left, some are not whole 8-bit RGB pictures, or a label is not of its photograph's
-            size.
+        DataError: No photograph is large enough, some are not readable 8-bit RGB pictures, or a label differs in size
+            from its photograph.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class PhotoCrops:
         return self.photos[_pick(self.shares, generator)].path.name
 
     def _place(self, index: int, generator: Generator, side: int) -> list[NDArray[np.uint8]]:
-        """A square of a photo, and the same of its label where the crop is to have one."""
+        """A square of a photo, and the same square of its label if this crop uses the label."""
         which = _pick(self.shares, generator)
         photo = _at_least(side, self.photos[which].pixels)
         places = _places(photo.shape, side, generator)
@@ -192,20 +192,20 @@ class PhotoCrops:
 
 
 class PairCrops:
-    """Random training crops of pairs of pictures, at the same place of both.
+    """Random training crops of pairs of pictures, from the same place of both.
 
-    Crop `index` is the same on every run: pair, place, flip and turn are drawn from
-    `numpy.random.default_rng((seed, index))`. Half of the time the more detailed of two places is taken.
+    Crop `index` is the same on every run: pair, place, flip and rotation are drawn from
+    `numpy.random.default_rng((seed, index))`. For half of the crops, the more detailed of two places is taken.
 
     Args:
-        pairs: `(clean, degraded)`; those that are smaller than a crop are left out.
+        pairs: `(clean, degraded)`; those smaller than a crop are left out.
         crop: Side of the degraded crops in pixels.
-        seed: Fixes everything.
-        scale: Size of the clean pictures over that of the degraded ones.
-        is_upright: Turn and mirror crops in the four ways that lay nothing on its side, not in all eight.
+        seed: Seed of all draws.
+        scale: How many times larger the clean pictures are than the degraded ones.
+        is_upright: Use only the four flips and rotations that keep vertical lines vertical, not all eight.
 
     Raises:
-        DataError: No pair is left, or some are not whole 8-bit RGB pictures whose sizes fit.
+        DataError: No pair is large enough, or some are not readable 8-bit RGB pictures with sizes that fit.
     """
 
     def __init__(
@@ -240,12 +240,12 @@ class PairCrops:
 
 
 class MixedCrops:
-    """Crops of photographs and of pairs, in turn as `numpy.random.default_rng((seed, index, 1))` draws.
+    """Crops of photographs or of pairs, as `numpy.random.default_rng((seed, index, 1))` draws.
 
     Args:
-        photos, pairs: What to mix.
-        share: Share of the crops that is of pairs.
-        seed: Fixes which.
+        photos, pairs: The crops to mix.
+        share: Share of the crops that come from pairs.
+        seed: Seed of the draws.
     """
 
     def __init__(self, photos: Crops, pairs: Crops, *, share: float, seed: int) -> None:
@@ -262,7 +262,7 @@ class MixedCrops:
         self.photos.crop = self.pairs.crop = side
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Crop `index` of one or the other."""
+        """Crop `index` of the photographs or of the pairs."""
         return self._part(index)[index]
 
     def source(self, index: int) -> str:
@@ -280,13 +280,13 @@ def _check_labels(photos: Sequence[Photo], labels: Sequence[Path]) -> list[Photo
         if photo.shape != label.shape:
             raise DataError(
                 f"{label.path} is {label.shape[1]}x{label.shape[0]}, and its photo {photo.shape[1]}x{photo.shape[0]}",
-                hint="make the labels of these photos by scripts/make_labels.py",
+                hint="make the labels of these photos with scripts/make_labels.py",
             )
     return found
 
 
 def _at_least(side: int, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A photo that is mirrored at the right and bottom where it is smaller than a square of this side."""
+    """The photo; one smaller than a square of this side is mirrored at the right and bottom."""
     if min(photo.shape[:2]) >= side:
         return photo
     missing = [(0, max(0, side - length)) for length in photo.shape[:2]]
@@ -294,7 +294,7 @@ def _at_least(side: int, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _shares(photos: Sequence[Photo]) -> NDArray[np.float64]:
-    """Chances of the photos, which are as their areas, added up."""
+    """Cumulative probabilities of the photos, in proportion to their areas."""
     areas = np.cumsum([photo.shape[0] * photo.shape[1] for photo in photos])
     return np.asarray(areas / areas[-1])
 
@@ -304,7 +304,7 @@ def _pick(shares: NDArray[np.float64], generator: Generator) -> int:
 
 
 def _places(shape: tuple[int, ...], side: int, generator: Generator) -> list[tuple[int, int]]:
-    """Top and left of one or two random squares."""
+    """Top and left of one or two random squares, with equal probability."""
     count = generator.integers(1, 3)
     return [
         (int(generator.integers(shape[0] - side + 1)), int(generator.integers(shape[1] - side + 1)))
@@ -313,7 +313,7 @@ def _places(shape: tuple[int, ...], side: int, generator: Generator) -> list[tup
 
 
 def _busiest(crops: list[NDArray[np.uint8]]) -> tuple[int, NDArray[np.uint8]]:
-    """The crop with the most detail, and which it is."""
+    """Index of the crop with the most detail, and the crop."""
     return max(enumerate(crops), key=lambda numbered: _detail(numbered[1])) if len(crops) > 1 else (0, crops[0])
 
 
@@ -327,7 +327,7 @@ def _crop(x: NDArray[Scalar], top: int, left: int, side: int) -> NDArray[Scalar]
 
 
 def _turning(generator: Generator, *, is_upright: bool = False) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """One of the eight turns and mirrorings of a square, or of the four that lay nothing on its side."""
+    """One of the eight flips and rotations of a square, or of the four that keep vertical lines vertical."""
     turn, mirror = int(generator.integers(4)), generator.integers(2)
     if is_upright:
         turn = turn // 2 * 2
@@ -340,5 +340,5 @@ def _turning(generator: Generator, *, is_upright: bool = False) -> Callable[[NDA
 
 
 def _planes(x: Image) -> Image:
-    """`(H, W, C)` as networks take it, `(C, H, W)`."""
+    """`(H, W, C)` as `(C, H, W)`, the order of networks."""
     return np.ascontiguousarray(x.transpose(2, 0, 1))

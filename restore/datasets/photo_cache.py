@@ -1,8 +1,8 @@
-"""Photos decoded once, in files that are mapped into memory: crops are read from them without reading the whole.
+"""A cache of decoded photos: files that are mapped into memory, so that a crop reads only its own pixels.
 
-The files are in `cache_folder`, named by path, size and time of the photo, so that one that has changed is decoded
-again. Each is written whole or not at all, which makes it safe to end a run at any time and to start two at once. What
-no run has used for a month is removed.
+The files are in `cache_folder`. Path, size and time of a photo are in the name of its file: a changed photo is decoded
+again. Each file is written completely or not at all, so runs may be killed, and several may share the cache. Files that
+no run has used for a month are removed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Photo:
     Attributes:
         path: The file that it was decoded from.
         shape: Height, width and 3.
-        file: Where its pixels are, as NumPy saves them.
+        file: Its pixels, as NumPy saves them.
         offset: Bytes before the first pixel.
     """
 
@@ -46,25 +46,25 @@ class Photo:
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """`(H, W, 3)`, of which only what is looked at is read from the disk.
+        """`(H, W, 3)`; only the pixels that are used are read from disk.
 
-        The file is opened for each call: a folder of photos kept open would take more files than a process may have.
+        The file is opened on each call: a process may not keep as many files open as a folder has photos.
 
         Raises:
-            DataError: The file is gone.
+            DataError: The file cannot be read.
         """
         try:
-            with self.file.open("rb") as file:  # np.load takes ten times as long
+            with self.file.open("rb") as file:  # np.load takes 10 times as long
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return np.frombuffer(mapped, np.uint8, offset=self.offset).reshape(self.shape)
         except (OSError, ValueError) as error:
             raise DataError(
-                f"the decoded copy of {self.path} cannot be read: {error}", hint="start again: it is made anew"
+                f"cannot read the decoded copy of {self.path}: {error}", hint="start again to decode it again"
             ) from error
 
 
 def cache_folder() -> Path:
-    """Where decoded photos are: `$RESTORE_CACHE`, else in the place where the system keeps what can be made again."""
+    """Folder of the decoded photos: `$RESTORE_CACHE`, else in the user's cache folder."""
     given = os.environ.get("RESTORE_CACHE")
     return Path(given) if given else platformdirs.user_cache_path("restore", appauthor=False) / "photos"
 
@@ -72,15 +72,15 @@ def cache_folder() -> Path:
 def decode(
     paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[Photo | None], list[str]]:
-    """Decode photos, those that have not been decoded before; in several threads.
+    """Decode the photos that are not in the cache, in several threads.
 
     Args:
         paths: The photos.
-        progress: Called with the number that is done and the number in all.
+        progress: Called with the number of photos that are done and the total.
 
     Returns:
-        For each path its photo, or None if it has a fault; and the faults, a sentence each: it cannot be read, is grey,
-        or has more than 8 bits.
+        A photo for each path, or None if it has a fault; and one sentence for each fault. A photo that cannot be read,
+        is grey or has more than 8 bits has a fault.
 
     Raises:
         DataError: The cache cannot be written.
@@ -107,14 +107,14 @@ def decode(
 
 
 def _decoded(path: Path, folder: Path) -> Photo | str:
-    """The photo, or what is wrong with it."""
+    """The photo, or its fault."""
     try:
         status = path.stat()
         key = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
     except OSError as error:
         return f"cannot read {path}: {error.strerror}"
     file = folder / f"{hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()[:32]}.npy"
-    with suppress(OSError, ValueError, EOFError):  # it is not there, or was cut short by a full disk
+    with suppress(OSError, ValueError, EOFError):  # it does not exist, or a full disk cut it short
         photo = _kept(path, file)
         os.utime(file)
         return photo
@@ -142,13 +142,13 @@ def _kept(path: Path, file: Path) -> Photo:
 
 def _no_room(folder: Path, error: OSError) -> DataError:
     return DataError(
-        f"cannot keep decoded photos in {folder}: {error.strerror or error}",
-        hint="name another folder by the environment variable RESTORE_CACHE; it takes 3 bytes a pixel",
+        f"cannot write decoded photos to {folder}: {error.strerror or error}",
+        hint="name another folder in the environment variable RESTORE_CACHE; a pixel takes 3 bytes",
     )
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what killed runs left, and what was not used for long."""
+    """Remove what killed runs left, and what no run has used for a month."""
     remove_leftovers(folder)
     for file in folder.glob("*.npy"):
         with suppress(OSError):

@@ -1,1 +1,1 @@
-"""Scores: metrics, protocols, published figures, and files for the benchmarks."""
+"""Scoring: plans, metrics, protocols, published figures, reports, and files for benchmark servers."""

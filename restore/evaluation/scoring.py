@@ -1,4 +1,4 @@
-"""The one function that scores a model: for `restore eval`, validation during training, and the model cards."""
+"""The one function that scores: for `restore eval`, for validation during training, and for the model cards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from restore.evaluation.protocols import PROTOCOLS
 from restore.images import Picture
 from restore.inference.restorer import Restorer
 
-Answer = Callable[[Pair], Image]  # a degraded picture, restored: (scale * H, scale * W, 3), any range
+Answer = Callable[[Pair], Image]  # pair -> restored picture: (scale * H, scale * W, 3), any range
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class PictureScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of every picture of a set, and their means; `protocol` is a key of `PROTOCOLS`."""
+    """Scores of the pictures of a set, by one protocol (key of `PROTOCOLS`)."""
 
     protocol: str
     pictures: tuple[PictureScore, ...]
 
     def mean(self, field: str) -> float:
-        """The mean of one field of `PictureScore` over the pictures."""
+        """The mean over the pictures of one field of `PictureScore`."""
         return fmean(getattr(p, field) for p in self.pictures)
 
 
 class _Levels(Picture):
-    """Float pixels in which 1 is white, whatever noise lies beyond it."""
+    """Float pixels where 1 is white, even if noise is beyond it."""
 
     @property
     def peak(self) -> float:
@@ -58,15 +58,15 @@ def restoring(
     overlap: int = 32,
     self_ensemble: bool = False,
 ) -> Answer:
-    """What `evaluate` asks of a model.
+    """A model as `evaluate` calls it.
+
+    The precision `auto` means that of 8-bit files, which is what the commands restore.
 
     Args:
-        restorer: The model. A picture of three equal channels is given to it as a grey one, as its file would be.
-        tile: None restores pictures whole, as the papers do; else as in `Restorer.restore_picture`.
-        overlap: Pixels that neighbouring tiles share at least.
-        self_ensemble: As for `Restorer.restore_tensor`.
-
-    What is scored is what the commands make of files of 8 bits, so the restorer's `auto` precision means theirs.
+        restorer: The model. It gets a picture of three equal channels as a grey one, as from a grey file.
+        tile: None restores whole pictures, as the papers do; else as in `Restorer.restore_picture`.
+        overlap: Pixels that neighbouring tiles share.
+        self_ensemble: As in `Restorer.restore_tensor`.
     """
     precision = restorer.precision_for(np.uint8)
 
@@ -95,20 +95,20 @@ def evaluate(
     with_ssim: bool = True,
     on_picture: Callable[[PictureScore], None] | None = None,
 ) -> Scores:
-    """Restore every degraded picture and compare it with the clean one, by one of `PROTOCOLS`.
+    """Restore every degraded picture and compare it with the clean one.
 
-    A degraded picture that is smaller than the clean one is enlarged by `imresize` for its own score.
+    For the score of the input, a degraded picture that is smaller than the clean one is enlarged by `imresize`.
 
     Args:
-        restorer: A model, which restores pictures whole; or `restoring`, or anything else that answers; None scores the
-            degraded pictures as they are.
+        restorer: A model (it restores whole pictures), or any function from a pair to a restored picture, such as
+            `restoring` makes. None scores the degraded pictures only.
         pairs: The pictures.
         protocol: Key of `PROTOCOLS`.
-        with_ssim: SSIM is NaN where it is left out.
-        on_picture: Called with each score as it is known.
+        with_ssim: Compute SSIM; it is NaN otherwise.
+        on_picture: Called with each score as soon as it is known.
 
     Raises:
-        DataError: There is not one picture, one is too small for the protocol, or a restored one has another size.
+        DataError: There is no picture, one is too small for the protocol, or a restored one has the wrong size.
     """
     compared = PROTOCOLS[protocol]
     answer = restoring(restorer) if isinstance(restorer, Restorer) else restorer
@@ -119,7 +119,7 @@ def evaluate(
         smallest = compared.smallest_side(scale, with_ssim=with_ssim)
         if min(height, width) < smallest:
             what = "window of SSIM" if compared.block == 0 else f"blocks of {protocol!r}"
-            raise DataError(f"{pair.name!r} is smaller than the {what}", hint=f"sides of {smallest} pixels are needed")
+            raise DataError(f"{pair.name!r} is smaller than the {what}", hint=f"each side needs {smallest} pixels")
         before = compared.compare(_enlarged(pair.degraded, scale), pair.clean, scale=scale, with_ssim=with_ssim)
         after = before
         if answer is not None:
@@ -127,7 +127,7 @@ def evaluate(
             if restored.shape[:2] != (height, width):
                 raise DataError(
                     f"{pair.name!r} is {width}x{height} clean and {restored.shape[1]}x{restored.shape[0]} restored",
-                    hint="weights for upscaling need `--scale`, and others none",
+                    hint="use --scale for upscaling weights, and only for those",
                 )
             after = compared.compare(restored, pair.clean, scale=scale, with_ssim=with_ssim)
         score = PictureScore(pair.name, *before, *after)

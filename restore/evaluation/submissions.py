@@ -1,4 +1,4 @@
-"""Files for the benchmarks whose clean pictures are kept by their authors: SIDD and DND."""
+"""Files for benchmarks whose authors keep the clean pictures: SIDD and DND."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from restore.files import whole_file
 
 
 def write_sidd(path: Path, restored: Iterable[tuple[str, Image]]) -> None:
-    """Blocks in the order of the benchmark file, as its authors' `SubmitSrgb.csv`: number, and base64 of the bytes."""
+    """Write SIDD's `SubmitSrgb.csv`: a line for each block with its number and its bytes in base64.
+
+    Args:
+        path: The file.
+        restored: Names and blocks in the order of the benchmark file; `(256, 256, 3)`, 1 is white.
+    """
     with whole_file(path) as unfinished, open(unfinished, "w", newline="", encoding="ascii") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("ID", "BLOCK"))
@@ -25,10 +30,14 @@ def write_sidd(path: Path, restored: Iterable[tuple[str, Image]]) -> None:
 
 
 def write_dnd(folder: Path, restored: Iterable[tuple[str, Image]]) -> None:
-    """One MATLAB file a picture with its restored boxes, as the authors' `bundle_submission_srgb` leaves them.
+    """Write one MATLAB file for each picture with its restored boxes, as the authors' `bundle_submission_srgb` does.
+
+    Args:
+        folder: A new folder.
+        restored: Names such as 0001_01 (picture and box) and boxes; `(H, W, 3)`, 1 is white.
 
     Raises:
-        DataError: `scipy` is not installed, or the folder exists already.
+        DataError: SciPy is not installed, or the folder already exists.
     """
     try:
         import scipy.io
@@ -37,7 +46,7 @@ def write_dnd(folder: Path, restored: Iterable[tuple[str, Image]]) -> None:
     try:
         folder.mkdir()
     except OSError as error:
-        raise DataError(f"cannot make the folder {folder}: {error.strerror}", hint="name a new one") from error
+        raise DataError(f"cannot make the folder {folder}: {error.strerror}", hint="name a new folder") from error
     boxes: dict[str, list[Image]] = {}
     for name, box in restored:
         boxes.setdefault(name.rpartition("_")[0], []).append(np.clip(box, 0, 1).astype(np.float32))

@@ -59,7 +59,7 @@ def test_a_copy_that_was_cut_short_is_made_anew(tmp_path: Path, length: int) -> 
     pixels = save(tmp_path / "a.png")
     photo = photo_of(tmp_path / "a.png")
     photo.file.write_bytes(photo.file.read_bytes()[:length])
-    with pytest.raises(DataError, match=r"the decoded copy of .*a\.png cannot be read"):
+    with pytest.raises(DataError, match=r"cannot read the decoded copy of .*a\.png"):
         _ = photo.pixels
     np.testing.assert_array_equal(photo_of(tmp_path / "a.png").pixels, pixels)
 
@@ -114,6 +114,6 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_variable(
     save(tmp_path / "a.png")
     (tmp_path / "file").touch()
     monkeypatch.setenv("RESTORE_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(DataError, match="cannot keep decoded photos in") as refused:
+    with pytest.raises(DataError, match="cannot write decoded photos to") as refused:
         decode([tmp_path / "a.png"])
     assert refused.value.hint is not None and "RESTORE_CACHE" in refused.value.hint
