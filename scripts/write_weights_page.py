@@ -45,9 +45,9 @@ def page(entries: list[WeightsEntry]) -> str:
     ]
     last = {e.task: e for e in entries if e.default}  # one sheet shows all levels of a task
     for e in entries:
-        lines += ["", f"## {e.name}", "", f"{e.summary[0].upper()}{e.summary[1:]}. Trained on {e.trained_on}."]
+        lines += ["", f"## {e.name}", "", f"{e.summary[0].upper()}{e.summary[1:]}.", "", f"- Data: {e.trained_on}"]
         if e.steps is not None:
-            lines[-1] += f" {e.steps:,} steps, {e.hours:g} hours on {e.machine}."
+            lines += [f"- Training: {e.steps:,} steps, {e.hours:g} hours", f"- Machine: {e.machine}"]
         lines += ["", "| set | protocol | input dB | restored dB | SSIM | others, dB |", "|---|---|---|---|---|---|"]
         lines += [
             f"| {s.set} | {s.protocol} | {s.input_psnr:.2f} | {s.psnr:.2f} "
