@@ -31,9 +31,9 @@ from restore.errors import UsageError
 from restore.evaluation.scoring import evaluate
 from restore.inference.devices import keep_memory
 from restore.inference.restorer import Restorer
-from restore.training.held_out import validating
-from restore.training.loop import mean_psnrs
+from restore.training.held_out import degraded_middles
 from restore.training.recipe import Recipe, degradation_of, load_recipe, recipe_for
+from restore.training.validation import mean_psnrs
 from scripts.commands import run
 
 SHARED = Path(__file__).parents[2] / "shared/data"
@@ -66,7 +66,7 @@ def sets(recipe: Recipe, photos: Path, polyu: Path | None) -> Iterator[tuple[str
     names = recipe.validate or (recipe.degradation,)
     for name in names:
         draw = degradation_of(name) if recipe.validate else degradation_of(_with_level(recipe))
-        yield name, list(validating(list_pictures(photos)[-PHOTOS:], {name: draw}, seed=SEED, side=SIDE))
+        yield name, list(degraded_middles(list_pictures(photos)[-PHOTOS:], {name: draw}, seed=SEED, side=SIDE))
     if polyu is not None:
         yield f"PolyU, scenes 1-{SCENES}", scenes(list(find("PolyU", polyu).pairs()), SCENES)
 

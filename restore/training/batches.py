@@ -1,9 +1,10 @@
-"""What a training run is fed: crops made ahead, batch by batch, and the pictures that are kept to validate by."""
+"""Batches of crops, made ahead by threads or by worker processes."""
 
 from __future__ import annotations
 
 import copy
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from restore.datasets.crops import Crops
-from restore.errors import UsageError, first_few
+from restore.errors import UsageError
+from restore.training.options import Options
 from restore.training.recipe import Recipe
 from restore.training.schedules import crops_of, share_of
 from restore.training.team import Team
@@ -29,10 +31,10 @@ class Batches(Dataset[tuple[NDArray[np.float32], NDArray[np.float32]]]):
     """This process's share of the crops of every step.
 
     Attributes:
-        crops: Where they come from.
-        channels: How many of the colours the network takes.
-        recipe: Says which crops a step takes.
-        team: Says which of them are this process's.
+        crops: Where the crops come from.
+        channels: How many of the colour channels the network accepts.
+        recipe: Says which crops belong to a step.
+        team: Says which of them belong to this process.
     """
 
     crops: Crops
@@ -55,7 +57,7 @@ class Batches(Dataset[tuple[NDArray[np.float32], NDArray[np.float32]]]):
         return self._sized[side][number]
 
     def stacked(self, made: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> tuple[Tensor, ...]:
-        """References and degraded crops, `(B, channels, side, side)` each."""
+        """Clean and degraded crops, `(B, channels, side, side)` each."""
         return tuple(torch.from_numpy(np.stack(x)[:, : self.channels]) for x in zip(*made, strict=True))
 
     def of_step(self, step: int) -> tuple[Tensor, ...]:
@@ -63,29 +65,52 @@ class Batches(Dataset[tuple[NDArray[np.float32], NDArray[np.float32]]]):
         return self.stacked(self[asked] for asked in self.numbers(step))
 
     @contextmanager
-    def feed(self, step: int, *, threads: int, workers: int, pinned: bool) -> Iterator[Iterator[tuple[Tensor, ...]]]:
-        """The batches of the steps from `step` on, made ahead by threads or, where there are any, by worker processes.
+    def feed(self, step: int, options: Options) -> Iterator[Feed]:
+        """The batches of the steps from `step` on, made ahead by `options.threads` or `options.workers`.
 
         Raises:
-            UsageError: There are to be worker processes where processes cannot be forked.
+            UsageError: Worker processes are asked for on a system that cannot fork.
         """
         steps = range(step, self.recipe.steps)
-        if not workers:
-            with ThreadPoolExecutor(threads) as pool:
-                yield _ahead(lambda at: pool.map(self.__getitem__, self.numbers(at)), self.stacked, steps)
+        if not options.workers:
+            with ThreadPoolExecutor(options.threads) as pool:
+                ahead = _ahead(lambda at: pool.map(self.__getitem__, self.numbers(at)), self.stacked, steps)
+                yield Feed(ahead, options)
             return
         if "fork" not in torch.multiprocessing.get_all_start_methods():
-            raise UsageError("worker processes cannot be forked on this system", hint="leave out --workers")
+            raise UsageError("this system cannot fork worker processes", hint="leave out --workers")
         loader = DataLoader(
-            self, batch_sampler=map(self.numbers, steps), num_workers=workers, collate_fn=self.stacked,
-            pin_memory=pinned, prefetch_factor=4, worker_init_fn=_begin_worker, multiprocessing_context="fork",
-            generator=torch.Generator(),  # it would draw from the one that training goes on with
+            self, batch_sampler=map(self.numbers, steps), num_workers=options.workers, collate_fn=self.stacked,
+            pin_memory=options.device.type == "cuda", prefetch_factor=4, worker_init_fn=_begin_worker,
+            multiprocessing_context="fork",
+            generator=torch.Generator(),  # without it, the loader draws from the generator of the training
         )  # fmt: skip
-        yield iter(loader)
+        yield Feed(iter(loader), options)
+
+
+class Feed:
+    """Iterates over batches on their device, `(clean, degraded)`, and measures the waiting.
+
+    Attributes:
+        waited: Seconds spent waiting for crops.
+    """
+
+    def __init__(self, batches: Iterator[tuple[Tensor, ...]], options: Options) -> None:
+        self._batches, self._device, self._layout = batches, options.device, options.layout
+        self.waited = 0.0
+
+    def __iter__(self) -> Feed:
+        return self
+
+    def __next__(self) -> tuple[Tensor, ...]:
+        asked = time.perf_counter()
+        batch = next(self._batches)
+        self.waited += time.perf_counter() - asked
+        return tuple(x.to(self._device, non_blocking=True, memory_format=self._layout) for x in batch)
 
 
 def _begin_worker(_: int) -> None:
-    """Ctrl-C is for the process that trains; it ends the workers."""
+    """Leave Ctrl-C to the process that trains, which ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
@@ -94,23 +119,10 @@ def _begin_worker(_: int) -> None:
 def _ahead(
     ask: Callable[[int], Iterator[Any]], stacked: Callable[[Iterator[Any]], tuple[Tensor, ...]], steps: range
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Batches that are asked for two steps ahead."""
+    """Batches that are requested two steps ahead."""
     asked = [ask(at) for at in steps[:2]]
     for at in steps:
         batch = stacked(asked.pop(0))
         if at + 2 < steps.stop:
             asked.append(ask(at + 2))
         yield batch
-
-
-def parts_of(length: int, count: int) -> list[slice]:
-    """A batch in `count` parts, or as many as it has crops."""
-    shares = (share_of(range(length), index, count) for index in range(count))
-    return [slice(share.start, share.stop) for share in shares if share]
-
-
-def sources(crops: Crops, numbers: range) -> str:
-    """Which crops of which pictures these are."""
-    names = list(dict.fromkeys(crops.source(number) for number in numbers))
-    which = f"crop {numbers[0]} is" if len(numbers) == 1 else f"crops {numbers[0]} to {numbers[-1]} are"
-    return f"{which} of {first_few(names)}"

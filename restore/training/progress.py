@@ -1,21 +1,25 @@
-"""What a training run reports while it goes on."""
+"""What a run reports while it trains."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from restore.training.recipe import Recipe
-
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands, about every second; `psnr` (dB) is that of the latest training batch.
+    """Where a run stands. At step 0 only the validation is known, and the other values are 0.
 
     Attributes:
-        validation: (input PSNR, PSNR) of the held-out photos where the step was followed by a validation.
-        data_share: How much of the time was spent waiting for crops.
+        step, steps: Steps done, and steps in total.
+        loss: Mean loss of the latest batch.
+        psnr: PSNR of the latest batch in dB.
+        images_per_second: Crops per second of this session, of all processes.
+        seconds_left: Estimate for the remaining steps.
+        learning_rate: Of the latest step.
+        validation: (input PSNR, PSNR) of the held-out pictures in dB, if a validation followed the step.
+        data_share: Share of the time spent waiting for crops, 0..1.
         note: What a user should know about this step, if anything.
-        kinds: The same as `validation` under each kind that the recipe names in `validate`.
+        kinds: Like `validation`, for each kind of degradation that the recipe names in `validate`.
     """
 
     step: int
@@ -30,19 +34,14 @@ class Progress:
     note: str | None = None
     kinds: dict[str, tuple[float | None, float]] | None = None
 
-    @classmethod
-    def before(cls, recipe: Recipe, validation: Validation) -> Progress:
-        """The validation of the weights that a run begins from: step 0, of which nothing else is known, so 0."""
-        return cls(0, recipe.steps, 0.0, 0.0, 0.0, 0.0, 0.0, validation.psnrs, kinds=validation.kinds)
-
 
 @dataclass(frozen=True)
 class Validation:
     """(input PSNR, PSNR) of the held-out pictures in dB.
 
     Attributes:
-        psnrs: The mean over the kinds' means (`mean_psnrs`); of the inputs over those that have one.
-        kinds: Those of each kind that the recipe names; None where it names none.
+        psnrs: Means over the means of the kinds. The input PSNR leaves out kinds whose inputs equal the clean pictures.
+        kinds: The means of each kind that the recipe names; None if it names none.
     """
 
     psnrs: tuple[float, float]

@@ -1,4 +1,4 @@
-"""What a training run is told before it starts: its recipe, and the folder it writes. Nothing here needs torch."""
+"""Recipes: everything that decides the result of a training run. Reading one imports torch only if it is valid."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 
 from restore.degradations import DEGRADATIONS as DEGRADATIONS
 from restore.degradations import Draw
-from restore.errors import DataError, UsageError, did_you_mean
+from restore.errors import UsageError, did_you_mean
 from restore.tasks import TASKS
 
-LABELLED = ("bicubic", "mosaic")  # degradations that make the same of a picture every time
-PAIRS = "pairs"  # the degradation of recipes that are for pairs of pictures
+LABELLED = ("bicubic", "mosaic")  # degradations without random draws, which may have labels
+PAIRS = "pairs"  # the degradation of recipes for pairs of pictures
 CHOICES = {
     "loss": ("l1", "l2", "rmse", "rmse-mean", "charbonnier", "charbonnier-edge"),
     "optimizer": ("adamw", "adam", "muon"),
@@ -26,7 +26,6 @@ CHOICES = {
     "start": ("random", "identity"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
 }
-_BEGUN = {"recipe.json", "sessions.jsonl"}
 _FOLDER = Path(__file__).parent / "recipes"
 _KINDS: dict[str, tuple[type[Any], str]] = {
     "int": (int, "a whole number"),
@@ -43,45 +42,46 @@ _LEAST = dict.fromkeys(("steps", "batch", "crop", "validate_every", "halve_every
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the result of a training run; one TOML file each, which may name a `base` to add to.
+    """Everything that decides the result of a training run. A TOML file, which may name a `base` to add to.
 
     Attributes:
-        task: Key of `TASKS`, written into the checkpoint.
-        network, config: Key of `NETWORKS`, and of its `CONFIGS`.
-        options: What of that config is to be different, such as `{dim = 64}`.
-        degradation: Key of `DEGRADATIONS`, made from clean photos on the way; or `pairs`, for a folder of each.
-        level_low, level_high: The degradation's strengths, in the unit of the task's level; its own where not given.
-        pairs_share: Where there are both photos and pairs, this share of the crops is of pairs.
-        labels: Folder of pictures that `scripts/make_labels.py` made of the photos by a better network; they have the
-            photos' names and sizes. Only for a degradation of `LABELLED`.
-        teacher_share: Share of the photos' crops that is compared with the label instead of the photo.
+        task: Key of `TASKS`; written into the checkpoint.
+        network, config: Key of `NETWORKS`, and key of its `CONFIGS`.
+        options: Changes of that config, such as `{dim = 64}`.
+        degradation: Key of `DEGRADATIONS`, applied to clean photos during training; or `pairs` for pairs of pictures.
+        level_low, level_high: Range of the degradation's strength, in the unit of the task's level. By default its own.
+        pairs_share: Share of the crops from pairs, 0..1, if there are photos and pairs.
+        labels: Folder of labels that `scripts/make_labels.py` made of the photos with a better network. They have the
+            names and sizes of the photos. Only for the degradations of `LABELLED`.
+        teacher_share: Share of the photos' crops, 0..1, that are compared with the label instead of the photo.
         dataset: What a published run was trained on, for people to read.
-        steps: Optimiser steps in all; the learning rate follows them.
-        batch, crop: Crops a step, of all processes together, and the side of what the network is given, in pixels.
-        stages: Other batches and crops at the beginning, each (until step, batch, crop), in order; one that
-            reaches beyond `steps` lasts until the end.
-        accumulate: A batch goes through the network in so many parts, which takes less memory.
+        steps: Optimizer steps in total; the learning rate depends on them.
+        batch, crop: Crops a step, of all processes together, and the side of the degraded crop in pixels.
+        stages: Other batches and crops at the beginning: (until step, batch, crop), in order. A stage that ends after
+            `steps` lasts to the end.
+        accumulate: Parts in which a batch passes through the network. More parts take less memory.
         loss: `l1`, `l2`, `rmse`, `rmse-mean`, `charbonnier`, or `charbonnier-edge` (CS-KiT eq. 12).
-        edge_weight: lambda of eq. 12. The paper does not give it; 0.05 is MPRNet's.
-        optimizer, weight_decay, beta1, beta2: A `beta2` below 0.999 stands a larger learning rate, for short runs.
-        learning_rate, warm_up, schedule: Linear from 0 over `warm_up` steps; then by one of `CHOICES`.
-        hold, final_learning_rate: `cosine` holds the rate for so many steps, then a half cosine leads to the final one.
-        halve_every: `halving` halves the rate after every so many steps, down to the final one.
-        local_steps: So many steps at the beginning leave the networks' attention out (`Network.use_attention`): on a
-            CPU they are three times faster, and until the convolutions have learned, attention adds little.
-        clip_norm: Largest norm of the gradient; 0 lets any be.
-        skip_limit: So many batches in a row are left out because their gradient is not finite; one more is an error.
-        ema: Decay a step of the averaged weights, which are what is saved and scored; 0 averages nothing.
-        start: `random` weights, or such that a picture comes out as it is (`Network.start_as_identity`).
+        edge_weight: lambda of eq. 12. The paper does not give it; 0.05 is from MPRNet.
+        optimizer, weight_decay, beta1, beta2: A `beta2` below 0.999 allows a larger learning rate, for short runs.
+        learning_rate, warm_up, schedule: The rate rises linearly over `warm_up` steps, then follows the schedule.
+        hold, final_learning_rate: `cosine` holds the rate for `hold` steps, then falls to the final rate.
+        halve_every: Steps after which `halving` halves the rate, down to the final rate.
+        local_steps: First steps without attention (`Network.use_attention`). They are three times faster on a CPU, and
+            attention adds little until the convolutions have learned.
+        clip_norm: Largest norm of the gradient; 0 does not clip.
+        skip_limit: How many batches in a row may be skipped because their gradient is not finite.
+        ema: Decay per step of the averaged weights, which are saved and scored. 0 does not average.
+        start: `random` weights, or `identity`: the output equals the input (`Network.start_as_identity`).
         seed: Fixes the initial weights and every crop.
-        held_out: The last so many photos, and pairs, are kept for validation.
-        held_out_pairs: So many pairs, where it is not as many as photos.
-        validate: Kinds of degradation, each a key of `DEGRADATIONS` with or without a level (`jpeg:40`); every held-out
-            photo is validated under each. Nothing draws one degradation a photo from those trained on.
+        held_out: How many photos, and how many pairs, are kept for validation: the last ones.
+        held_out_pairs: How many pairs, if not as many as photos.
+        validate: Kinds of degradation for validation, each a key of `DEGRADATIONS`, with or without a level
+            (`jpeg:40`). Every held-out photo is scored under each kind. An empty list degrades each photo once, as for
+            training.
         validate_every: Steps between validations.
-        validate_crop: Side of the middle of the held-out photos that is scored, in pixels; 0 scores them whole.
-        precision: `float32`, `bfloat16` or `float16` (autocast), or `auto`: float32 or bfloat16, whichever runs a step
-            faster on the device.
+        validate_crop: Side of the middle of the held-out pictures that is scored, in pixels; 0 scores whole pictures.
+        precision: `float32`, `bfloat16` or `float16` (autocast). `auto` is float32 or bfloat16, whichever is faster on
+            the device.
     """
 
     task: str
@@ -126,17 +126,17 @@ class Recipe:
     held_out_pairs: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(tuple(stage) for stage in self.stages))  # JSON and TOML have lists
+        object.__setattr__(self, "stages", tuple(tuple(stage) for stage in self.stages))  # lists in JSON and TOML
         object.__setattr__(self, "validate", tuple(self.validate))
 
     @property
     def largest_crop(self) -> int:
-        """Side of the largest crops."""
+        """Side of the largest crops in pixels."""
         return max([self.crop, *(crop for _, _, crop in self.stages)])
 
     @property
     def levels(self) -> tuple[float, float] | None:
-        """What `DEGRADATIONS` takes."""
+        """Range of levels for `DEGRADATIONS`; None for the default of the degradation."""
         if self.level_low is None or self.level_high is None:
             return None
         return self.level_low, self.level_high
@@ -153,8 +153,8 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
         overrides: Fields and their values as text.
 
     Raises:
-        UsageError: No such recipe, or none that its `base` names; an unknown or missing field; a value of the wrong
-            type or out of its range.
+        UsageError: The recipe or its `base` does not exist, a field is unknown or missing, or a value has the wrong
+            type or range.
     """
     values = _read(source)
     fields = {field.name: field for field in dataclasses.fields(Recipe)}
@@ -166,44 +166,44 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
         try:
             values[key] = json.loads(text) if kind in (list, dict) else kind(text)
         except ValueError:
-            raise UsageError(f"{key} is {words}, not {text!r}") from None
+            raise UsageError(f"{key} must be {words}, not {text!r}") from None
     if missing := [key for key in _NEEDED if key not in values]:
-        raise UsageError(f"the recipe {source} lacks {', '.join(missing)}", hint="every field must be given")
+        raise UsageError(f"the recipe {source} lacks {', '.join(missing)}", hint="add them, or name a base")
     for key, value in values.items():
         kind, words = _KINDS[str(fields[key].type)]
         if value is None and fields[key].default is None:
             continue
-        # Not isinstance: to Python, true is an integer.
+        # Not isinstance: in Python, a bool is an int.
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise UsageError(f"{key} of the recipe {source} is {words}, not {value!r}")
+            raise UsageError(f"{key} of the recipe {source} must be {words}, not {value!r}")
         if kind in (int, float) and not (math.isfinite(value) and value >= _LEAST.get(key, 0)):
-            raise UsageError(f"{key} is at least {_LEAST.get(key, 0)}, not {value}")
+            raise UsageError(f"{key} must be at least {_LEAST.get(key, 0)}, not {value}")
     if not _are_stages(stages := values.get("stages", [])):
         raise UsageError(
-            f"stages is a list such as [[20000, 8, 64]] (until step, batch, crop), not {json.dumps(stages)}",
-            hint="the steps ascend",
+            f"stages must be a list such as [[20000, 8, 64]] (until step, batch, crop), not {json.dumps(stages)}",
+            hint="give the steps in ascending order",
         )
     recipe = Recipe(**values)
     if (recipe.level_low is None) != (recipe.level_high is None):
         raise UsageError(
-            "level_low and level_high are the two ends of a range, and only one is given", hint="they may be the same"
+            "level_low and level_high are a range, and only one is given", hint="give both; they may be equal"
         )
     for kind_ in recipe.validate:
         degradation_of(kind_)
     if recipe.labels and recipe.degradation not in LABELLED:
         raise UsageError(
-            f"labels are made once, and {recipe.degradation} makes something else of a photo every time",
-            hint=f"labels are for {' and '.join(LABELLED)}",
+            f"labels do not fit {recipe.degradation}, which is random: a label is made once",
+            hint=f"use labels with {' or '.join(LABELLED)}",
         )
     choices = {"task": tuple(TASKS), "degradation": (*DEGRADATIONS, PAIRS), **CHOICES}
     for key, names in choices.items():
         _check_choice(key, getattr(recipe, key), names)
     if recipe.degradation != PAIRS:
-        DEGRADATIONS[recipe.degradation](recipe.levels)  # refuses levels that it cannot have
+        DEGRADATIONS[recipe.degradation](recipe.levels)  # refuses levels out of range
     from restore.networks import NETWORKS  # needs torch, so last
 
     _check_choice("network", recipe.network, NETWORKS)
-    _check_choice(f"config of {recipe.network}", recipe.config, NETWORKS[recipe.network].CONFIGS)
+    _check_choice(f"{recipe.network} config", recipe.config, NETWORKS[recipe.network].CONFIGS)
     return recipe
 
 
@@ -211,7 +211,7 @@ def degradation_of(kind: str) -> Draw:
     """A degradation by name, with or without a level or a range of them: `rain`, `jpeg:40`, `jpeg:10-40`.
 
     Raises:
-        UsageError: There is no such degradation, or it cannot have this level.
+        UsageError: There is no such degradation, or the level is out of its range.
     """
     name, _, level = str(kind).partition(":")
     _check_choice("degradation", name, DEGRADATIONS)
@@ -220,24 +220,23 @@ def degradation_of(kind: str) -> Draw:
     except ValueError:
         ends = [math.nan] * 3
     if len(ends) > 2:
-        raise UsageError(f"{kind!r} is no degradation with a level", hint="for example jpeg:40 or jpeg:10-40")
+        raise UsageError(f"{kind!r} is not a degradation with a level", hint="write it like jpeg:40 or jpeg:10-40")
     return DEGRADATIONS[name]((ends[0], ends[-1]) if ends else None)
 
 
 def shipped() -> dict[str, dict[str, Any]]:
-    """The shipped recipes: their fields by their name."""
+    """The fields of the shipped recipes, by name."""
     return {path.stem: _read(path.stem) for path in sorted(_FOLDER.glob("*.toml"))}
 
 
 def recipe_for(task: str, network: str | None = None, config: str | None = None, *, has_pairs: bool = False) -> str:
-    """Name of the shipped recipe for a task, and of that network and size if there is one.
+    """Name of the shipped recipe for a task, for that network and config if there is one.
 
-    Without pairs of pictures those for clean photographs are looked at, if there are any.
-
-    The task's own comes first, then the only compact one, then the one that is called as the network.
+    The task's own recipe comes first, then the only compact recipe, then the recipe with the name of the network.
+    Without pairs of pictures, recipes for clean photos are preferred.
 
     Raises:
-        UsageError: There is no such task, or none of several recipes comes first.
+        UsageError: There is no such task, or the choice between several recipes is open.
     """
     _check_choice("task", task, TASKS)
     fitting = {name: values for name, values in shipped().items() if values["task"] == task}
@@ -251,11 +250,11 @@ def recipe_for(task: str, network: str | None = None, config: str | None = None,
     names = compact or ([network] if network in fitting else list(fitting))
     if len(names) == 1:
         return names[0]
-    raise UsageError(f"several recipes are for {task}: {', '.join(names)}", hint="name one: restore train RECIPE ...")
+    raise UsageError(f"several recipes are for {task}: {', '.join(names)}", hint="choose one: restore train RECIPE")
 
 
 def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of a recipe, with those of its base where it does not say otherwise."""
+    """The fields of a recipe, added to those of its base."""
     path = Path(source) if source.endswith((".toml", ".json")) else _FOLDER / f"{source}.toml"
     if not path.is_file():
         names = sorted(p.stem for p in _FOLDER.glob("*.toml"))
@@ -268,14 +267,14 @@ def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the recipe {path}: {error}") from error
     if not isinstance(values, dict):
-        raise UsageError(f"cannot read the recipe {path}: it is no table of fields")
+        raise UsageError(f"cannot read the recipe {path}: not a table of fields")
     base = values.pop("base", None)
     if base is None:
         return values
     above = (*above, str(path))
     beside = path.parent / str(base)
     if not isinstance(base, str) or str(beside) in above:
-        raise UsageError(f"base of the recipe {source} is the name of another recipe, not {base!r}")
+        raise UsageError(f"base of the recipe {source} must name another recipe, not {base!r}")
     return _read(str(beside) if beside.is_file() else base, above) | values
 
 
@@ -285,25 +284,7 @@ def _are_stages(value: list[Any]) -> bool:
     return all(a[0] < b[0] for a, b in pairwise(value))
 
 
-def check_run_folder(run: Path, *, resume: bool) -> None:
-    """Refuse a folder that a run cannot be written into, or resumed from.
-
-    Raises:
-        DataError: Without `resume`, `run` is there and not an empty folder.
-        UsageError: With `resume`, it holds no run.
-    """
-    if resume and not (run / "state.pt").is_file():
-        raise UsageError(f"{run} holds no state.pt to resume from", hint="leave out --resume to start a new run")
-    if not resume and run.exists() and not run.is_dir():
-        raise DataError(f"{run} is a file, not a folder", hint="choose another name for the run")
-    names = {path.name for path in run.iterdir() if not path.name.startswith(".restore-")} if run.is_dir() else set()
-    if _BEGUN <= names <= {*_BEGUN, "log.jsonl"}:  # it was killed before there was a state
-        return
-    if not resume and names:
-        raise DataError(f"{run} is not empty", hint="add --resume to go on with that run, or choose another folder")
-
-
 def _check_choice(what: str, name: str, choices: Mapping[str, object] | tuple[str, ...]) -> None:
     if name not in choices:
         hint = did_you_mean(name, choices) or f"choose one of {', '.join(choices)}"
-        raise UsageError(f"there is no {what} called {name!r}", hint=hint)
+        raise UsageError(f"there is no {what} {name!r}", hint=hint)

@@ -1,13 +1,13 @@
-"""The folder of a training run: what is written into it, and read again when the run goes on.
+"""The folder of a run: its files, how they are written, and how they are read to resume.
 
 ```
-recipe.json            the recipe, resolved
-sessions.jsonl         when and where it was worked on: versions, commit, device, processes
+recipe.json            every field of the recipe
+sessions.jsonl         a line for each session: versions, commit, device, processes
 log.jsonl              progress about every second, and validations
 state.pt               everything that a resumed run needs
-last.safetensors       the averaged weights, ready for --weights
-best.safetensors       those of the best validation
-validation.png         held-out photos: degraded, restored, clean
+last.safetensors       the averaged weights, for --weights
+best.safetensors       the averaged weights at the best validation
+validation.png         held-out pictures: degraded, restored, clean
 README.md              the model card
 ```
 """
@@ -21,32 +21,26 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import restore
 from restore import checkpoints
 from restore.checkpoints.cards import model_card
 from restore.datasets.pairs import Pair
 from restore.errors import DataError
-from restore.evaluation.scoring import restoring
 from restore.files import remove_leftovers, whole_file
-from restore.images import Picture, read_picture, write_picture
+from restore.images import Picture, write_picture
 from restore.inference.devices import processor_name
 from restore.inference.restorer import Restorer
 from restore.networks import Network
-from restore.training.held_out import middle
+from restore.training.progress import Progress
 from restore.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from restore.training.progress import Progress
-
-_STRIP = 192  # pixels of a side of the pictures in validation.png
+from restore.training.tensorboard_log import tensorboard_log
+from restore.training.validation_strip import strip_of
 
 
 class Run:
@@ -54,20 +48,29 @@ class Run:
 
     Args:
         folder: The folder.
-        is_writer: Whether this process writes into it; to another, what is to be written is nothing.
+        is_writer: Whether this process writes into it. In other processes the writing methods do nothing.
     """
 
     def __init__(self, folder: Path, *, is_writer: bool = True) -> None:
         self.folder, self.is_writer = folder, is_writer
         self.last, self.best, self.state = (folder / n for n in ("last.safetensors", "best.safetensors", "state.pt"))
+        self._strip = folder / "validation.png"
 
     def begin(
         self, recipe: Recipe, step: int, *, data: str, start: str | None, device: torch.device, processes: int
     ) -> None:
-        """Write what the run is, before its first step, and cut from the log what came after `step`.
+        """Write what the run is before its first step, and cut the log back to `step`.
+
+        Args:
+            recipe: With its precision chosen.
+            step: Where the session starts.
+            data: What it trains on, in words.
+            start: Which weights the run started from, in words; None for none.
+            device: Where it trains.
+            processes: How many processes train together.
 
         Raises:
-            DataError: The folder cannot be written into.
+            DataError: The folder is not writable.
         """
         if not self.is_writer:
             return
@@ -87,10 +90,10 @@ class Run:
             kept = [entry for entry in json_lines(self.folder / "log.jsonl") if entry["step"] <= step]
             self._write("log.jsonl", "".join(json.dumps(entry) + "\n" for entry in kept))
         except OSError as failure:
-            raise DataError(f"cannot write into {self.folder}: {failure.strerror or failure}") from failure
+            raise DataError(f"cannot write to {self.folder}: {failure.strerror or failure}") from failure
 
     def save(self, average: Network, state: dict[str, Any]) -> None:
-        """Write weights, state and card; whatever ends the process, each file is whole."""
+        """Write weights, state and card. Each file is complete or unchanged, whatever ends the process."""
         if not self.is_writer:
             return
         with whole_file(self.state) as temporary:
@@ -105,7 +108,7 @@ class Run:
         self._save_weights(self.best, average, state)
 
     def load_state(self, device: torch.device) -> dict[str, Any]:
-        """What `save` was given; no code is run.
+        """The state that `save` wrote; loading runs no code from the file.
 
         Raises:
             DataError: The file is damaged.
@@ -115,22 +118,24 @@ class Run:
         except Exception as failure:  # torch.load raises nearly anything
             raise DataError(
                 f"cannot resume from {self.state}: {str(failure).partition(chr(10))[0]}",
-                hint=f"begin a new run from its weights: --from {self.last}",
+                hint=f"start a new run from its weights: --from {self.last}",
             ) from failure
         return state
 
     @contextmanager
-    def log(self, *, board: bool = False) -> Iterator[Callable[[Progress], None]]:
-        """What to call with each progress to log it; with `board` for TensorBoard, too."""
+    def log(self, *, tensorboard: bool = False) -> Iterator[Callable[[Progress], None]]:
+        """What to call with each progress to log it, for TensorBoard as well if asked for."""
         if not self.is_writer:
             yield lambda _: None
             return
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file, ExitStack() as stack:
-            show = stack.enter_context(_board(self.folder)) if board else None
+            show = None
+            if tensorboard:
+                show = stack.enter_context(tensorboard_log(self.folder / "tensorboard", self._strip))
 
             def write(progress: Progress) -> None:
                 entry = dataclasses.asdict(progress)
-                if progress.step == 0:  # before any training: only the validation is known
+                if progress.step == 0:  # only the validation is known
                     entry = {key: entry[key] for key in ("step", "steps", "validation", "kinds")}
                 file.write(json.dumps(entry) + "\n")
                 file.flush()
@@ -140,19 +145,15 @@ class Run:
             yield write
 
     def write_card(self, seconds: float) -> None:
-        """Write README.md anew from the other files."""
+        """Write README.md from the other files."""
         sessions, log = json_lines(self.folder / "sessions.jsonl"), json_lines(self.folder / "log.jsonl")
         recipe = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
         self._write("README.md", model_card(self.folder.absolute().name, recipe, sessions, log, seconds))
 
     def write_strip(self, restorer: Restorer, pairs: Iterable[Pair]) -> None:
-        """Write the middles of up to four held-out photos, a row each: degraded, restored, clean."""
-        if not self.is_writer:
-            return
-        rows = [strip_row(restorer, pair) for pair in islice(pairs, 4)]
-        width = max(row.shape[1] for row in rows)
-        rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
-        write_picture(Picture(np.concatenate(rows)), self.folder / "validation.png")
+        """Write validation.png: the middles of up to four held-out pictures."""
+        if self.is_writer:
+            write_picture(Picture(strip_of(restorer, pairs)), self._strip)
 
     def _save_weights(self, path: Path, average: Network, state: dict[str, Any]) -> None:
         recipe = json.loads(state["recipe"])
@@ -164,38 +165,8 @@ class Run:
             temporary.write_text(text, encoding="utf-8")
 
 
-def strip_row(restorer: Restorer, pair: Pair) -> NDArray[np.uint8]:
-    """The middle of a pair, degraded, restored and clean beside each other: `(h, 3 * w, 3)` bytes."""
-    pair = middle(pair, _STRIP)
-    scale = pair.clean.shape[0] // pair.degraded.shape[0]
-    shown = np.concatenate([pair.degraded.repeat(scale, 0).repeat(scale, 1), restoring(restorer)(pair), pair.clean], 1)
-    row: NDArray[np.uint8] = np.round(np.clip(shown, 0, 1) * 255).astype(np.uint8)
-    return row
-
-
-@contextmanager
-def _board(folder: Path) -> Iterator[Callable[[Progress], None]]:
-    from torch.utils.tensorboard import SummaryWriter  # an extra
-
-    with SummaryWriter(folder / "tensorboard") as writer:
-
-        def show(progress: Progress) -> None:
-            values = {} if progress.step == 0 else {
-                "loss": progress.loss, "psnr": progress.psnr, "learning_rate": progress.learning_rate,
-                "images_per_second": progress.images_per_second, "data_share": progress.data_share,
-            }  # fmt: skip
-            if progress.validation:
-                values |= {"validation/input_psnr": progress.validation[0], "validation/psnr": progress.validation[1]}
-                strip = read_picture(folder / "validation.png").pixels
-                writer.add_image("validation", strip, progress.step, dataformats="HWC")
-            for name, value in values.items():
-                writer.add_scalar(name, value, progress.step)
-
-        yield show
-
-
 def json_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a file, up to one that is not whole, as a process that was killed may leave it."""
+    """The JSON lines of a file, up to the first broken one: a killed process may leave half a line."""
     found: list[dict[str, Any]] = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -207,7 +178,7 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this code is in, `+` if it was changed since; None elsewhere."""
+    """The commit of the checkout of this code, with `+` if tracked files differ; None outside a checkout."""
     root = Path(restore.__file__).parents[1]
     if not (root / ".git").exists():
         return None

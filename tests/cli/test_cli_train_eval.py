@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -15,11 +16,14 @@ import torch
 from conftest import Run, save
 
 from restore.cli import train as cli_train
-from restore.cli.train import Display, describe_progress, parse_change, parse_time
+from restore.cli import training_display
+from restore.cli.train import parse_change, parse_time
+from restore.cli.training_display import Display, describe_progress
 from restore.errors import UsageError
 from restore.images import Picture, write_picture
 from restore.networks import NETWORKS
 from restore.training import loop
+from restore.training.options import Options
 from restore.training.progress import Progress
 from restore.training.recipe import load_recipe
 
@@ -46,8 +50,8 @@ def asked(photos: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `loop.train` is called with; it is not run."""
     seen: dict[str, Any] = {}
 
-    def train(recipe: object, data: Path, out: Path, **options: object) -> Path:
-        seen.update(options, recipe=recipe, data=data, out=out)
+    def train(recipe: object, data: Path, out: Path, *, options: Options, **given: object) -> Path:
+        seen.update(vars(options), recipe=recipe, data=data, out=out, **given)
         return out / "last.safetensors"
 
     monkeypatch.setattr(loop, "train", train)
@@ -69,12 +73,12 @@ def test_train_prints_only_the_checkpoint_and_it_denoises_at_once(
     assert "2 steps of 1 crops of 64x64 pixels from 2 photos, on cpu" in ran.err
     assert "step 2/2  loss " in ran.err
     for step in (1, 2):
-        assert f"step {step}: held-out photos " in ran.err
+        assert f"step {step}: held-out pictures " in ran.err
     assert run("denoise", "photos/0.png", "-o", "a.png", "--weights", "run/last.safetensors").code == 0
     ran = run(*BASE, "--resume")  # by the run's own recipe
     assert (ran.code, ran.out) == (0, "run/last.safetensors\n")
     ran = run(*BASE, "--resume", "--set", "steps=3")
-    assert ran.code == 2 and "error: the run was begun with steps = 2, not 3" in ran.err
+    assert ran.code == 2 and "error: the run was started with steps = 2, not 3" in ran.err
 
 
 def test_the_recipe_of_the_task_is_used_where_none_is_named(run: Run, asked: dict[str, Any]) -> None:
@@ -82,7 +86,7 @@ def test_the_recipe_of_the_task_is_used_where_none_is_named(run: Run, asked: dic
         assert run(*BASE, *args).code == 0
         assert asked["recipe"] == PLAN
     assert (asked["data"], asked["out"], asked["device"]) == (Path("photos"), Path("run"), torch.device("cpu"))
-    assert (asked["resume"], asked["start_from"], asked["max_seconds"]) == (False, None, None)
+    assert (asked["resume"], asked["start_from"], asked["max_seconds"]) == (False, None, math.inf)
 
 
 def test_options_change_the_recipe_and_the_run(
@@ -106,7 +110,7 @@ def test_what_fits_of_other_weights_is_asked_for_by_transfer(run: Run, asked: di
     assert run(*BASE, "--transfer", "tiny-denoise").code == 0
     assert (asked["start_from"], asked["transfer_from"]) == (None, str(tiny_file))
     ran = run(*BASE, "--transfer", "tiny-denoise", "--from", "tiny-denoise")
-    assert ran.code == 2 and "error: --from and --transfer both say what to begin from" in ran.err
+    assert ran.code == 2 and "error: --from and --transfer both name weights to start from" in ran.err
 
 
 def test_task_and_network_choose_the_recipe(run: Run, asked: dict[str, Any]) -> None:
@@ -127,7 +131,7 @@ def test_a_recipe_can_be_followed_on_pairs(run: Run, asked: dict[str, Any]) -> N
     assert run(*pairs, "--max-time", "9s").code == 0  # a recipe whose pairs are otherwise made
     assert asked["recipe"] == dataclasses.replace(PLAN, degradation="pairs")
     ran = run(*pairs, "--set", "degradation=blind-noise")
-    assert ran.code == 2 and "error: without --data nothing is degraded by blind-noise" in ran.err
+    assert ran.code == 2 and "error: blind-noise needs photos to degrade, and there is no --data" in ran.err
 
 
 def test_photos_and_pairs_are_given_together(run: Run, asked: dict[str, Any]) -> None:
@@ -146,7 +150,7 @@ def test_tensorboard_that_is_missing_is_named_with_what_to_install(
     ran = run(*BASE, "--tensorboard")
     assert ran.code == 2 and "hint:  pip install 'restore-photos[train]'" in ran.err
     monkeypatch.setattr(cli_train, "find_spec", lambda _: True)
-    assert run(*BASE, "--tensorboard").code == 0 and asked["board"] is True
+    assert run(*BASE, "--tensorboard").code == 0 and asked["tensorboard"] is True
 
 
 def test_sigterm_ends_training_as_ctrl_c_does(run: Run, photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +176,7 @@ def test_ctrl_c_says_in_one_line_how_to_go_on(run: Run, photos: None, monkeypatc
     ran = run("train", "--data", "photos", "--out", "my run")
     assert (ran.code, ran.out) == (130, "")
     go_on = "restore train --resume --data photos --out 'my run'"
-    assert ran.err.splitlines()[1:] == [f"interrupted; the state is saved, go on with: {go_on}"]
+    assert ran.err.splitlines()[1:] == [f"interrupted; the state is saved, continue with: {go_on}"]
 
 
 def test_ctrl_c_before_there_is_a_state_promises_none(run: Run, photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,38 +192,38 @@ def test_ctrl_c_before_there_is_a_state_promises_none(run: Run, photos: None, mo
 def test_when_the_time_is_over_the_command_that_goes_on_is_named(
     run: Run, photos: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(recipe: object, data: Path, out: Path, **options: Any) -> Path:
-        options["on_progress"](progress(5))
+    def train(recipe: object, data: Path, out: Path, **given: Any) -> Path:
+        given["on_progress"](progress(5))
         return out / "last.safetensors"
 
     monkeypatch.setattr(loop, "train", train)
     ran = run(*BASE, "--max-time", "30s")
     assert (ran.code, ran.out) == (0, "run/last.safetensors\n")
-    assert ran.err.splitlines()[-1].startswith("--max-time is over, go on with: restore train --resume")
+    assert ran.err.splitlines()[-1].startswith("--max-time is over, continue with: restore train --resume")
 
 
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
         (("--save-every", "2"), 2, "error: --save-every is a time such as 30s, 90m or 2h, not '2'"),
-        (("--clean", "photos"), 2, "error: name what to train on"),
-        (("--degraded", "photos"), 2, "error: name what to train on"),
+        (("--clean", "photos"), 2, "error: nothing to train on"),
+        (("--degraded", "photos"), 2, "error: nothing to train on"),
         (("drsformer-rain200h",), 2, "error: drsformer-rain200h is a recipe for pairs of pictures (Rain200H)"),
         (("--task", "upscale"), 2, "error: several recipes are for upscale: pa-edsr-s-x2, pa-edsr-s-x3, pa-edsr-s-x4"),
         (("--set", "degradation=bicubic"), 2, "error: bicubic needs a level"),
         (("--max-time", "90"), 2, "error: --max-time is a time such as 30s, 90m or 2h, not '90'"),
-        (("--set", "steps"), 2, "error: --set takes key=value, not 'steps'"),
+        (("--set", "steps"), 2, "error: --set takes KEY=VALUE, not 'steps'"),
         (("--set", "stepz=3"), 2, "hint:  did you mean 'steps'?"),
-        (("--set", "steps=x"), 2, "error: steps is a whole number, not 'x'"),
+        (("--set", "steps=x"), 2, "error: steps must be a whole number, not 'x'"),
         (("--device", "gpu"), 2, "error: there is no device called 'gpu'"),
         (("--threads", "0"), 2, "--threads"),
         (("--task", "denose"), 2, "hint:  did you mean 'denoise'?"),
         (("--task", "derain", "cs-kit-s-denoise"), 2, "is a recipe for denoise, not for derain"),
         (("cs-kit-denoise",), 2, "hint:  did you mean 'cs-kit-s-denoise'?"),
         (("--network", "cskit"), 2, "hint:  did you mean 'cs-kit'?"),
-        (("--config", "xl"), 2, "error: there is no config of cs-kit called 'xl'"),
+        (("--config", "xl"), 2, "error: there is no cs-kit config 'xl'"),
         (("--resume",), 2, "error: run holds no state.pt to resume from"),
-        (("--resume", "--from", "tiny-denoise"), 2, "error: --resume goes on with the weights of the run"),
+        (("--resume", "--from", "tiny-denoise"), 2, "error: --resume continues with the run's own weights"),
         (("--from", "tiny-denose"), 1, "hint:  did you mean 'tiny-denoise'?"),
         (("--data", "gone"), 1, "error: gone is not a folder"),
         (("--out", "photos"), 1, "error: photos is not empty"),
@@ -249,7 +253,7 @@ def test_nonsense_times_are_refused(text: str) -> None:
 def test_a_value_may_hold_an_equals_sign() -> None:
     assert parse_change("task=a=b") == ("task", "a=b")
     for text in ("=3", "steps=", "="):
-        with pytest.raises(UsageError, match="key=value"):
+        with pytest.raises(UsageError, match="KEY=VALUE"):
             parse_change(text)
 
 
@@ -266,21 +270,21 @@ def test_away_from_a_terminal_a_line_comes_every_half_minute_and_for_each_valida
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter((100, 110, 131, 132, 133))
-    monkeypatch.setattr(cli_train, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    with Display(PLAN) as display:
+    monkeypatch.setattr(training_display, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with Display() as display:
         for step in (1, 2, 3, 4):
             display.show(progress(step, validation=(28.1, 31.5) if step == 2 else None))
         display.show(progress(8000))
     shown = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
     assert shown == [
-        "step 1/8000", "step 2: held-out photos 28.10 dB -> 31.50 dB", "step 3/8000", "step 8000/8000",
+        "step 1/8000", "step 2: held-out pictures 28.10 dB -> 31.50 dB", "step 3/8000", "step 8000/8000",
     ]  # fmt: skip
 
 
 def test_of_the_weights_that_a_run_begins_from_only_the_validation_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with Display(PLAN) as display:
+    with Display() as display:
         display.show(progress(0, validation=(28.1, 31.5)))
-    assert capsys.readouterr().err == "step 0: held-out photos 28.10 dB -> 31.50 dB\n"
+    assert capsys.readouterr().err == "step 0: held-out pictures 28.10 dB -> 31.50 dB\n"
 
 
 def test_on_a_terminal_the_line_is_rewritten_and_validations_stay(
@@ -289,12 +293,12 @@ def test_on_a_terminal_the_line_is_rewritten_and_validations_stay(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
-    with Display(PLAN) as display:
+    with Display() as display:
         for step in (1, 1234):
             display.show(progress(step, validation=(28.1, 31.5)))
     out, err = capsys.readouterr()
     assert out == ""
-    assert "step 1234: held-out photos 28.10 dB -> 31.50 dB\n" in err.replace("\r", "")
+    assert "step 1234: held-out pictures 28.10 dB -> 31.50 dB\n" in err.replace("\r", "")
     assert describe_progress(progress(1234)) in err  # not cut
 
 

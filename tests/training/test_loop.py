@@ -28,11 +28,14 @@ from restore.evaluation.scoring import PictureScore, evaluate
 from restore.images import Picture, read_picture, write_picture
 from restore.inference.restorer import Restorer
 from restore.networks import NETWORKS, Network
-from restore.training import loop
-from restore.training.held_out import HeldOut, load, middle
-from restore.training.loop import mean_psnrs, train
+from restore.training import acceleration, loop, state, validation
+from restore.training.held_out import HeldOut, middle
+from restore.training.loop import train
+from restore.training.options import Options
 from restore.training.progress import Progress, Validation
 from restore.training.recipe import DEGRADATIONS, Recipe
+from restore.training.training_data import load_training_data
+from restore.training.validation import mean_psnrs
 
 RECIPE = Recipe(
     task="denoise",
@@ -109,7 +112,7 @@ def test_the_average_moves_by_one_minus_decay() -> None:
     config = NETWORKS["cs-kit"].CONFIGS["tiny"]
     average, network = NETWORKS["cs-kit"](**config), NETWORKS["cs-kit"](**config)
     before = [p.detach().clone() for p in average.parameters()]
-    loop._update_average(average, network, 0.9)
+    state.update_average(average, network, 0.9)
     for old, new, target in zip(before, average.parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(new.detach(), 0.9 * old + 0.1 * target.detach())
 
@@ -142,7 +145,7 @@ def test_validation_is_what_evaluate_gives_for_the_saved_weights(photos: Path, t
 
 def test_two_runs_give_the_same_weights_and_another_seed_gives_others(photos: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        train(dataclasses.replace(RECIPE, steps=2, seed=seed), photos, tmp_path / name, threads=2)
+        train(dataclasses.replace(RECIPE, steps=2, seed=seed), photos, tmp_path / name, options=Options(threads=2))
     assert_same_weights(tmp_path / "a", tmp_path / "b")
     with pytest.raises(AssertionError):
         assert_same_weights(tmp_path / "a", tmp_path / "c")
@@ -173,13 +176,13 @@ def ctrl_c() -> Iterator[None]:
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_amid_an_update_does_not_tear_it(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(RECIPE, photos, tmp_path / "whole")
-    update = loop._update_average
+    update = state.update_average
 
     def pressed(*args: Any) -> None:  # after the optimiser's part of the step
         signal.raise_signal(signal.SIGINT)
         update(*args)
 
-    monkeypatch.setattr(loop, "_update_average", pressed)
+    monkeypatch.setattr(state, "update_average", pressed)
     with pytest.raises(KeyboardInterrupt):
         train(RECIPE, photos, tmp_path / "parts")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -193,11 +196,11 @@ def test_max_seconds_stops_in_a_state_that_resumes_to_identical_weights(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(RECIPE, photos, tmp_path / "whole")
-    ticks: Iterator[int] = iter(range(100))
+    ticks: Iterator[int] = iter(range(100))  # the run starts at 0, and each step takes a second
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks), perf_counter=time.perf_counter))
-        path = train(RECIPE, photos, tmp_path / "parts", max_seconds=4)
-    assert 0 < int(checkpoints.load(path)[1].metadata["step"]) < 4
+        patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+        path = train(RECIPE, photos, tmp_path / "parts", options=Options(max_seconds=2))
+    assert checkpoints.load(path)[1].metadata["step"] == "2"
     train(RECIPE, photos, tmp_path / "parts", resume=True)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
@@ -209,11 +212,11 @@ def test_max_seconds_counts_what_comes_before_the_first_step(
 
     def slowly(*arguments: Any) -> Any:
         now[0] += 300  # of 299 s
-        return load(*arguments)
+        return load_training_data(*arguments)
 
-    monkeypatch.setattr(loop, "load", slowly)
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0], perf_counter=time.perf_counter))
-    path = train(RECIPE, photos, tmp_path / "run", max_seconds=299)
+    monkeypatch.setattr(loop, "load_training_data", slowly)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    path = train(RECIPE, photos, tmp_path / "run", options=Options(max_seconds=299))
     assert checkpoints.load(path)[1].metadata["step"] == "0"
 
 
@@ -293,7 +296,7 @@ def test_auto_precision_is_what_took_less_time_over_the_steps_of_the_run(
 ) -> None:
     # The first of 4 steps costs 3 s in float32 and 1 s in bfloat16, the other three 4 s and 5 s: 15 s against 16 s.
     times = iter((3.0, 1.0, 4.0, 5.0))
-    monkeypatch.setattr(loop, "_fastest", lambda run: (run(), next(times))[1])
+    monkeypatch.setattr(acceleration, "_fastest", lambda run: (run(), next(times))[1])
     recipe = dataclasses.replace(RECIPE, precision="auto", stages=((1, 2, 64),))
     told: list[Progress] = []
     train(recipe, photos, tmp_path / "run", on_progress=told.append)
@@ -308,7 +311,7 @@ def test_auto_precision_is_what_took_less_time_over_the_steps_of_the_run(
 
 def test_timing_precisions_changes_no_weights(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = itertools.cycle((1.0, 2.0))  # float32 is faster
-    monkeypatch.setattr(loop, "_fastest", lambda run: (run(), next(seconds))[1])
+    monkeypatch.setattr(acceleration, "_fastest", lambda run: (run(), next(seconds))[1])
     for name, precision in (("asked", "float32"), ("chosen", "auto")):
         train(dataclasses.replace(RECIPE, precision=precision, local_steps=2), photos, tmp_path / name)
     assert_same_weights(tmp_path / "asked", tmp_path / "chosen")
@@ -318,14 +321,14 @@ def test_what_is_slow_is_timed_less_often(monkeypatch: pytest.MonkeyPatch) -> No
     clock = iter((0.0, 15.0, 20.0, 32.0))  # 15 s, then 12 s: over 20 s in all
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     runs: list[None] = []
-    assert loop._fastest(lambda: runs.append(None)) == 12
+    assert acceleration._fastest(lambda: runs.append(None)) == 12
     assert len(runs) == 3  # one to warm up
 
 
 def test_crops_of_worker_processes_are_those_of_threads(photos: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, batch=3, stages=((2, 2, 64),))
-    train(recipe, photos, tmp_path / "threads", threads=2)
-    train(recipe, photos, tmp_path / "workers", workers=2)
+    train(recipe, photos, tmp_path / "threads", options=Options(threads=2))
+    train(recipe, photos, tmp_path / "workers", options=Options(workers=2))
     assert_same_weights(tmp_path / "threads", tmp_path / "workers")
 
 
@@ -340,7 +343,13 @@ def test_where_compiling_fails_the_network_trains_as_it_is(
 
     monkeypatch.setattr(torch, "compile", broken)
     told: list[Progress] = []
-    train(dataclasses.replace(RECIPE, steps=2), photos, tmp_path / "run", compiled=True, on_progress=told.append)
+    train(
+        dataclasses.replace(RECIPE, steps=2),
+        photos,
+        tmp_path / "run",
+        options=Options(compiled=True),
+        on_progress=told.append,
+    )
     assert told[0].note == "the network is not compiled: no compiler"
     assert told[-1].step == 2
 
@@ -349,8 +358,8 @@ def test_where_compiling_fails_the_network_trains_as_it_is(
 def test_weights_that_lie_channels_last_are_trained_and_resumed(photos: Path, tmp_path: Path, optimizer: str) -> None:
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, photos, tmp_path / "run", channels_last=True, on_progress=interrupt_at(2))
-    train(recipe, photos, tmp_path / "run", channels_last=True, resume=True)
+        train(recipe, photos, tmp_path / "run", options=Options(channels_last=True), on_progress=interrupt_at(2))
+    train(recipe, photos, tmp_path / "run", options=Options(channels_last=True), resume=True)
     train(recipe, photos, tmp_path / "plain")
     ours, theirs = weights_of(tmp_path / "run"), weights_of(tmp_path / "plain")
     # The same sums in another order; Adam's first steps make much of small differences.
@@ -381,7 +390,7 @@ def test_weights_that_a_run_begins_from_are_validated_and_stay_the_best_if_none_
 ) -> None:
     start = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "start")
     scores = iter((25.0, 24.0, 23.0))
-    monkeypatch.setattr(loop, "_validate", lambda *_: Validation((20.0, next(scores)), None))
+    monkeypatch.setattr(validation, "score_held_out", lambda *_: Validation((20.0, next(scores)), None))
     told: list[Progress] = []
     recipe = dataclasses.replace(RECIPE, steps=2)
     train(recipe, photos, tmp_path / "run", start_from=str(start), on_progress=told.append)
@@ -400,7 +409,7 @@ def test_weights_that_a_run_begins_from_are_validated_and_stay_the_best_if_none_
 def test_options_change_the_config_and_are_in_the_weights(photos: Path, tmp_path: Path) -> None:
     path = train(dataclasses.replace(RECIPE, steps=1, options={"dim": 12}), photos, tmp_path / "run")
     assert checkpoints.load(path)[0].config["dim"] == 12
-    with pytest.raises(UsageError, match="a cs-kit has no option 'dimm'"):
+    with pytest.raises(UsageError, match="cs-kit has no option 'dimm'"):
         train(dataclasses.replace(RECIPE, options={"dimm": 12}), photos, tmp_path / "other")
 
 
@@ -410,8 +419,8 @@ def test_labels_take_the_place_of_the_photos_in_their_share_of_the_crops(photos:
     for path in sorted(photos.iterdir()):
         write_picture(Picture(255 - read_picture(path).pixels), labels / path.name)
     recipe = dataclasses.replace(RECIPE, task="demosaic", degradation="mosaic", labels=str(labels), teacher_share=0.5)
-    labelled, _, _ = load(recipe, 1, photos, None)
-    plain, _, _ = load(dataclasses.replace(recipe, labels=""), 1, photos, None)
+    labelled, _, _ = load_training_data(recipe, 1, photos, None)
+    plain, _, _ = load_training_data(dataclasses.replace(recipe, labels=""), 1, photos, None)
     count = 0
     for index in range(40):
         (reference, given), (photo, expected) = labelled[index], plain[index]
@@ -446,7 +455,7 @@ def test_labels_that_do_not_fit_the_photos_are_refused(
 
 def test_training_can_begin_from_weights(photos: Path, tmp_path: Path) -> None:
     first = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "first")
-    path = train(RECIPE, photos, tmp_path / "second", start_from=str(first), max_seconds=0)
+    path = train(RECIPE, photos, tmp_path / "second", start_from=str(first), options=Options(max_seconds=0))
     assert path.read_bytes() != first.read_bytes()  # their metadata differ
     expected, found = (checkpoints.load(p)[0].state_dict() for p in (first, path))
     assert all(torch.equal(expected[key], found[key]) for key in expected)
@@ -455,7 +464,7 @@ def test_training_can_begin_from_weights(photos: Path, tmp_path: Path) -> None:
 def test_what_fits_of_other_weights_can_be_begun_from(photos: Path, tmp_path: Path) -> None:
     first = train(dataclasses.replace(RECIPE, steps=1), photos, tmp_path / "first")
     recipe = dataclasses.replace(RECIPE, network="kit")
-    train(recipe, photos, tmp_path / "second", transfer_from=str(first), max_seconds=0)
+    train(recipe, photos, tmp_path / "second", transfer_from=str(first), options=Options(max_seconds=0))
     given, found = (weights_of(tmp_path / run) for run in ("first", "second"))
     assert {key for key in given if key not in found} == {key for key in given if ".embed." in key}
     own = {key: weights for key, weights in found.items() if key.startswith("average.")}
@@ -477,7 +486,7 @@ def test_tensors_of_another_shape_begin_anew(photos: Path, tmp_path: Path, monke
         for scale, name in zip((2, 3), configs, strict=True)
     )
     first = train(dataclasses.replace(two, steps=1, local_steps=1), photos, tmp_path / "2")
-    train(three, photos, tmp_path / "3", transfer_from=str(first), max_seconds=0)
+    train(three, photos, tmp_path / "3", transfer_from=str(first), options=Options(max_seconds=0))
     torch.manual_seed(three.seed)
     fresh = NETWORKS["pa-edsr"](**configs["tiny-x3"]).state_dict()
     given, found = (weights_of(tmp_path / run) for run in ("2", "3"))
@@ -520,7 +529,7 @@ def test_stages_change_the_batch_and_the_crops_and_resume_exactly(
     recipe = dataclasses.replace(RECIPE, crop=128, stages=((1, 3, 64), (3, 2, 64)), validate_every=100, held_out=0)
     train(recipe, photos, tmp_path / "whole")
     assert seen == [(3, 3, 64, 64), (2, 3, 64, 64), (2, 3, 64, 64), (1, 3, 128, 128)]
-    train(recipe, photos, tmp_path / "parts", max_seconds=0)
+    train(recipe, photos, tmp_path / "parts", options=Options(max_seconds=0))
     for _ in range(2):
         train(recipe, photos, tmp_path / "parts", resume=True)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
@@ -561,7 +570,7 @@ def test_the_best_weights_are_those_of_the_best_validation(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter((21.0, 23.0, 22.0, 22.5))
-    monkeypatch.setattr(loop, "_validate", lambda *_: Validation((20.0, next(scores)), None))
+    monkeypatch.setattr(validation, "score_held_out", lambda *_: Validation((20.0, next(scores)), None))
     with pytest.raises(KeyboardInterrupt):
         train(RECIPE, photos, tmp_path / "run", on_progress=interrupt_at(3))
     train(RECIPE, photos, tmp_path / "run", resume=True)  # which remembers the best
@@ -632,7 +641,7 @@ def test_a_batch_with_a_gradient_that_is_not_finite_is_skipped_and_named(
     crops = PhotoCrops([photos / "0.png", photos / "1.png"], DEGRADATIONS["poison"](None), crop=64, seed=RECIPE.seed)
     spoiled = [bool(np.isnan(crops[number][1]).any()) for number in range(8)]
     assert 0 < sum(spoiled) < 8
-    fault = "the gradient is not finite; crop {} is of 1.png; the batch is skipped"
+    fault = "the gradient is not finite for crop {} of 1.png; the batch is skipped"
     expected = [fault.format(n) if spoiled[n] else None for n in range(8)]
     assert [progress.note for progress in told] == expected
     assert all(weight.isfinite().all() for weight in weights_of(tmp_path / "run").values())
@@ -644,9 +653,9 @@ def test_when_no_gradient_is_finite_the_run_stops_with_the_pictures_named(
     for name in ("0.png", "2.png"):
         shutil.copy(photos / "1.png", photos / name)
     recipe = dataclasses.replace(RECIPE, degradation="poison", batch=2, skip_limit=2, held_out=0)
-    with pytest.raises(DataError, match=r"step 3: the gradient is not finite; crops 4 to 5 are of .*\.png") as caught:
+    with pytest.raises(DataError, match=r"step 3: the gradient is not finite for crops 4 to 5 of .*\.png") as caught:
         train(recipe, photos, tmp_path / "run")
-    assert "the last 3 steps were all so" in caught.value.message
+    assert "so were the last 3 steps" in caught.value.message
     assert all(weight.isfinite().all() for weight in weights_of(tmp_path / "run").values())
 
 
@@ -676,27 +685,27 @@ def test_where_no_run_is_none_is_resumed(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_resumes_only_with_its_own_recipe(photos: Path, tmp_path: Path) -> None:
-    train(RECIPE, photos, tmp_path / "run", max_seconds=0)
-    with pytest.raises(UsageError, match="begun with steps = 4, not 5"):
+    train(RECIPE, photos, tmp_path / "run", options=Options(max_seconds=0))
+    with pytest.raises(UsageError, match="started with steps = 4, not 5"):
         train(dataclasses.replace(RECIPE, steps=5), photos, tmp_path / "run", resume=True)
 
 
 def test_crops_that_the_network_does_not_take_are_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not take crops of 48 pixels") as caught:
+    with pytest.raises(UsageError, match="does not accept crops of 48 pixels") as caught:
         train(dataclasses.replace(RECIPE, crop=48), photos, tmp_path / "run")
     assert caught.value.hint == "use a multiple of 64, at least 64"
 
 
 def test_too_few_photos_are_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"there are 3 pictures of the folder `photos`, of which 3 would be held out"
+        DataError, match=r"there are only 3 pictures of the folder `photos`, and 3 would be held out"
     ) as caught:
         train(dataclasses.replace(RECIPE, held_out=3), photos, tmp_path / "run")
-    assert caught.value.hint == "--set held_out=1"
+    assert caught.value.hint == "use --set held_out=1"
     recipe = dataclasses.replace(RECIPE, degradation="pairs", held_out_pairs=3)
-    with pytest.raises(DataError, match="there are 3 pairs") as caught:
+    with pytest.raises(DataError, match="there are only 3 pairs") as caught:
         train(recipe, None, tmp_path / "run", pairs=(photos, photos))
-    assert caught.value.hint == "--set held_out_pairs=1"
+    assert caught.value.hint == "use --set held_out_pairs=1"
 
 
 def test_held_out_pictures_of_8_bits_are_kept_in_a_byte_a_value() -> None:
@@ -738,12 +747,12 @@ def test_kinds_that_leave_pictures_as_they_are_are_validated(
 
 
 def test_a_damaged_state_is_refused_with_the_weights_to_begin_from(photos: Path, tmp_path: Path) -> None:
-    train(RECIPE, photos, tmp_path / "run", max_seconds=0)
+    train(RECIPE, photos, tmp_path / "run", options=Options(max_seconds=0))
     for content in (b"", b"nonsense", (tmp_path / "run" / "state.pt").read_bytes()[:5000]):
         (tmp_path / "run" / "state.pt").write_bytes(content)
         with pytest.raises(DataError, match=r"cannot resume from .*state\.pt") as caught:
             train(RECIPE, photos, tmp_path / "run", resume=True)
-        assert caught.value.hint == f"begin a new run from its weights: --from {tmp_path / 'run' / 'last.safetensors'}"
+        assert caught.value.hint == f"start a new run from its weights: --from {tmp_path / 'run' / 'last.safetensors'}"
 
 
 def test_pairs_are_trained_on_and_validated_as_they_are(photos: Path, tmp_path: Path) -> None:
@@ -779,7 +788,7 @@ def test_photos_and_pairs_are_trained_on_together(photos: Path, tmp_path: Path) 
         "2 pairs of the folders `photos` and `rainy` and 2 pictures of the folder `photos`, 2 more held out."
         in (tmp_path / "whole" / "README.md").read_text()
     )
-    crops, held_out, _ = load(recipe, 1, photos, (photos, rainy))
+    crops, held_out, _ = load_training_data(recipe, 1, photos, (photos, rainy))
     column = np.abs(held_out[0].degraded - held_out[0].clean).max(axis=(0, 2)) > 0
     assert np.flatnonzero(column).tolist() == [40]  # of the pairs, as it is
     assert not np.array_equal(held_out[1].degraded, held_out[1].clean)  # of the photos, rained on
@@ -795,7 +804,7 @@ def test_fewer_pairs_than_photos_may_be_held_out(photos: Path, tmp_path: Path) -
         shutil.copytree(photos, tmp_path / name)
     pairs = tmp_path / "clean", tmp_path / "noisy"
     recipe = dataclasses.replace(RECIPE, held_out=2, held_out_pairs=1, validate=("grain",))
-    _, held_out, words = load(recipe, 1, photos, pairs)
+    _, held_out, words = load_training_data(recipe, 1, photos, pairs)
     assert [(pair.name, pair.kind) for pair in held_out] == [("2", "pairs"), ("1", "grain"), ("2", "grain")]
     assert words == (
         "2 pairs of the folders `clean` and `noisy` and 1 pictures of the folder `photos`, 3 more held out."

@@ -70,7 +70,7 @@ def test_a_process_that_is_not_the_writer_writes_nothing(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot write into"):
+    with pytest.raises(DataError, match="cannot write to"):
         begin(Run(tmp_path / "file" / "run"))
 
 
@@ -139,7 +139,7 @@ def test_tensorboard_is_given_what_the_log_is(tmp_path: Path) -> None:
     begin(run)
     pair = Pair("a", np.ones((20, 30, 3), np.float32), np.ones((20, 30, 3), np.float32))
     run.write_strip(Restorer(Tiny(), device="cpu"), [pair])
-    with run.log(board=True) as log:
+    with run.log(tensorboard=True) as log:
         log(progress(0, (25.0, 26.0)))
         log(progress(7, (25.0, 30.0)))
     events = events_of(str(tmp_path / "tensorboard"))

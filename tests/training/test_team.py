@@ -26,6 +26,7 @@ from restore.errors import UsageError
 from restore.images import Picture, write_picture
 from restore.networks import NETWORKS
 from restore.training.loop import train
+from restore.training.options import Options
 from restore.training.recipe import load_recipe
 
 SCRIPT = str(Path(__file__).parents[1] / "tiny_training.py")
@@ -141,7 +142,7 @@ def test_a_run_of_two_processes_stops_at_sigterm_and_goes_on_with_one(here: None
         first.terminate()  # the other stops after the same step
         _, err = finish(first, 128 + signal.SIGTERM)
         finish(second)
-    assert "interrupted; the state is saved, go on with: restore train --resume" in err
+    assert "interrupted; the state is saved, continue with: restore train --resume" in err
     done = torch.load("run/state.pt", weights_only=True)["step"]
     assert 2 <= done < 40
     with started(*command("run", "--resume")) as alone:
@@ -171,7 +172,7 @@ def test_a_run_that_is_killed_at_any_step_reaches_the_weights_of_one_that_is_not
     ("environment", "message"),
     [
         ({"RANK": "0", "WORLD_SIZE": "2"}, "2 processes cannot meet without the environment variable MASTER_ADDR"),
-        ({"RANK": "0", "WORLD_SIZE": "8"}, "a batch of 2 cannot be shared by 8 processes"),
+        ({"RANK": "0", "WORLD_SIZE": "8"}, "8 processes cannot share a batch of 2"),
     ],
 )
 def test_processes_that_cannot_train_together_are_told_why(
@@ -180,5 +181,5 @@ def test_processes_that_cannot_train_together_are_told_why(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=message):
-        train(load_recipe("tiny.toml"), Path("photos"), Path("run"), rank=rank_from(os.environ))
+        train(load_recipe("tiny.toml"), Path("photos"), Path("run"), options=Options(rank=rank_from(os.environ)))
     assert not Path("run").exists()

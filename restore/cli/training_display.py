@@ -1,0 +1,94 @@
+"""The progress of a training run on the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from restore.cli.console import say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+    from restore.training.progress import Progress
+
+_EVERY = 30  # seconds between lines away from a terminal
+
+
+class Display:
+    """One line that is rewritten while stderr is a terminal, else a line every half minute. Validations always stay.
+
+    Attributes:
+        step: The last step that was reported; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.step: int | None = None
+        self._shown = -float(_EVERY)
+        self._bar: RichProgress | None = None
+
+    def __enter__(self) -> Display:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=10),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("loading the photos", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show a report of `restore.training.loop.train`."""
+        self.step = progress.step
+        line = describe_progress(progress)
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, description=line, total=progress.steps, completed=progress.step)
+        elif (progress.step and now - self._shown >= _EVERY) or progress.step == progress.steps:
+            say(line)
+            self._shown = now
+        for text in news(progress):
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Write a line to stderr, above the line that is rewritten."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            say(text)
+
+
+def news(progress: Progress) -> list[str]:
+    """Lines for the note and the validation of a step, if it has them."""
+    lines = []
+    if progress.note is not None:
+        lines.append(f"step {progress.step}: {progress.note}")
+    if progress.validation is not None:
+        before, after = progress.validation
+        lines.append(f"step {progress.step}: held-out pictures {before:.2f} dB -> {after:.2f} dB")
+    return lines
+
+
+def describe_progress(progress: Progress) -> str:
+    """One line: step, loss, PSNR of the latest batch, speed and remaining time."""
+    left = timedelta(seconds=round(progress.seconds_left))
+    return (
+        f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}  {progress.psnr:.2f} dB  "
+        f"{progress.images_per_second:.1f} images/s  {left} left"
+    )

@@ -1,0 +1,122 @@
+"""What goes to another machine and comes back: parts of files, photos and pairs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from restore.errors import UsageError
+from restore.images import Picture, write_picture
+from scripts import carrying, pack_photos
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(2):
+        drawn = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        write_picture(Picture(cv2.GaussianBlur(drawn, (0, 0), 2)), folder / f"{seed}.png")
+    return folder
+
+
+def test_a_state_in_parts_is_joined_to_the_same_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    content = np.random.default_rng(0).bytes(105)
+    path.write_bytes(content)
+    carrying.split(path, 10)
+    assert sorted(p.stat().st_size for p in tmp_path.iterdir()) == [5, *[10] * 10]
+    carrying.joined(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+    assert path.read_bytes() == content
+    carrying.split(path, 105)  # small enough
+    assert path.is_file()
+
+
+def test_packed_photos_are_unpacked_as_they_were_with_the_held_out_ones_in_the_first_part(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(30):
+        height = 100 if number < 6 else 20 + number
+        drawn = np.random.default_rng(number).integers(0, 256, (height, 40, 3), dtype=np.uint8)
+        write_picture(Picture(drawn), photos / f"{number:02}.png")
+    out = tmp_path / "parts"
+    size = 0.15  # MiB, of which the last 24 take 0.11
+    pack_photos.main(photos, out, size)
+    parts = sorted(out.glob("part-*.tar"))
+    assert len(parts) > 1 and all(part.stat().st_size <= size * 2**20 for part in parts)
+    for part in parts[1:]:
+        part.rename(part.with_suffix(".later"))
+    first = {p.name for p in carrying.unpacked(out).iterdir()}
+    assert {f"{number:02}.png" for number in range(6, 30)} <= first
+    for part in out.glob("*.later"):
+        part.rename(part.with_suffix(".tar"))
+    unpacked = carrying.unpacked(out)
+    assert {p.name: p.read_bytes() for p in unpacked.iterdir()} == {p.name: p.read_bytes() for p in photos.iterdir()}
+
+
+def test_photos_that_no_part_has_room_for_are_refused() -> None:
+    with pytest.raises(UsageError, match="too large for a part"):
+        carrying.in_parts([4, 11], room=10, first=0)
+    with pytest.raises(UsageError, match="too large for a part"):
+        carrying.in_parts([4, 6, 5], room=10, first=2)
+
+
+def test_without_photos_the_hint_says_how_to_pack_some(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there are no photos, neither by --data nor in"):
+        carrying.unpacked(tmp_path)
+
+
+# Of the sorted heavy ones every third (3, 6, 9) is scored; 1 and rain200h_2 show scored scenes.
+UNSCORED = [f"rain100h_{i}.png" for i in (2, 4, 5, 7, 8)]
+
+
+@pytest.fixture
+def rain(tmp_path: Path) -> Path:
+    source = tmp_path / "rain_pairs"
+    for kind in ("clean", "rainy"):
+        (source / kind).mkdir(parents=True)
+        for name in [f"rain100h_{i}.png" for i in range(1, 10)] + ["rain200h_2.png", "rain200l_1.png"]:
+            (source / kind / name).write_text(f"{kind} {name}")
+    return source
+
+
+def contents(folders: tuple[Path, Path] | None) -> list[str]:
+    assert folders is not None
+    return [f"{path.name} {path.read_text()}" for folder in folders for path in sorted(folder.iterdir())]
+
+
+EXPECTED = [f"{name} {kind} {name}" for kind in ("clean", "rainy") for name in UNSCORED]
+
+
+def test_no_pair_that_is_scored_or_shows_a_scored_scene_is_trained_on(rain: Path, tmp_path: Path) -> None:
+    folders = carrying.pairs_to_train_on(rain, tmp_path / "states")
+    assert contents(folders) == EXPECTED
+    assert carrying.pairs_to_train_on(rain, tmp_path / "states") == folders  # once more does no harm
+    assert carrying.pairs_to_train_on(tmp_path / "none", tmp_path / "other", tmp_path) is None
+
+
+def test_pairs_are_files_that_travel_and_stale_ones_go(rain: Path, tmp_path: Path) -> None:
+    old = tmp_path / "states/clean"
+    old.mkdir(parents=True)
+    (old / UNSCORED[0]).symlink_to(rain / "clean" / UNSCORED[0])
+    (old / "rain100h_3.png").symlink_to(rain / "clean/rain100h_3.png")  # scored
+    (old / UNSCORED[1]).write_text("of another day")
+    folders = carrying.pairs_to_train_on(rain, tmp_path / "states")
+    assert contents(folders) == EXPECTED
+    assert not any(path.is_symlink() for path in old.iterdir())
+    assert (rain / "clean/rain100h_3.png").is_file()
+    shutil.rmtree(rain)
+    assert contents(carrying.pairs_to_train_on(rain, tmp_path / "states", tmp_path)) == EXPECTED  # as they were carried
+
+
+def test_packed_pairs_are_unpacked_where_there_are_no_others(rain: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    pack_photos.main(photos, out, 1, rain)
+    assert sorted(path.name for path in out.iterdir()) == ["pairs-1.tar", "part-1.tar"]
+    assert contents(carrying.pairs_to_train_on(tmp_path / "none", tmp_path / "states", out)) == EXPECTED
+    assert sorted(path.name for path in carrying.unpacked(out).iterdir()) == ["0.png", "1.png"]
