@@ -86,6 +86,23 @@ def restore_commands() -> list[Command]:
     return [c for block in shell for c in commands(block) if c.words and c.words[0] in ("restore", "torchrun")]
 
 
+def inline_commands() -> list[Command]:
+    """Every `restore` in a piece of code within a line, such as `restore weights list`."""
+    found = []
+    for page in PAGES:
+        text = _FENCE.sub(lambda block: "\n" * block[0].count("\n"), page.read_text(encoding="utf-8"))
+        for match in re.finditer(r"`(restore [a-z][^`\n]*)`", text):
+            where = f"{page.relative_to(ROOT).as_posix()}:{text[: match.start()].count(chr(10)) + 1}"
+            found.append(Command(where, tuple(shlex.split(match[1]))))
+    return found
+
+
+def scripts() -> list[Command]:
+    """Every `python scripts/...` of every page."""
+    shell = (block for page in PAGES for block in blocks(page) if block.language == "sh")
+    return [c for block in shell for c in commands(block) if c.words[1:] and c.words[1].startswith("scripts/")]
+
+
 def prose(text: str) -> Iterator[str]:
     """Paragraphs and items of lists, without code, tables, headings, pictures and marks."""
     text = re.sub(r"<!--.*?-->", "", _FENCE.sub("\n", text), flags=re.DOTALL)

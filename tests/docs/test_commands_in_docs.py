@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import typer
 from conftest import Run
-from doc_pages import Block, Command, commands, restore_commands
+from doc_pages import ROOT, Block, Command, commands, inline_commands, restore_commands, scripts
 from doc_weights import add_own, save_repeats, tiny_weights
 
 from restore.checkpoints.hub import Address
@@ -194,6 +194,22 @@ def try_out(command: Command, run: Run, monkeypatch: pytest.MonkeyPatch) -> bool
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.where)
 def test_a_command_of_the_docs_works(command: Command, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     try_out(command, run, monkeypatch)
+
+
+def test_pieces_of_commands_within_a_line_have_options_that_exist() -> None:
+    for command in inline_commands():
+        try:
+            check_options(command.words[1:])
+        except AssertionError as error:
+            pytest.fail(f"{command.where}: {' '.join(command.words)}: {error}")
+
+
+def test_scripts_that_the_pages_call_exist_and_have_their_options() -> None:
+    for command in scripts():
+        source = (ROOT / command.words[1]).read_text(encoding="utf-8")
+        for word in filter(re.compile("--").match, command.words[2:]):
+            parameter = word[2:].replace("-", "_")  # Typer makes the option of it
+            assert re.search(rf'"{word}["/]|\b{parameter}: Annotated', source), f"{command.where}: {word}"
 
 
 @pytest.mark.parametrize(
