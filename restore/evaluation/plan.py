@@ -188,7 +188,7 @@ def _find(
     if clean is not None and dataset is None and root is None and split is None:
         found = layouts.find_folders(clean, degraded)
         _refuse_faults(found, f"--clean {clean}" + (f" --degraded {degraded}" if degraded else ""))
-        return clean.name, None, found, None
+        return clean.name or clean.resolve().name, None, found, None
     if clean is not None or dataset is None or root is None:
         raise UsageError(
             "name the pictures to score", hint="--dataset NAME --root DIR, or --clean DIR [--degraded DIR]"

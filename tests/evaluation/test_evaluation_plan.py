@@ -77,6 +77,11 @@ def test_pairs_are_scored_as_they_are(clean: Path, noisy: Path) -> None:
     assert [item.degraded for item in plan.found.items] == [noisy / "a.png", noisy / "b.png"]
 
 
+def test_the_current_folder_is_called_by_its_name(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clean)
+    assert make_plan(clean=Path(".")).name == "photos"
+
+
 @pytest.fixture
 def picture(clean: Path) -> np.ndarray:
     """The pixels of the only clean picture, in [0, 1]."""
