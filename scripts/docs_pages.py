@@ -34,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links that leave docs/ to a page of the site where there is one, else to the repository."""
+    """Point links that leave docs/ to a page of the site, else to the repository; set lists apart from paragraphs."""
     is_outside = page.file.src_uri == "contributing.md"
     folder = "" if is_outside else posixpath.join("docs", posixpath.dirname(page.file.src_uri))
 
@@ -50,7 +50,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             raise PluginError(f"{page.file.src_uri}: there is no {path} to link to")
         return f"{match[1]}{path}" + (f"#{anchor}" if anchor else "")
 
-    return LINK.sub(target, markdown)
+    # Python-Markdown wants an empty line above a list, GitHub does not.
+    parts = re.split(r"(?ms)(^ *```.*?^ *```$)", LINK.sub(target, markdown))
+    parts[::2] = [re.sub(r"(?m)^([^-\s|#].*)\n(?=- )", r"\1\n\n", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 class DoctestsAsCode(Extension):
