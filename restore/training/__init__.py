@@ -1,1 +1,1 @@
-"""Training: recipes, the loop, its parts, and the folder of a run."""
+"""Training: recipes, the loop and its parts, and the folder of a run."""

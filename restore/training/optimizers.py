@@ -1,4 +1,4 @@
-"""Optimisers by the name that a recipe gives them."""
+"""Optimizers by the name that a recipe gives them."""
 
 from __future__ import annotations
 
@@ -11,48 +11,35 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
-# Newton-Schulz iteration towards the nearest orthogonal matrix: the coefficients that raise small singular values most.
+# Newton-Schulz iteration towards the nearest orthogonal matrix, with the coefficients of Jordan et al. 2024. They raise
+# small singular values most.
 _NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315
-_FEWEST = 16  # channels on either side of what counts as a matrix
+_FEWEST = 16  # channels on each side of a parameter that counts as a matrix
 
 
 class Muon(Optimizer):
-    """Muon: momentum whose matrices are made orthogonal, so that every direction is learned at one rate; AdamW for the
-    rest (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024).
+    """Muon: momentum with orthogonalized matrices, so that every direction learns at one rate; AdamW for the rest.
+
+    Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
 
     Matrices are the weights of linear layers and convolutions, `(out, in * height * width)`, with at least 16 channels
-    on either side; that leaves out first and last layers and depthwise convolutions, as the authors do.
+    on each side. This leaves out first and last layers and depthwise convolutions, as the authors do.
 
-    A step changes a matrix's entries by 0.6 of the learning rate (root mean square), where Moonshot have 0.2 to match
-    AdamW's (Liu et al., "Muon is Scalable for LLM Training", 2025, Section 2.2). Measured on held-out photos:
+    Departures: a step changes the entries of a matrix by 0.6 of the learning rate (root mean square). Liu et al. ("Muon
+    is Scalable for LLM Training", 2025, Section 2.2) use 0.2, to match AdamW. 0.6 learns faster in short runs of these
+    networks, and 1.6 fails. PyTorch's own Muon accepts matrices alone and computes in bfloat16, which is ten times
+    slower on a CPU without it; this one computes in float32.
 
-    =====================================================  ======  ======  ======  ======
-    run                                                      Adam     0.2     0.6     1.6
-    =====================================================  ======  ======  ======  ======
-    `pa-edsr-s-x2`, the first 600 steps (bicubic 35.86)     36.73   36.76   36.91
-    `cs-kit-s`, one known blur, 200 steps (blurred 33.11)   34.10   34.33   35.04   33.11
-    =====================================================  ======  ======  ======  ======
-
-    (36.76 and the second row are of a first version that took layers from 8 channels on, and depthwise ones.)
-
-    Going on from trained weights `pa-edsr-s-x4` rose from 30.52 to 31.06 dB on Set5 in 2,400 steps (from 1.5e-3).
-    `panet-s` needs smaller rates: that for demosaicing fell by 1.1 dB on Kodak24 in 1,560 steps from 1e-3, and rose by
-    0.12 in 480 from 1.5e-4; that against JPEG forgot all within 800 from 1.2e-3, and gained 0.3 dB on LIVE1 in 4,000
-    from 4e-4. A rate that is too high does not show at once: from 1e-3 `panet-s-denoise-gaussian` rose by 0.37 dB in
-    500 steps, but after 3,200 more from 1.2e-3 some matrices were four times as large, twice those of the other two,
-    and 25,000 further steps did not reach what 1,000 at 4e-4 made of those against JPEG. Against random blurs with
-    noise (`mild-blur`) `cs-kit-s` learned as much with AdamW.
-
-    PyTorch's own takes matrices alone and works in bfloat16, which is ten times slower on a CPU that does not have it;
-    this one works in float32.
+    Keep Muon at or below 4e-4 for compact PANet in float16: higher rates diverged. For demosaicing stay at or below
+    1.5e-4. A rate that is too high may show only after thousands of steps.
 
     Args:
-        parameters: What is trained.
+        parameters: What to train.
         lr: Learning rate of both parts.
-        betas: AdamW's.
-        weight_decay: Of both parts, decoupled.
-        momentum: Decay of the matrices' averaged gradient, which is used as Nesterov does.
-        size: Root mean square of a step's change over the learning rate.
+        betas: Decay rates of AdamW.
+        weight_decay: Decoupled weight decay of both parts.
+        momentum: Decay of the averaged gradient of matrices, used as by Nesterov.
+        size: Root mean square of the change of a step, divided by the learning rate.
     """
 
     def __init__(
@@ -68,8 +55,8 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Change the parameters by their gradients; those that have none stay."""
-        self._rest.state, self._rest.param_groups = self.state, self.param_groups[1:]  # a loaded state is another
+        """Change the parameters by their gradients. Parameters without a gradient stay."""
+        self._rest.state, self._rest.param_groups = self.state, self.param_groups[1:]  # loading a state replaces both
         self._rest.step()
         group = self.param_groups[0]
         alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
@@ -82,7 +69,7 @@ class Muon(Optimizer):
             state["momentum"].lerp_(gradient, 1 - group["momentum"])
             alike[gradient.shape].append((parameter, gradient.lerp(state["momentum"], group["momentum"])))
         for shape, pairs in alike.items():
-            # Orthogonal, a matrix has as many singular values of 1 as its shorter side has entries.
+            # An orthogonal matrix has as many singular values of 1 as its shorter side has entries.
             rate = group["lr"] * group["size"] * math.sqrt(max(shape))
             for (parameter, _), change in zip(pairs, orthogonal(torch.stack([x for _, x in pairs])), strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
@@ -90,11 +77,11 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """About the nearest matrices with orthonormal rows or columns: singular values between 0.7 and 1.2.
+    """Approximate the nearest matrices with orthonormal rows or columns: singular values between 0.7 and 1.2.
 
     Args:
         matrices: `(N, rows, columns)`.
-        steps: Of the Newton-Schulz iteration.
+        steps: Steps of the Newton-Schulz iteration.
     """
     a, b, c = _NEWTON_SCHULZ
     is_tall = matrices.shape[1] > matrices.shape[2]
@@ -107,7 +94,7 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 def optimizer_of(name: str, parameters: Iterable[nn.Parameter], **options: Any) -> Optimizer:
-    """The optimiser that a recipe names: `adamw`, `adam` or `muon`, with its `lr`, `betas` and `weight_decay`."""
+    """The optimizer that a recipe names: `adamw`, `adam` or `muon`. Options: `lr`, `betas` and `weight_decay`."""
     if name == "muon":
         return Muon(parameters, **options)
     return (AdamW if name == "adamw" else Adam)(parameters, fused=True, **options)

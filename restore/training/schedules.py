@@ -1,4 +1,4 @@
-"""What changes from step to step of a training run: the learning rate, and the crops."""
+"""Schedules of a run: the learning rate and the crops of each step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from restore.training.recipe import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of step 0 .. steps - 1: linear warm-up, then a cosine or halvings, down to `final_learning_rate`."""
+    """Learning rate of step 0 .. steps - 1: linear warm-up, then cosine or halving down to `final_learning_rate`."""
     if step < recipe.warm_up:
         return recipe.learning_rate * (step + 1) / recipe.warm_up
     low, high = recipe.final_learning_rate, recipe.learning_rate
@@ -26,8 +26,8 @@ class Crops:
     """The crops of one step.
 
     Attributes:
-        numbers: Their numbers; every crop of a run has its own, whatever the number of processes.
-        side: In pixels.
+        numbers: Every crop of a run has its own number, whatever the number of processes.
+        side: Side of the degraded crops in pixels.
     """
 
     numbers: range
@@ -53,9 +53,9 @@ class Phase:
     """Steps in a row that cost the same.
 
     Attributes:
-        steps: How many.
+        steps: How many steps.
         batch, crop: Crops a step, and their side in pixels.
-        attends: Whether the attention is in use.
+        attends: Whether attention is in use.
     """
 
     steps: int
@@ -65,7 +65,7 @@ class Phase:
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """The steps of a run, in order."""
+    """The phases of a run, in order."""
     ends = {recipe.steps, recipe.local_steps, *(until for until, _, _ in recipe.stages)}
     found, before = [], 0
     for end in sorted(end for end in ends if 0 < end <= recipe.steps):
@@ -76,7 +76,7 @@ def phases(recipe: Recipe) -> list[Phase]:
 
 
 def stretched(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe with other steps in all; stages, hold and the steps without attention keep their shares of them."""
+    """The recipe with another number of steps; stages, hold and the steps without attention keep their shares."""
     factor = steps / recipe.steps
     ends = {round(until * factor): (batch, crop) for until, batch, crop in reversed(recipe.stages)}
     return dataclasses.replace(
@@ -87,7 +87,7 @@ def stretched(recipe: Recipe, steps: int) -> Recipe:
 
 
 def share_of(numbers: range, index: int, count: int) -> range:
-    """The part of a range that process or part `index` of `count` takes; the parts differ by one at most.
+    """The part of a range for process or part `index` of `count`; the lengths of parts differ by one at most.
 
     >>> [share_of(range(10, 17), index, 3) for index in range(3)]
     [range(10, 12), range(12, 14), range(14, 17)]

@@ -1,4 +1,4 @@
-"""The processes that train one network together, each on its share of every batch."""
+"""Processes that train one network together, each on its share of every batch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _groups: list[Any] = []
 
 
 class Team:
-    """All processes of a run; one that is alone is a team as well.
+    """All processes of a run. A single process is a team as well.
 
-    What is `told` or `gathered` goes through pickles, between processes of one run.
+    `told` and `gathered` exchange pickles, but only between processes of one run.
 
     Args:
-        rank: Which of them this is.
-        device: Where it trains.
+        rank: Which of the processes this is.
+        device: Where this process trains.
     """
 
     def __init__(self, rank: Rank, device: torch.device) -> None:
@@ -36,25 +36,25 @@ class Team:
         self.is_alone, self.is_first = rank.is_alone, rank.index == 0
 
     def share(self, network: nn.Module, *, has_unused: bool) -> nn.Module:
-        """The network to call in training: gradients are averaged over the processes as they are computed.
+        """The network to call in training, which averages gradients over the processes.
 
         Args:
-            network: Its weights become those of the first process.
-            has_unused: Whether some parameters take no part in the result.
+            network: Gets the weights of the first process.
+            has_unused: Whether some parameters do not influence the result.
         """
         if self.is_alone:
             return network
         devices = [self.device] if self.device.type == "cuda" else None
-        # Gradients of 1x1 and depth-wise kernels have strides that differ and mean the same.
+        # Gradients of 1x1 and depthwise kernels may have different strides for the same layout.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=has_unused)
 
     def adding(self, network: nn.Module) -> AbstractContextManager[None]:
-        """Gradients are only added up within, to be averaged with those of a later pass."""
+        """A block in which gradients are only added; a later pass averages them."""
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
     def any(self, claim: bool) -> bool:
-        """Whether a claim holds in any of the processes."""
+        """Whether a claim is true in any process."""
         if self.is_alone:
             return claim
         flag = torch.tensor(float(claim), device=self.device)
@@ -62,7 +62,7 @@ class Team:
         return bool(flag)
 
     def gathered(self, items: list[T]) -> list[T]:
-        """The items of all processes, in their order."""
+        """The items of all processes, in the order of the processes."""
         if self.is_alone:
             return items
         lists: list[Any] = [None] * self.count
@@ -70,7 +70,7 @@ class Team:
         return [item for part in lists for item in part]
 
     def told(self, value: T) -> T:
-        """What the first process has."""
+        """The value of the first process."""
         if self.is_alone:
             return value
         box: list[Any] = [value]
@@ -80,18 +80,18 @@ class Team:
 
 @contextmanager
 def join(rank: Rank, device: torch.device) -> Iterator[Team]:
-    """Meet the other processes, at the address that torchrun tells; NCCL between GPUs, Gloo otherwise.
+    """Connect the processes at the address that torchrun sets, with NCCL between GPUs and Gloo otherwise.
 
     Raises:
-        UsageError: The launcher tells no address.
+        UsageError: The launcher sets no address.
     """
     if rank.is_alone:
         yield Team(rank, device)
         return
     if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
         raise UsageError(
-            f"{rank.count} processes cannot meet without the environment variable {missing[0]}",
-            hint="start them by `torchrun --nproc-per-node N -m restore train ...`",
+            f"{rank.count} processes cannot connect: the environment variable {missing[0]} is missing",
+            hint="start them with `torchrun --nproc-per-node N -m restore train ...`",
         )
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -99,10 +99,10 @@ def join(rank: Rank, device: torch.device) -> Iterator[Team]:
         "nccl" if device.type == "cuda" else "gloo",
         rank=rank.index,
         world_size=rank.count,
-        timeout=timedelta(hours=1),  # one process may load or validate that long while the others wait
+        timeout=timedelta(hours=1),  # one process may load or validate for long while the others wait
     )
-    # A network that is shared may outlive the group and would then be what ends it, while it holds Python's lock, which
-    # the group's threads wait for at times: a deadlock. This reference is dropped without the lock.
+    # Trap: a shared network that outlives the group would end it while holding Python's lock. The group's threads may
+    # wait for that lock: a deadlock. This reference outlives the network and is dropped without the lock.
     _groups.append(dist.group.WORLD)
     try:
         yield Team(rank, device)

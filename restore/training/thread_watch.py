@@ -1,4 +1,4 @@
-"""Whether the threads of a computation wait: beside other work, or where there is too little work for all of them."""
+"""Notices threads that wait, because of other work on the machine or because there is too little to compute."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 
 _EVERY = 30.0  # seconds
-_LEAST = 0.6  # processor time over what the threads could have had
+_LEAST = 0.6  # processor time, as a share of what the threads could have had
 
 
 class ThreadWatch:
-    """Compares the processor time that the process got with what its threads could have had.
+    """Compares the processor time of the process with what its threads could have had.
 
     Args:
-        threads: Threads that compute together; one waits for no other.
-        wall, cpu: Clocks, in seconds: the world's, and that of the processor time of the process.
+        threads: Threads that compute together. A single thread never waits.
+        wall, cpu: Clocks in seconds: elapsed time, and processor time of the process.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class ThreadWatch:
         self._since = wall(), cpu()
 
     def note(self) -> list[str]:
-        """A sentence, once, after half a minute in which the process got less than three fifths; else none."""
+        """One sentence after half a minute in which the threads computed less than 60 %; else none."""
         if self._threads == 1 or (took := self._wall() - self._since[0]) < _EVERY:
             return []
         share = (self._cpu() - self._since[1]) / (took * self._threads)
@@ -37,6 +37,6 @@ class ThreadWatch:
             return []
         count, self._threads = self._threads, 1
         return [
-            f"the threads computed {100 * share:.0f} % of the time: other work on this machine, or too little work for "
-            f"{count} threads; fewer --threads may be faster"
+            f"the threads computed {100 * share:.0f} % of the time: there is other work on this machine, or too little "
+            f"for {count} threads; fewer --threads may be faster"
         ]

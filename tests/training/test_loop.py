@@ -470,7 +470,7 @@ def test_what_fits_of_other_weights_can_be_begun_from(photos: Path, tmp_path: Pa
     own = {key: weights for key, weights in found.items() if key.startswith("average.")}
     assert all(torch.equal(given[key], weights) for key, weights in own.items())
     taken = sum(weights.numel() for weights in own.values())
-    assert f"Begun from `last.safetensors`, {taken:,} of {taken:,} parameters." in (
+    assert f"It starts from `last.safetensors`, {taken:,} of {taken:,} parameters." in (
         tmp_path / "second" / "README.md"
     ).read_text(encoding="utf-8")
 

@@ -23,7 +23,7 @@ def test_little_processor_time_for_several_threads_is_told(
     told = watch.note()
     assert bool(told) is is_told
     assert not told or told == [
-        "the threads computed 50 % of the time: other work on this machine, or too little work for 2 threads; "
+        "the threads computed 50 % of the time: there is other work on this machine, or too little for 2 threads; "
         "fewer --threads may be faster"
     ]
 
