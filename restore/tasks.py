@@ -13,7 +13,7 @@ class Level:
         name: The name in papers; with two dashes the option, such as `--sigma`.
         unit: Unit of the numbers.
         low, high: Smallest and largest value that makes sense.
-        help: One phrase.
+        help: Help of the option.
     """
 
     name: str
@@ -54,7 +54,13 @@ TASKS: dict[str, Task] = {
         summary="Remove noise.",
         help="You don't have to set a noise level. The default weights remove camera noise and Gaussian noise of any "
         "strength. They leave a clean picture nearly unchanged.",
-        level=Level("sigma", "8-bit grey levels", 0, 255, "standard deviation of Gaussian noise"),
+        level=Level(
+            "sigma",
+            "8-bit grey levels",
+            0,
+            255,
+            "Standard deviation of Gaussian noise. Uses weights made for it, else blind weights.",
+        ),
         recipe="cs-kit-s-denoise",
         other_names=("clean", "enhance", "noise", "remove-noise", "degrain"),
     ),
@@ -78,7 +84,13 @@ TASKS: dict[str, Task] = {
         name="dejpeg",
         summary="Remove JPEG artifacts: blocking and ringing.",
         help="You don't have to set a JPEG quality. The default weights handle any.",
-        level=Level("jpeg-quality", "JPEG quality", 1, 100, "quality the picture was saved with"),
+        level=Level(
+            "jpeg-quality",
+            "JPEG quality",
+            1,
+            100,
+            "Quality that the picture was saved with. Uses weights made for it, else blind weights.",
+        ),
         recipe="cs-kit-s-dejpeg",
         other_names=("compress", "deartifact", "deblock", "decompress", "jpeg", "jpg", "remove-artifacts"),
     ),
@@ -94,7 +106,7 @@ TASKS: dict[str, Task] = {
         name="upscale",
         summary="Upscale 2, 3 or 4 times.",
         help="Set the factor with --scale. Each factor has its own weights.",
-        level=Level("scale", "times", 2, 4, "output size over input size"),
+        level=Level("scale", "times", 2, 4, "Upscale N times. Required unless you name --weights."),
         other_names=("enhance", "enlarge", "resize", "sr", "super-resolution", "superres", "upres", "upsample"),
     ),
 }

@@ -106,4 +106,4 @@ def test_what_bench_writes_is_what_automatic_tiles_are_chosen_by(
 def test_memory_takes_no_sizes_of_yours(run: Run) -> None:
     code, _, err = run("bench", "drsformer:s", "--memory", "--size", "64x64")
     assert code == 2
-    assert "--memory measures sizes of its own" in err
+    assert "--memory chooses its own sizes" in err

@@ -20,34 +20,47 @@ from restore.inference.precision import PRECISIONS, check_precision
 if TYPE_CHECKING:
     from rich.table import Table
 
+_MEASURED = "What to measure"
+
 
 def bench(
     subjects: Annotated[
         list[str],
         typer.Argument(
             metavar="NETWORK",
+            rich_help_panel=_MEASURED,
             autocompletion=complete.networks_and_weights,
             help="Networks (drsformer), sizes of networks (drsformer:s), or weights by name or file.",
         ),
     ],
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="HxW", help="Height and width of the picture; repeatable.", show_default="256x256"),
+        typer.Option(
+            metavar="HxW",
+            rich_help_panel=_MEASURED,
+            help="Height and width of the picture; repeatable.",
+            show_default="256x256",
+        ),
     ] = None,
     literal: Annotated[
         bool,
         typer.Option(
-            "--literal", help="Also measure the paper's equations as written, with kept memory and with plain malloc."
+            "--literal",
+            rich_help_panel=_MEASURED,
+            help="Also measure the paper's equations as written, with kept memory and with plain malloc.",
         ),
     ] = False,
     memory: Annotated[
         bool,
         typer.Option(
             "--memory",
+            rich_help_panel=_MEASURED,
             help="Measure only memory for growing tiles: the data behind --tile auto. Takes no --size.",
         ),
     ] = False,
-    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Timed runs; the median counts.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=_MEASURED, help="Timed runs; the median counts.")
+    ] = 3,
     threads: options.Threads = None,
     precision: Annotated[
         str,
@@ -81,13 +94,12 @@ def bench(
 
     threads = threads or torch.get_num_threads()
     machine = f"{processor_name()}, {threads} threads, PyTorch {torch.__version__}, device {device}, {precision}"
-    table = Table(title=machine, title_justify="left")
+    table = Table(title=machine, title_justify="left", box=None)
     if memory:
         rows = _bench_memory(subjects, table, device, threads)
     else:
         rows = _bench_speed(subjects, sizes, table, device, threads, literal, precision, repeats)
-    console = Console()
-    Console(width=console.width if console.is_terminal else 120).print(table)
+    Console().print(table)
     if json_file is not None:
         document = {"machine": machine, "memory" if memory else "runs": rows}
         with whole_file(json_file) as temporary:
@@ -100,7 +112,7 @@ def _bench_memory(subjects: list[str], table: Table, device: str, threads: int) 
     from restore.networks import key_of
 
     for head in ("network", "tile", "peak GB", "fixed MB", "kB/pixel"):
-        table.add_column(head, justify="left" if head == "network" else "right", no_wrap=True)
+        _add_column(table, head)
     rows = []
     for name in subjects:
         say(f"{name} ...")
@@ -134,8 +146,10 @@ def _bench_speed(
     """Fill the table, and return all numbers."""
     from restore.benchmark import Subject, build, measure
 
-    for head in ("network", "size", "form", "s", "s/MP", "GMACs", "GFLOP/s", "peak GB", "faster"):
-        table.add_column(head, justify="left" if head in ("network", "size", "form") else "right", no_wrap=True)
+    # All numbers would not fit 80 columns; --json has them.
+    numbers = ("form", "s", "GMACs", "peak GB", "faster") if literal else ("s", "s/MP", "GMACs", "GFLOP/s", "peak GB")
+    for head in ("network", "size", *numbers):
+        _add_column(table, head)
     rows: list[dict[str, Any]] = []
     for name in subjects:
         two_forms = build(name).has_plain_forms
@@ -152,13 +166,23 @@ def _bench_speed(
                 rows.append({**dataclasses.asdict(subject), "form": form, **dataclasses.asdict(cost)})
             slowest = max(cost.seconds for cost in costs.values())
             for form, cost in costs.items():
-                table.add_row(
-                    name, f"{height}x{width}", form, f"{cost.seconds:.3f}", f"{cost.seconds_per_megapixel:.2f}",
-                    f"{cost.gmacs:.1f}", f"{cost.gflops:.0f}",
-                    "-" if cost.peak_bytes is None else f"{cost.peak_bytes / 1e9:.2f}",
-                    f"{slowest / cost.seconds:.1f}x",
-                )  # fmt: skip
+                shown = {
+                    "form": form,
+                    "s": f"{cost.seconds:.3f}",
+                    "s/MP": f"{cost.seconds_per_megapixel:.2f}",
+                    "GMACs": f"{cost.gmacs:.1f}",
+                    "GFLOP/s": f"{cost.gflops:.0f}",
+                    "peak GB": "-" if cost.peak_bytes is None else f"{cost.peak_bytes / 1e9:.2f}",
+                    "faster": f"{slowest / cost.seconds:.1f}x",
+                }
+                table.add_row(name, f"{height}x{width}", *(shown[head] for head in numbers))
     return rows
+
+
+def _add_column(table: Table, head: str) -> None:
+    """Add a column that keeps its width, except the first, which folds."""
+    is_text = head in ("network", "size", "form")
+    table.add_column(head, justify="left" if is_text else "right", no_wrap=head != "network", overflow="fold")
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -65,6 +65,7 @@ class Command(TyperCommand):
         for param in shown:
             default = "Arguments" if _is_argument(param) else others
             panels.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(_row(param, ctx))
+        panels[others] = panels.pop(others)  # last
         _write_panels(panels, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -81,6 +82,10 @@ class Group(TyperGroup):
             print(ctx.get_help(), file=sys.stderr)
             raise typer.Exit(2)
         return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """A command, and its options."""
+        return ["COMMAND", "[OPTIONS]"]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; suggest one where there is none of this name."""

@@ -100,4 +100,4 @@ def _short(path: Path) -> str:
     home = str(Path.home())
     text = str(path)
     shown = "~" + text[len(home) :] if home != os.sep and text.startswith(home + os.sep) else text
-    return shown if path.exists() else f"{shown} (missing)"
+    return shown if path.exists() else f"{shown} (does not exist)"

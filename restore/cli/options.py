@@ -188,7 +188,7 @@ def level_of(task: Task) -> Any:
             max=level.high,
             metavar="N",
             rich_help_panel=WEIGHTS,
-            help=f"{level.help[0].upper()}{level.help[1:]}: picks weights made for it. Blind weights work for any.",
+            help=level.help,
             show_default=False,
         ),
     ]
@@ -238,4 +238,4 @@ def check_device(name: str) -> None:
         UsageError: No device has this name.
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", name, re.ASCII):
-        raise UsageError(f"there is no device {name!r}", hint="use auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(f"there is no device called {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")

@@ -21,11 +21,10 @@ from restore.cli.console import Interrupted, Signals, say
 from restore.cli.help import SPEED
 from restore.cli.training_display import Display
 from restore.errors import UsageError
-from restore.training.plan import TrainingPlan, plan_training
-from restore.training.schedules import crops_of
 
 if TYPE_CHECKING:
     from restore.training.options import Options
+    from restore.training.plan import TrainingPlan
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _DATA, _RECIPE, _RUN = "Data", "Recipe", "Run"
@@ -145,6 +144,8 @@ def train(
         raise UsageError(
             "TensorBoard is not installed", hint="pip install 'restore-photos[train]', or leave out --tensorboard"
         )
+    from restore.training.plan import plan_training
+
     plan = plan_training(
         recipe, out, data=data, pairs=(clean, degraded), task=task, network=network, config=config,
         changes=dict(parse_change(text) for text in set_ or ()), resume=resume, start_from=start_from,
@@ -200,6 +201,8 @@ def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool) -> Pa
 
 def describe_plan(plan: TrainingPlan, how: Options) -> str:
     """One line: network, recipe, steps, crops, data and device."""
+    from restore.training.schedules import crops_of
+
     first, recipe = crops_of(plan.recipe, 0), plan.recipe
     return (
         f"{recipe.network} {recipe.config} by {plan.source}: {recipe.steps} steps of {len(first.numbers)} crops of "

@@ -66,10 +66,11 @@ def in_our_words(error: Any) -> UsageError:
     hint = f"`{command} --help` lists the options"
     kind, message = type(error).__name__, error.message
     if kind == "NoSuchOption":
-        known = [name for param in error.ctx.command.get_params(error.ctx) for name in param.opts]
-        return UsageError(
-            f"there is no option {error.option_name}", hint=did_you_mean(error.option_name, known) or hint
-        )
+        option, known = error.option_name, _options(error.ctx.command)
+        elsewhere = _commands_with(option, error.ctx.find_root().command)
+        if 1 <= len(elsewhere) <= 2:
+            return UsageError(f"there is no option {option} here", hint=f"{_either(elsewhere)} has {option}")
+        return UsageError(f"there is no option {option}", hint=did_you_mean(option, known) or hint)
     if kind == "BadOptionUsage":
         needs = "needs a value" if "requires" in message else "takes no value"
         return UsageError(f"{error.option_name} {needs}", hint=hint)
@@ -97,6 +98,16 @@ def _bad_value(error: Any) -> UsageError:
     elif param.min is not None:
         what += f" of {param.min:g} or more"
     return UsageError(f"{name} is {what}, not {value!r}")
+
+
+def _options(command: Any) -> list[str]:
+    return [name for param in command.params if param.param_type_name == "option" for name in param.opts] + ["--help"]
+
+
+def _commands_with(option: str, root: Any) -> list[str]:
+    """The commands that have an option of this name."""
+    commands = {"restore": root} | {f"restore {name}": command for name, command in root.commands.items()}
+    return [f"`{name}`" for name, command in commands.items() if option in _options(command)[:-1]]
 
 
 def _first_example(command: Any) -> str | None:

@@ -30,9 +30,9 @@ app = typer.Typer(
 def list_weights(
     cached: Annotated[bool, typer.Option("--cached", help="List the cache of the Hugging Face Hub instead.")] = False,
 ) -> None:
-    """List all weights, with PSNR of input and result on the first test set.
+    """List all weights. * marks the default of a task.
 
-    * marks the default of a task.
+    PSNR is that of the input and of the result on the first test set. `restore weights show NAME` has all scores.
     """
     if cached:
         found = [(name, f"{one.size_bytes / 1e6:.1f} MB", str(one.address)) for one, name in pull_push.cached()]
@@ -94,7 +94,7 @@ def show(name: Name) -> None:
     "import",
     **help.command(
         "restore weights import deraining.pth --network drsformer --task derain",
-        "restore denoise photo.jpg -o clean.png --weights my-panet",
+        "restore weights import panet.pth --network panet --task dejpeg --name mine",
         page="weights.md",
     ),
 )
@@ -124,8 +124,8 @@ def import_weights(
     """
     for what, word, choices in (("network", network, complete.NETWORKS), ("task", task, TASKS)):
         if word not in choices:
-            hint = did_you_mean(word, choices) or f"use one of {', '.join(choices)}"
-            raise UsageError(f"there is no {what} {word!r}", hint=hint)
+            hint = did_you_mean(word, choices) or f"choose one of {', '.join(choices)}"
+            raise UsageError(f"there is no {what} called {word!r}", hint=hint)
     from restore.checkpoints import author_files
 
     entry = author_files.import_published(file, network=network, task=task, name=name)
@@ -141,7 +141,9 @@ def import_weights(
     )
 )
 def pull(
-    source: Annotated[str, typer.Argument(metavar="ADDRESS", help="hf://owner/repo[@revision][/file]")],
+    source: Annotated[
+        str, typer.Argument(metavar="ADDRESS", help="An address on the Hub: hf://owner/repo[@revision][/file].")
+    ],
     name: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Name for the weights.", show_default="the name of the repository"),
@@ -194,7 +196,11 @@ def push(
     print(address)
 
 
-@app.command(**help.command("restore weights remove my-panet", "restore weights list", page="weights.md"))
+@app.command(
+    **help.command(
+        "restore weights remove mine", "restore weights remove drsformer-derain-deraining", page="weights.md"
+    )
+)
 def remove(
     name: Annotated[
         str, typer.Argument(metavar="NAME", autocompletion=complete.weights, help="Imported or pulled weights.")

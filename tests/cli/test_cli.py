@@ -140,7 +140,7 @@ def test_a_bad_input_is_one_error_and_leaves_no_output(run: Run, make: object, n
         (("a.png", "-o", "b.png", "--json", "gone/j"), 2, "error: cannot write gone/j: there is no writable folder"),
         (("a.png", "-o", "b.png", "--json", "."), 2, "error: cannot write .: it is a folder"),
         (("a.png", "-o", "b.png", "--json", "./a.png"), 2, "error: --json would replace the picture a.png"),
-        (("a.png", "-o", "b.png", "--device", "gpu"), 2, "error: there is no device 'gpu'"),
+        (("a.png", "-o", "b.png", "--device", "gpu"), 2, "error: there is no device called 'gpu'"),
         (("a.png", "-o", "b"), 2, "error: cannot write b: its name has no extension"),
         (("a.png", "-o", "b.png", "--weights", "tiny-denose"), 1, "hint:  did you mean 'tiny-denoise'?"),
         (("a.png", "-o", "b.png", "--weights", "x.pth"), 1, "error: x.pth is a Python pickle"),

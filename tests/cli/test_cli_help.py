@@ -138,6 +138,11 @@ def test_a_name_of_another_kind_means_commands_that_exist() -> None:
     [
         ("denoise a.png --strenth 1", "error: there is no option --strenth\nhint:  did you mean '--strength'?\n"),
         (
+            "denoise a.png --scale 2",
+            "error: there is no option --scale here\nhint:  `restore upscale` or `restore eval` has --scale\n",
+        ),
+        ("denoise --version", "error: there is no option --version here\nhint:  `restore` has --version\n"),
+        (
             "denoise a.png --xyzzy",
             "error: there is no option --xyzzy\nhint:  `restore denoise --help` lists the options\n",
         ),

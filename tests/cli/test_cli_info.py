@@ -34,7 +34,7 @@ def test_info_tells_what_a_report_of_a_bug_needs(
     assert " GB free of " in facts["devices"]["memory"]
     (line,) = facts["weights"].values()
     assert line.startswith("denoise (default), bundled, ")
-    assert facts["folders"]["own weights"] == f"{catalogue.own_folder()} (missing)"
+    assert facts["folders"]["own weights"] == f"{catalogue.own_folder()} (does not exist)"
     assert facts["environment"]["OMP_NUM_THREADS"] == "3"
     assert "secret" not in out
     out = " ".join(run("info").out.split())  # long values are wrapped
@@ -45,4 +45,4 @@ def test_a_report_does_not_name_its_author(run: Run, tmp_path: Path, monkeypatch
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("RESTORE_WEIGHTS", str(tmp_path / "mine"))
-    assert json.loads(run("info", "--json").out)["folders"]["own weights"] == f"~{os.sep}mine (missing)"
+    assert json.loads(run("info", "--json").out)["folders"]["own weights"] == f"~{os.sep}mine (does not exist)"
