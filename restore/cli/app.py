@@ -81,7 +81,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name need not be text; print it as it is
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
-        code = app(standalone_mode=False)  # otherwise Typer prints its own errors
+        code = app(prog_name="restore", standalone_mode=False)  # otherwise Typer prints its own errors
     except RestoreError as error:
         say(describe(error))
         sys.exit(error.exit_code)
