@@ -1,9 +1,9 @@
-"""Put the weights of a training run into weights/, in half precision, and print their table for weights/catalogue.toml.
+"""Copy the weights of a run into weights/, in half precision, and print their table for weights/catalogue.toml.
 
     python scripts/bundle_weights.py runs/derain drsformer-s-derain --default
 
-Weights are called as their recipe. The metadata keep what the run wrote. Half precision halves the file; the scores
-(scripts/score_weights.py) say whether it costs anything.
+Name weights after their recipe. The metadata stay those of the run. Half precision halves the file; compare the scores
+(scripts/score_weights.py) to see what it costs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    name: Annotated[str, typer.Argument(help="What the weights are called.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the weights.")],
     full: Annotated[bool, typer.Option("--full", help="Keep single precision.")] = False,
-    default: Annotated[bool, typer.Option("--default", help="They are what their task uses.")] = False,
+    default: Annotated[bool, typer.Option("--default", help="Make them the default of their task.")] = False,
 ) -> None:
     path = WEIGHTS / f"{name}.safetensors"
     with safe_open(run / "last.safetensors", "pt") as file:

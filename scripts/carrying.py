@@ -1,6 +1,6 @@
-"""What goes to a lent machine and comes back: photos and pairs in tar files, and files of runs in parts.
+"""Files that travel to a borrowed machine and back: photos and pairs in tar files, files of runs in parts.
 
-Importing this costs little: torch is imported where a state is halved.
+Importing this costs little: only `halve` imports torch.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from restore.files import whole_file
 if TYPE_CHECKING:
     import torch
 
-PARTS = Path(__file__).parents[1] / "runs/photos"  # where the tar files are looked for
-PART = 15 * 2**20  # bytes; a lent machine gives back files of 16 MiB at most
+PARTS = Path(__file__).parents[1] / "runs/photos"  # folder of the tar files
+PART = 15 * 2**20  # bytes; a borrowed machine returns files of up to 16 MiB
 TRAVELLING = ("state.pt", "last.safetensors", "best.safetensors")
-BLOCK, END = 512, 10240  # tar: a header and what fills the last block up; what ends the file
+BLOCK, END = 512, 10240  # bytes in a tar file: a block or header, and the end of the file
 
 # Photos and pairs
 
 
 def in_parts(sizes: list[int], room: int, first: int) -> list[list[int]]:
-    """Which files go into which part: the last `first` into the first, then the largest first, each where it fits.
+    """Distribute files over parts: the last `first` into the first part, then the largest first, where they fit.
 
     >>> in_parts([4, 9, 5, 1], room=10, first=1)
     [[3, 1], [2, 0]]
@@ -37,10 +37,10 @@ def in_parts(sizes: list[int], room: int, first: int) -> list[list[int]]:
     Args:
         sizes: Bytes of each file, in order.
         room: Bytes of a part.
-        first: So many files at the end are in the first part.
+        first: How many files at the end belong into the first part.
 
     Raises:
-        UsageError: One file, or the first ones together, have no room in a part.
+        UsageError: A file does not fit into a part, or the last `first` do not fit together.
     """
     parts: list[list[int]] = [list(range(len(sizes) - first, len(sizes)))]
     left = [room - sum(sizes[i] for i in parts[0])]
@@ -53,25 +53,25 @@ def in_parts(sizes: list[int], room: int, first: int) -> list[list[int]]:
         parts[fitting[0]].append(i)
         left[fitting[0]] -= sizes[i]
     if min(left) < 0:
-        raise UsageError("some pictures are too large for a part", hint="--size takes MiB")
+        raise UsageError("some pictures are too large for a part", hint="use a larger --size, in MiB")
     return parts
 
 
 def pack(groups: Sequence[dict[str, Path]], out: Path, name: str, *, size: int, first: int) -> list[tuple[Path, int]]:
-    """Write groups of files into `NAME-1.tar` and so on, in place of earlier ones.
+    """Write groups of files into `NAME-1.tar` and so on, and remove earlier ones.
 
     Args:
-        groups: Files that stay together, by their names in the tar file.
+        groups: Files that stay together, by name in the tar file.
         out: Folder of the tar files.
-        name: Their name.
-        size: Bytes of each at most.
-        first: So many groups at the end are in the first part.
+        name: Name of the tar files.
+        size: Largest size of a tar file in bytes.
+        first: How many groups at the end belong into the first part.
 
     Returns:
-        The tar files, with their number of groups.
+        The tar files and how many groups each holds.
 
     Raises:
-        UsageError: Some have no room.
+        UsageError: A group does not fit.
     """
     sizes = [sum(BLOCK + -(-path.stat().st_size // BLOCK) * BLOCK for path in group.values()) for group in groups]
     parts = in_parts(sizes, size - END - BLOCK, first)
@@ -90,13 +90,15 @@ def pack(groups: Sequence[dict[str, Path]], out: Path, name: str, *, size: int, 
 
 
 def unpacked(folder: Path) -> Path:
-    """The photos of all parts that scripts/pack_photos.py made and that lie in `folder`, in one folder.
+    """Unpack all parts of scripts/pack_photos.py in `folder`, and return the folder of the photos.
 
     Raises:
-        UsageError: There are none.
+        UsageError: There are no parts.
     """
     if not (found := sorted(folder.glob("part-*.tar"))):
-        raise UsageError(f"there are no photos, neither by --data nor in {folder}", hint="scripts/pack_photos.py")
+        raise UsageError(
+            f"there are no photos in {folder}", hint="use --data, or pack photos with scripts/pack_photos.py"
+        )
     photos = folder / "photos"
     for part in found:
         _extract(part, photos)
@@ -110,15 +112,19 @@ def _extract(part: Path, folder: Path) -> list[str]:
 
 
 def is_scored(name: str, heavy: list[str]) -> bool:
-    """Whether a pair of rain is one that weights are scored on, or shows the scene of one: never to be trained on.
+    """Whether scores use a pair of rain, or a pair of the same scene. Never train on such a pair.
 
-    Those of light rain (`rain200l`) and, of `heavy`, the sorted names of all others, every third from the third on.
+    Scores use all light rain (`rain200l`), and every third name of `heavy` from the third on.
+
+    Args:
+        name: File name of the pair.
+        heavy: Sorted names of all pairs of heavy rain.
     """
     return name.startswith("rain200l") or name in heavy[2::3] or Path(name).stem in ("rain100h_1", "rain200h_2")
 
 
 def unscored_pairs(source: Path) -> list[tuple[Path, Path]]:
-    """The pairs of rain in `source`, `clean` and `rainy`, that no score is made with."""
+    """The pairs of rain in the folders `clean` and `rainy` of `source` that no score uses."""
     from restore.datasets.pairs import pair_up
 
     pairs = pair_up(source / "clean", source / "rainy")
@@ -127,11 +133,12 @@ def unscored_pairs(source: Path) -> list[tuple[Path, Path]]:
 
 
 def pairs_to_train_on(source: Path, folder: Path, parts: Path = PARTS) -> tuple[Path, Path] | None:
-    """Folders of pairs of rain, `clean` and `rainy` in `folder`, that no score is made with; None if there are none.
+    """Collect the pairs of rain that no score uses; return their folders, `clean` and `rainy` in `folder`, or None.
 
-    They are copies of those of `source`, for links do not travel to another machine. Where there is no `source` they
-    are those of `pairs-1.tar` and so on, which scripts/pack_photos.py made and which lie in `parts`; without these too,
-    those that are in `folder`.
+    Args:
+        source: Folder of all pairs. The pairs are copied, because links do not travel to another machine.
+        folder: Folder of the collected pairs. Without `source` and `parts`, the pairs that it holds stay.
+        parts: Folder of `pairs-1.tar` and so on (scripts/pack_photos.py), which are unpacked if there is no `source`.
     """
     kinds = folder / "clean", folder / "rainy"
     kept: set[str] = set()
@@ -149,7 +156,7 @@ def pairs_to_train_on(source: Path, folder: Path, parts: Path = PARTS) -> tuple[
 
 
 def _copy(path: Path, target: Path) -> None:
-    """Copy a file unless its copy is there; a link becomes a file, and a process that reads it meets a whole one."""
+    """Copy a file unless an equal copy exists. A link becomes a file, and other processes only see complete files."""
     if target.is_file() and not target.is_symlink() and filecmp.cmp(path, target):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -169,9 +176,9 @@ def _remove_others(folders: Iterable[Path], kept: set[str]) -> None:
 
 
 def packed(folder: Path) -> None:
-    """Make the files of a run small enough to be given back by a lent machine.
+    """Make the files of a run small enough to travel.
 
-    A state above `PART` is halved: what goes on from it is near, not equal, to what would have been.
+    A state above `PART` is halved. Training then continues near, not at, the exact weights.
     """
     if (state := folder / "state.pt").is_file() and state.stat().st_size > PART:
         halve(state)
@@ -180,7 +187,7 @@ def packed(folder: Path) -> None:
 
 
 def halve(path: Path) -> None:
-    """A state in half precision: weights in float16, what the optimiser remembers in bfloat16, which has its range."""
+    """Store a state in half precision: weights in float16, the optimizer in bfloat16, which has the range it needs."""
     import torch
 
     def halved(value: Any, kind: torch.dtype) -> Any:
@@ -197,7 +204,7 @@ def halve(path: Path) -> None:
 
 
 def split(path: Path, size: int | None = None) -> None:
-    """A file that is larger than `size` bytes, by default `PART`, becomes parts of so many, `state.pt.1` and so on."""
+    """Split a file above `size` bytes (default: `PART`) into parts of that size, `state.pt.1` and so on."""
     size = size or PART
     if not path.is_file() or path.stat().st_size <= size:
         return
@@ -210,7 +217,7 @@ def split(path: Path, size: int | None = None) -> None:
 
 
 def joined(path: Path) -> None:
-    """The file again that `split` made parts of, if there are any."""
+    """Join the parts that `split` made, if there are any."""
     found = sorted(path.parent.glob(f"{path.name}.[0-9]*"), key=lambda part: int(part.suffix[1:]))
     if found:
         with whole_file(path) as temporary:

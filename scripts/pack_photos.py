@@ -1,10 +1,9 @@
-"""Pack photographs in parts, to carry them to a machine that takes little at once; scripts/train_next.py unpacks them.
+"""Pack photos into small tar files, to carry them to a borrowed machine. scripts/train_next.py unpacks them.
 
     python scripts/pack_photos.py ../shared/data/train/photos runs/photos --pairs ../shared/data/train/rain_pairs
 
-Each part is a tar file of the photos as they are, under 22 MiB. The last photos by name are in the first part, so that
-training holds out the same ones however many parts are there. Pairs of rain are in `pairs-1.tar` and so on; those that
-weights are scored on are left out.
+Each part holds unchanged photos, up to 22 MiB. The last photos by name are in the first part, so that training holds
+out the same ones with any number of parts. Pairs of rain are in `pairs-1.tar` and so on, without those that scores use.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ HELD_OUT = 24  # photos
 
 
 def main(
-    photos: Annotated[Path, typer.Argument(help="Folder of photographs.")],
-    out: Annotated[Path, typer.Argument(help="Folder of part-1.tar and so on.")],
-    size: Annotated[float, typer.Option(help="MiB of a part at most.")] = LARGEST / 2**20,
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the tar files.")],
+    size: Annotated[float, typer.Option(metavar="MIB", help="Largest size of a part in MiB.")] = LARGEST / 2**20,
     pairs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of pairs of rain, DIR/clean and DIR/rainy, to pack too.")
+        Path | None, typer.Option(metavar="DIR", help="Also pack pairs of rain: DIR/clean and DIR/rainy.")
     ] = None,
 ) -> None:
     most = int(size * 2**20)

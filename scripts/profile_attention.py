@@ -1,4 +1,4 @@
-"""Profile the attention of KiT and CS-KiT step by step as pictures grow, and pyramid attention in both its forms.
+"""Time the attention of KiT and CS-KiT step by step for growing pictures, and both forms of pyramid attention.
 
     python scripts/profile_attention.py knn --largest 4096
     python scripts/profile_attention.py pyramid 96 128
@@ -32,13 +32,13 @@ from restore.networks.knn import (
     permute,
     sort_patches,
 )
-from restore.networks.panet import PyramidAttention
+from restore.networks.pyramid_attention import PyramidAttention
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 def knn_steps(side: int, channels: int, *, k: int, r: int, repeats: int) -> dict[str, float]:
-    """Seconds of each step for `(1, side, side, channels)`, the fastest of the repeats."""
+    """Seconds of each step for `(1, side, side, channels)`: the fastest repeat."""
     x = torch.rand(1, side, side, channels)
     layer = KNNLocalAttention(channels, k=k, h=1, r=r).eval()
     weights = list(zip(layer.project.weight.chunk(3), layer.project.bias.chunk(3), strict=True))
@@ -60,7 +60,7 @@ def knn_steps(side: int, channels: int, *, k: int, r: int, repeats: int) -> dict
             lap("sort")
             there = patch_rows(order, r=r, height=side, width=side)
             back = inverse_permutation(there)
-            lap("where the rows are")
+            lap("find rows")
             parts = [linear(x, weight, bias) for weight, bias in weights]
             lap("project")
             parts = [permute(part.view(-1, r * channels), there, back) for part in parts]
@@ -69,7 +69,7 @@ def knn_steps(side: int, channels: int, *, k: int, r: int, repeats: int) -> dict
             out = F.scaled_dot_product_attention(query, key, value)
             lap("attend")
             permute(out.view(-1, r * channels), back, there)
-            lap("put back")
+            lap("scatter")
     return seconds
 
 
@@ -78,13 +78,15 @@ def knn(
     channels: int = 24,
     k: int = 4,
     r: int = 4,
-    largest: Annotated[int, typer.Option(help="Largest side, in pixels.")] = 4096,
+    largest: Annotated[int, typer.Option(metavar="N", help="Largest side in pixels.")] = 4096,
     repeats: int = 3,
 ) -> None:
-    """Steps of k-NN local attention, in ns a pixel."""
+    """Time the steps of k-NN local attention, in ns per pixel."""
     keep_memory()
     sides = [side for side in (256, 512, 1024, 2048, 4096) if side <= largest]
-    table = Table("step", *(f"{side}x{side}" for side in sides), title=f"ns a pixel, C = {channels}, k = {k}, r = {r}")
+    table = Table(
+        "step", *(f"{side}x{side}" for side in sides), title=f"ns per pixel, C = {channels}, k = {k}, r = {r}"
+    )
     costs = [knn_steps(side, channels, k=k, r=r, repeats=repeats) for side in sides]
     for step in costs[0]:
         table.add_row(step, *(f"{cost[step] / side**2 * 1e9:.2f}" for side, cost in zip(sides, costs, strict=True)))
@@ -94,7 +96,7 @@ def knn(
 
 @app.command()
 def pyramid(sides: list[int], repeats: int = 1) -> None:
-    """Pyramid attention of PANet (64 channels) and PA-EDSR (256), in s."""
+    """Time the pyramid attention of PANet (64 channels) and PA-EDSR (256), in s."""
     keep_memory()
     table = Table("channels", "size", "literal", "fast", "faster", "largest difference")
     for channels, reduction in ((64, 2), (256, 8)):

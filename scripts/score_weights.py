@@ -1,14 +1,14 @@
-"""Score weights on the benchmark sets and print the `scores` tables for weights/catalogue.toml.
+"""Score weights on the benchmark sets, and print the `scores` tables for weights/catalogue.toml.
 
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR
     python scripts/score_weights.py drsformer-s-derain --bench DIR --rain DIR
-    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bfloat16    # what the catalogue's bfloat16_loss is
-    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # what others do, on the same files
+    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bfloat16    # the bfloat16_loss of the catalogue
+    python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # classical methods on the same files
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bm3d 8      # against BM3D, needs `pip install bm3d`
 
-`--classical` for mosaics needs `pip install colour-demosaicing`. The bench DIR holds PolyU/{clean,noisy}, CBSD68,
-Kodak24, McMaster, LIVE1, Classic5, Set5 and Set14; that of rain holds a folder for each kind with its pairs,
-{clean,rainy}.
+`--classical` for mosaics needs `pip install colour-demosaicing`. The folder of `--bench` holds PolyU/{clean,noisy},
+CBSD68, Kodak24, McMaster, LIVE1, Classic5, Set5 and Set14. The folder of `--rain` holds a folder for each kind of rain,
+with {clean,rainy}.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ Set = tuple[str, Iterator[Pair]]  # protocol, pictures
 
 
 def unseen_scenes(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Those of PolyU's scenes that take no part in choosing runs."""
+    """The pictures of PolyU whose scenes did not choose between runs (scripts/validate.py)."""
     named = list(pairs)
     seen = first_scenes([pair.name for pair in named])
     return (pair for pair in named if scene(pair.name) not in seen)
 
 
 def sets(bench: Path, task: str, level: float | None = None, rain: Path | None = None) -> dict[str, Set]:
-    """Every set of a task by the name that it has in the catalogue; `level` is that of the weights."""
+    """The sets of a task by their names in the catalogue; `level` is that of the weights."""
 
     def spoilt(
         name: str, degradation: str | None, level: float | None = None, *, as_file: bool = False
@@ -90,7 +90,7 @@ def sets(bench: Path, task: str, level: float | None = None, rain: Path | None =
 
 
 def non_local_means(pair: Pair) -> Image:
-    """OpenCV's; 0.6 of the estimated noise is the strength that did best on pictures of CBSD68."""
+    """Non-local means of OpenCV, at 0.6 of the estimated noise, the best strength on CBSD68."""
     levels = np.round(np.clip(pair.degraded, 0, 1) * 255).astype(np.uint8)
     strength = 0.6 * 255 * estimated_sigma(pair.degraded)
     result = cv2.fastNlMeansDenoisingColored(levels, None, strength, strength, 7, 21)
@@ -98,17 +98,17 @@ def non_local_means(pair: Pair) -> Image:
 
 
 def demosaiced(method: int) -> Callable[[Pair], Image]:
-    """One of OpenCV's methods for RGGB."""
+    """A method of OpenCV for RGGB."""
 
     def answer(pair: Pair) -> Image:
-        mosaic = np.round(pair.degraded.sum(-1) * 255).astype(np.uint8)  # two of the three are 0
+        mosaic = np.round(pair.degraded.sum(-1) * 255).astype(np.uint8)  # two of three channels are 0
         return np.asarray(cv2.cvtColor(mosaic, method), np.float32) / np.float32(255)
 
     return answer
 
 
 def menon(pair: Pair) -> Image:
-    """Directional filtering with a posteriori decision (Menon, Andriani, Calvagno, IEEE TIP 2007), as published."""
+    """Directional filtering with a posteriori decision (Menon, Andriani, Calvagno, IEEE TIP 2007)."""
     from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
 
     return np.asarray(demosaicing_CFA_Bayer_Menon2007(pair.degraded.sum(-1), "RGGB"), np.float32)
@@ -117,7 +117,7 @@ def menon(pair: Pair) -> Image:
 CLASSICAL: dict[str, dict[str, Callable[[Pair], Image]]] = {
     "denoise": {"OpenCV's non-local means": non_local_means},
     "dejpeg": {"OpenCV's non-local means": non_local_means},
-    "demosaic": {  # OpenCV names a pattern by its second row, from the second column on
+    "demosaic": {  # OpenCV names a pattern by its second row and second column
         "OpenCV bilinear": demosaiced(cv2.COLOR_BayerBG2RGB),
         "OpenCV VNG": demosaiced(cv2.COLOR_BayerBG2RGB_VNG),
         "OpenCV edge-aware": demosaiced(cv2.COLOR_BayerBG2RGB_EA),
@@ -134,7 +134,7 @@ def estimated_sigma(picture: NDArray[np.float32]) -> float:
 
 
 def against_bm3d(restorer: Restorer, bench: Path, count: int, only: str) -> None:
-    """PSNR and seconds a megapixel of both, on the first `count` files of CBSD68 and PolyU (sigma estimated)."""
+    """Print PSNR and seconds per megapixel of both, on `count` files each of CBSD68 and PolyU (sigma estimated)."""
     from bm3d import bm3d_rgb
 
     named = {name: pairs for name, (_, pairs) in sets(bench, "denoise").items()}
@@ -165,13 +165,13 @@ def against_bm3d(restorer: Restorer, bench: Path, count: int, only: str) -> None
 
 
 def main(
-    weights: Annotated[str, typer.Argument(help="What `--weights` takes.")],
-    bench: Annotated[Path, typer.Option(help="Folder of the benchmark sets.")],
-    rain: Annotated[Path | None, typer.Option(help="Folder of folders of rainy pairs.")] = None,
-    bm3d: Annotated[int, typer.Option(help="Compare with BM3D on so many files instead.")] = 0,
+    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A name or a .safetensors file.")],
+    bench: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the benchmark sets.")],
+    rain: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of rain sets.")] = None,
+    bm3d: Annotated[int, typer.Option(metavar="N", help="Compare with BM3D on N files instead.")] = 0,
     classical: Annotated[bool, typer.Option("--classical", help="Score classical methods instead.")] = False,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Print the catalogue's bfloat16_loss instead.")] = False,
-    only: Annotated[str, typer.Option(help="Only the sets whose name contains this.")] = "",
+    only: Annotated[str, typer.Option(metavar="TEXT", help="Only sets whose name contains TEXT.")] = "",
 ) -> None:
     keep_memory()
     network, info = checkpoints.load(weights)
@@ -182,7 +182,7 @@ def main(
     level = info.entry.level if info.entry else network.scale if info.task == "upscale" else None
     if bfloat16:
         if info.entry is None or not info.entry.scores:
-            raise typer.BadParameter("no first set of scores is known for these weights")
+            raise typer.BadParameter("the catalogue has no scores for these weights")
         protocol, pairs = sets(bench, info.task, level, rain)[info.entry.scores[0].set]
         pictures, psnrs = list(pairs), []
         for precision in ("float32", "bfloat16"):
@@ -201,7 +201,7 @@ def main(
                 print(f"{name}: {method} {scores.mean('psnr'):.2f}", flush=True)
                 continue
             print(f'[[{weights}.scores]]\nset = "{name}"\nprotocol = "{protocol}"\npsnr = {scores.mean("psnr"):.2f}')
-            before = scores.mean("input_psnr")  # infinite for a clean set, where nothing is to be removed
+            before = scores.mean("input_psnr")  # infinite for a clean set
             print(f"input_psnr = {before:.2f}\nssim = {scores.mean('ssim'):.4f}\n", flush=True)
 
 

@@ -1,13 +1,13 @@
-"""Score weights on the held-out photographs, under every kind of degradation of their task: it decides between runs.
+"""Score weights on the held-out photos under every kind of degradation of their task, to choose between runs.
 
     python scripts/validate.py cs-kit-s-denoise runs/plan/cs-kit-s-denoise-1/last.safetensors
 
-The kinds are those that the recipe of the task names in `validate`; without any, the one that it trains on. The photos
-are the last 24 of the folder, which runs of scripts/training_plan.toml hold out, the middle 256x256 pixels of each. For
-`denoise` there are also PolyU's scenes 1 to 5, the first of its 15 by name. PSNR in dB, RGB, 8 bits.
+The kinds are those of `validate` in the recipe of the task, or else the degradation that it trains on. The photos are
+the last 24 of the folder, which the runs of scripts/training_plan.toml hold out, cut to their middle 256x256 pixels.
+`denoise` adds PolyU's scenes 1 to 5, the first of its 15 by name. PSNR in dB, RGB, 8 bits.
 
-Some kinds leave pictures as they are, which restorers should, too: such inputs are left out of the inputs' mean, and a
-restored picture counts 60 dB at most.
+Some kinds leave pictures unchanged, and restorers should, too. The mean of the inputs leaves them out, and a restored
+picture counts 60 dB at most.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SCENES = 5
 
 
 def scene(name: str) -> str:
-    """The scene of a picture of PolyU: what its name says before the number at its end.
+    """The scene of a picture of PolyU: its name without the number at the end.
 
     >>> scene("Canon80D_8_8_3200_ball_7"), scene("NikonD800_6-3_125_5000_plant__4")
     ('Canon80D_8_8_3200_ball', 'NikonD800_6-3_125_5000_plant')
@@ -51,7 +51,7 @@ def scene(name: str) -> str:
 
 
 def first_scenes(names: Iterable[str], count: int = SCENES) -> list[str]:
-    """The first scenes by name, of the names of pictures: runs are chosen by them."""
+    """The first scenes by name, which choose between runs."""
     return sorted({scene(name) for name in names})[:count]
 
 
@@ -62,7 +62,7 @@ def scenes(pairs: list[Pair], count: int) -> list[Pair]:
 
 
 def sets(recipe: Recipe, photos: Path, polyu: Path | None) -> Iterator[tuple[str, list[Pair]]]:
-    """What the weights are scored on, by name."""
+    """The pictures to score, by name."""
     names = recipe.validate or (recipe.degradation,)
     for name in names:
         draw = degradation_of(name) if recipe.validate else degradation_of(_with_level(recipe))
@@ -76,6 +76,7 @@ def _with_level(recipe: Recipe) -> str:
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
+    """Columns as wide as they need to be; numbers to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return "\n".join(
         "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
@@ -84,21 +85,22 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def main(
-    weights: Annotated[list[str], typer.Argument(help="Names or files, all for one task.")],
-    photos: Annotated[Path, typer.Option(help="The photographs of training.")] = SHARED / "train/photos",
-    polyu: Annotated[Path, typer.Option(help="PolyU, for denoise.")] = SHARED / "bench/PolyU",
+    weights: Annotated[list[str], typer.Argument(metavar="WEIGHTS", help="Names or files, all for one task.")],
+    photos: Annotated[Path, typer.Option(metavar="DIR", help="The training photos.")] = SHARED / "train/photos",
+    polyu: Annotated[Path, typer.Option(metavar="DIR", help="PolyU, for denoise.")] = SHARED / "bench/PolyU",
     recipe: Annotated[
-        str | None, typer.Option(help="Recipe whose `validate` list is scored.", show_default="the task's")
+        str | None,
+        typer.Option(metavar="RECIPE", help="Recipe whose `validate` list to score.", show_default="the task's own"),
     ] = None,
 ) -> None:
-    """Print one row for each kind, and one column for each of the weights."""
+    """Print a row for each kind and a column for each of the weights."""
     keep_memory()
     torch.set_num_threads(1)
     loaded = [checkpoints.load(name) for name in weights]
     network, info = loaded[0]
     if len({other.task for _, other in loaded}) > 1:
-        raise UsageError("the weights are for several tasks", hint="compare those of one")
-    # Those that enlarge have a recipe for each scale.
+        raise UsageError("the weights are for several tasks", hint="compare weights of one task")
+    # Upscaling has a recipe for each scale.
     config = f"s-x{network.scale}" if network.scale > 1 else None
     asked = load_recipe(recipe or recipe_for(info.task, info.network, config))
     restorers = [Restorer(network, device="cpu") for network, _ in loaded]
@@ -113,7 +115,7 @@ def main(
 
 
 def short(name: str) -> str:
-    """A name of weights, or folder and name of a file: that of a run says which it is.
+    """A name of weights as it is, and of a file its folder and name.
 
     >>> short("runs/plan/cs-kit-s-denoise-1/last.safetensors")
     'cs-kit-s-denoise-1/last'

@@ -67,7 +67,7 @@ def test_photos_that_no_part_has_room_for_are_refused() -> None:
 
 
 def test_without_photos_the_hint_says_how_to_pack_some(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there are no photos, neither by --data nor in"):
+    with pytest.raises(UsageError, match="there are no photos in"):
         carrying.unpacked(tmp_path)
 
 

@@ -62,12 +62,12 @@ def test_labels_that_are_there_are_kept(photos: Path, weights: Path, tmp_path: P
 
 
 def test_what_differs_from_time_to_time_has_no_labels(photos: Path, weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="gaussian-noise:25 makes something else of a photo every time"):
+    with pytest.raises(UsageError, match="labels do not fit gaussian-noise:25, which is random"):
         make_labels.main(str(weights), photos, tmp_path / "labels", "gaussian-noise:25", "cpu")
 
 
 def test_a_teacher_of_another_scale_is_refused(photos: Path, weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="enlarges 2 times, and bicubic:3 reduces 3 times"):
+    with pytest.raises(UsageError, match="upscales 2x, but bicubic:3 downscales 3x"):
         make_labels.main(str(weights), photos, tmp_path / "labels", "bicubic:3", "cpu")
 
 
