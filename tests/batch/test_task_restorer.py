@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from restore.batch.task_restorer import RestorerChoice, load_restorer
+from restore.errors import UsageError
+from restore.images import Picture
+from restore.tasks import TASKS
+
+pytestmark = pytest.mark.usefixtures("tiny_catalogue")
+
+
+def test_a_task_gets_its_default_weights_on_the_device_that_is_named() -> None:
+    restorer, found = load_restorer(RestorerChoice(TASKS["denoise"], device="cpu"))
+    assert found.entry is not None and found.entry.name == "tiny-denoise"
+    assert restorer.device == torch.device("cpu")
+    restored = restorer.restore_picture(Picture(np.full((4, 5, 3), 10, np.uint8)))
+    assert (restored.picture.pixels == 245).all()  # the tiny network inverts
+
+
+def test_blind_weights_take_any_level(tiny_file: Path) -> None:
+    for weights in (None, str(tiny_file)):
+        load_restorer(RestorerChoice(TASKS["denoise"], weights, level=12.5))
+
+
+def test_weights_of_another_task_are_refused() -> None:
+    with pytest.raises(UsageError, match="the weights tiny-denoise are for denoise, not for derain") as raised:
+        load_restorer(RestorerChoice(TASKS["derain"], "tiny-denoise"))
+    assert raised.value.hint == "leave out --weights, or use `restore denoise`"
+
+
+def test_threads_are_set() -> None:
+    before = torch.get_num_threads()
+    try:
+        load_restorer(RestorerChoice(TASKS["denoise"], threads=3))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
