@@ -1,4 +1,4 @@
-"""The published networks by name; each states its contract in `base.Network`."""
+"""The published networks by name; `base.Network` is their contract."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NETWORKS: dict[str, type[Network]] = {
 
 
 def key_of(network: Network) -> str | None:
-    """The name of its kind in `NETWORKS`; None for one that is not there."""
+    """The key of a network's class in `NETWORKS`; None if it has none."""
     return next((key for key, kind in NETWORKS.items() if type(network) is kind), None)
 
 

@@ -1,4 +1,4 @@
-"""The contract that every network states, so that callers need to know nothing else about it."""
+"""The contract of every network: all that callers need to know."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from restore.networks.blocks import TwoForms
 class Network(nn.Module):
     """A restoration network: `(B, C, H, W)` in [0, 1] to `(B, C, scale * H, scale * W)`, not clamped.
 
-    A subclass takes only keyword arguments that JSON can hold, keeps them in `config`, and lists the
-    named sizes it is published in under `CONFIGS`.
+    A subclass takes only keyword arguments that fit into JSON and keeps them in `config`. Its `CONFIGS` name the sizes
+    of the paper and of the bundled weights.
 
     Attributes:
         config: The resolved keyword arguments; `type(self)(**config)` builds the same network.
         channels: Input and output channels (3: RGB, 1: grey).
         scale: Output size over input size.
         size_multiple: Height and width must be multiples of this; callers pad.
-        tile_grid: Tiles begin at multiples of this, which divides `size_multiple`, so that what is halved is halved
-            alike in every tile; None: at multiples of `size_multiple`.
+        tile_grid: Tiles start at multiples of this, a divisor of `size_multiple`, so that downsampling hits the same
+            pixels in every tile; None: `size_multiple`.
         min_size: Smallest height and width, in pixels, that `forward` takes.
-        halo: How many pixels around it one output pixel depends on; None when it sees the whole image,
-            in which case a tile does not give the values that the whole image would.
-        largest_auto_tile: Side of the largest tile that is chosen without being asked for, where time grows faster than
-            the pixels; None where it does not.
+        halo: Distance in pixels up to which an output pixel depends on the input; None: on the whole image. A tile then
+            gives other values than the whole image.
+        largest_auto_tile: Side of the largest automatic tile, for networks whose time grows faster than the pixels;
+            None for the others.
         attends: Whether the attention is in use (`use_attention`).
     """
 
@@ -48,34 +48,34 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def use_attention(self, use: bool) -> None:
-        """Leave the attention over the picture out of every block (False), or put it back; checkpoints remember it.
+        """Switch the attention over the picture off (False) or on in every block; checkpoints remember it.
 
         Raises:
-            UsageError: This network cannot work without.
+            UsageError: This network needs its attention.
         """
-        raise UsageError(f"{type(self).__name__} cannot leave its attention out", hint="set local_steps to 0")
+        raise UsageError(f"{type(self).__name__} cannot work without attention", hint="set local_steps to 0")
 
     def start_as_identity(self) -> None:
-        """Set the weights so that a picture comes out as it is, enlarged in the plainest way, to learn from there.
+        """Set the weights so that the output is the input (for upscaling: repeated pixels), as a start for training.
 
         Raises:
-            UsageError: This network cannot.
+            UsageError: This network has no such start.
         """
-        raise UsageError(f"{type(self).__name__} has no way to start as the identity", hint="set start to random")
+        raise UsageError(f"{type(self).__name__} cannot start as the identity", hint="set start to random")
 
     @property
     def has_plain_forms(self) -> bool:
-        """Whether a layer of it is written twice."""
+        """Whether a layer has two forms (`TwoForms`)."""
         return any(isinstance(module, TwoForms) for module in self.modules())
 
     def use_plain_forms(self, use: bool) -> None:
-        """Compute by the papers' equations as they stand (True): the same values, slower."""
+        """Compute the papers' equations literally (True): the same values, slower."""
         for module in self.modules():
             if isinstance(module, TwoForms):
                 module.use_plain = use
 
     def check_size(self, degraded: Tensor) -> None:
-        """Raise a `ValueError` that names the next size that fits, if this one does not."""
+        """Raise a ValueError with the next valid size if this size is invalid."""
         height, width = degraded.shape[-2:]
         multiple, smallest = self.size_multiple, self.min_size
         if height % multiple or width % multiple or min(height, width) < smallest:

@@ -1,4 +1,4 @@
-"""Layers that networks share. Features are channels-last, `(..., C)`, unless it says otherwise."""
+"""Layers that networks share. Features are channels-last, `(..., C)`, unless stated otherwise."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 
 class TwoForms(nn.Module):
-    """A layer written twice: `plain`, the paper's equations as they stand, and `fast`, with the same values.
+    """A layer in two forms: `plain`, the paper's equations literally, and `fast`, with the same values.
 
-    What makes them the same stands in the docstring of `fast`. `Network.use_plain_forms` chooses.
+    The docstring of `fast` says why they are equal. `Network.use_plain_forms` chooses.
     """
 
     use_plain = False
@@ -37,8 +37,9 @@ class Convolution(nn.Conv2d):
 
 
 class Float32Convolution(Convolution):
-    """A convolution that autocast leaves in float32: for values of the picture itself, of which bfloat16 keeps 8 bits
-    only: the brightest are a grey level apart.
+    """A convolution that stays in float32 under autocast, for values of the picture itself.
+
+    bfloat16 keeps 8 significant bits: bright values would be a grey level apart.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,11 +48,11 @@ class Float32Convolution(Convolution):
 
 
 class WinogradConvolution(Convolution):
-    """A 3x3 convolution, padded by one, that takes NNPACK's Winograd transforms (Lavin and Gray, CVPR 2016) where they
-    were faster than oneDNN: with 64 channels or more, on a CPU with AVX2 and no more (AVX-512 was not measured).
+    """A 3x3 convolution, padded by one, that uses NNPACK's Winograd transforms (Lavin and Gray, CVPR 2016).
 
-    What they give is dense as `(B, C, H, W)`. A sum with a channels-last tensor is slow, so what they are added to goes
-    through `arranged`.
+    It uses them only where they are faster than oneDNN: 64 channels or more, on a CPU with AVX2 but not AVX-512 (not
+    measured there). Their result is dense as `(B, C, H, W)`. Adding a channels-last tensor to it is slow, so the other
+    summand goes through `arranged`.
     """
 
     def uses_winograd(self, x: Tensor) -> bool:
@@ -59,11 +60,11 @@ class WinogradConvolution(Convolution):
             min(self.in_channels, self.out_channels) >= 64
             and uses_vectors(x)
             and torch.backends.cpu.get_cpu_capability() == "AVX2"
-            and torch.backends.nnpack.is_available()  # type: ignore[no-untyped-call]  # and this starts it
+            and torch.backends.nnpack.is_available()  # type: ignore[no-untyped-call]  # this call starts NNPACK
         )
 
     def arranged(self, x: Tensor) -> Tensor:
-        """x, laid out as the result for it will be."""
+        """x in the layout that the result will have."""
         return x.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1) if self.uses_winograd(x) else x
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,8 +75,10 @@ class WinogradConvolution(Convolution):
 
 
 class ResidualBlock(nn.Module):
-    """x + res_scale * conv(act(conv(x))), 3x3 convolutions without normalisation (EDSR, Lim et al., CVPRW 2017,
-    Section 3.1). The activation is given, for PANet's blocks share one that learns; `convolution` is the class of both.
+    """x + res_scale * conv(act(conv(x))), 3x3 convolutions without normalisation.
+
+    EDSR (Lim et al., CVPRW 2017, Section 3.1). The caller gives the activation, because PANet's blocks share a learned
+    one. `convolution` is the class of both convolutions.
     """
 
     def __init__(self, channels: int, *, res_scale: float = 1, convolution: type[Convolution] = Convolution) -> None:
@@ -89,22 +92,23 @@ class ResidualBlock(nn.Module):
 
 
 def autocast(x: Tensor) -> Tensor:
-    """x in the type that autocast computes in, where it is on."""
+    """x in the dtype of autocast, if autocast is on."""
     kind = x.device.type
     is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return x.to(torch.get_autocast_dtype(kind)) if is_on else x
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """What is computed of x inside is computed in its own type."""
-    kind = x.device.type  # shapes alone, on `meta`, know no autocast
+    """A context without autocast: x keeps its dtype."""
+    kind = x.device.type  # the device `meta` has no autocast
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.linear`; without gradients as a 1x1 convolution: on a CPU that adds the bias on the way and is up to 1.5
-    times faster, but its gradients take twice as long, and oneDNN shares sums of 256 and more between the threads, so
-    that the last bits depend on how many there are.
+    """`F.linear`; without gradients a 1x1 convolution, which on a CPU is up to 1.5 times faster.
+
+    Its gradients would take twice as long. From 256 channels on, oneDNN splits the sums between threads, and the last
+    bits would depend on their number; so `F.linear` does these too.
     """
     if torch.is_grad_enabled() or weight.shape[1] >= 256:
         return F.linear(x, weight, bias)
@@ -114,19 +118,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` of channels-last features by `linear`."""
+    """`nn.Linear` of channels-last features, computed by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
 
 def uses_blocks(x: Tensor) -> bool:
-    """Whether `laid_out` gives oneDNN's tensors, which have no gradients."""
+    """Whether `laid_out` returns oneDNN tensors, which have no gradients."""
     return uses_vectors(x) and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def uses_vectors(x: Tensor) -> bool:
-    """Whether `x` is float32 on a CPU with AVX, and nothing but values is asked for."""
+    """Whether `x` is float32 on a CPU with AVX, without gradients, autocast or compilation."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
@@ -136,14 +140,18 @@ def uses_vectors(x: Tensor) -> bool:
 
 
 def laid_out(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-    """`scale * x + shift`, each `(C,)` of `x`, `(B, C, H, W)`, in the layout in which a chain of depth-wise and 1x1
-    convolutions is fastest.
+    """`scale * x + shift` in the fastest layout for a chain of depth-wise and 1x1 convolutions.
 
-    On a CPU that is oneDNN's own, blocks of eight or sixteen channels: depth-wise convolutions are twice as fast as in
-    channels-last (measured on AVX2). Convolutions, pooling, ReLU and sums take such a tensor; `dense` takes it back.
+    On a CPU that is oneDNN's own layout, blocks of eight or sixteen channels: depth-wise convolutions are twice as fast
+    as in channels-last (measured on AVX2). Convolutions, pooling, ReLU and sums accept such a tensor; `dense` converts
+    it back.
+
+    Args:
+        x: `(B, C, H, W)`.
+        scale, shift: `(C,)`; None: 1 and 0.
     """
     if uses_blocks(x):
-        # The first convolution makes the blocks, for all that follow; a 1x1 depth-wise one can scale, too.
+        # The first convolution creates the blocks for all that follow; a 1x1 depth-wise one can also scale.
         scale = x.new_ones(x.shape[1]) if scale is None else scale
         return F.conv2d(x.to_mkldnn(), scale[:, None, None, None], shift, groups=len(scale))
     if scale is not None:
@@ -152,5 +160,5 @@ def laid_out(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
 
 
 def dense(x: Tensor) -> Tensor:
-    """A result of `laid_out` and what followed, as an ordinary tensor."""
+    """A tensor in any layout as an ordinary tensor."""
     return x.to_dense() if x.is_mkldnn else x

@@ -1,6 +1,6 @@
 """CS-KiT: cross-scale k-NN image transformer (Lee et al., IEEE Access 2023, doi 10.1109/ACCESS.2023.3242556).
 
-KiT with scale-aware patch embedding before the norm (eq. 3, 5, 6) and chunk shift between the blocks of a stage
+KiT, plus scale-aware patch embedding before the norm (eq. 3, 5, 6) and chunk shift between the blocks of a stage
 (eq. 11).
 """
 
@@ -28,13 +28,13 @@ class ScaleAwarePatchEmbedding(nn.Module):  # SPE
     Args:
         channels: C.
         r: Side of a patch.
-        hard: Choose one scale a patch (table 6): Gumbel softmax in training, the best score otherwise.
+        hard: Whether each patch takes one scale (table 6): Gumbel softmax in training, the best score otherwise.
     """
 
     def __init__(self, channels: int, *, r: int, hard: bool) -> None:
         super().__init__()
         self.r, self.hard = r, hard
-        # No bias: the norm that follows has its own, and its gradient would cost as much as the kernel's on a CPU.
+        # No bias: the norm that follows has one, and on a CPU its gradient would cost as much as the kernel's.
         self.scales = nn.ModuleList(
             Convolution(channels, channels, s, padding=s // 2, groups=channels, bias=False) for s in SCALES
         )
@@ -47,12 +47,12 @@ class ScaleAwarePatchEmbedding(nn.Module):  # SPE
         batch, height, width, channels = x.shape
         patched = (batch, height // self.r, self.r, width // self.r, self.r, channels)
         mixed = torch.zeros((), device=x.device)
-        for e, a in zip(embedded, alpha, strict=True):  # eq. 6, one pass over memory a scale
+        for e, a in zip(embedded, alpha, strict=True):  # eq. 6, one pass over memory for each scale
             mixed = torch.addcmul(mixed, e.view(patched), a.to(e.dtype)[:, :, None, :, None])
         return mixed.view_as(x)
 
     def merge_weights(self, scores: list[Tensor]) -> tuple[Tensor, ...]:
-        """alpha of eq. 5 from the scores of each scale, `(B, H / r, W / r, 1)` each."""
+        """alpha of eq. 5 from the scores of the scales, `(B, H / r, W / r, 1)` each."""
         stacked = torch.stack(scores)
         if not self.hard:
             return stacked.softmax(dim=0).unbind()
@@ -62,12 +62,12 @@ class ScaleAwarePatchEmbedding(nn.Module):  # SPE
 
 
 class ChunkShiftStage(KNNTransformerStage):
-    """b blocks of which the odd ones take over the order of the block before them, rolled by k / 2 (eq. 11).
+    """b blocks; odd blocks reuse the order of the block before them, rolled by k / 2 (eq. 11).
 
     Args:
         blocks: The blocks in order.
         k: Patches in a chunk.
-        shift, share: Rows of table 5; without `share` every block hashes, without `shift` a shared order is not rolled.
+        shift, share: Rows of table 5. Without `share` every block hashes; without `shift` a shared order is not rolled.
     """
 
     def __init__(self, blocks: list[KNNTransformerBlock], *, k: int, shift: bool, share: bool) -> None:
@@ -90,8 +90,8 @@ class CSKiT(KiT):
     Args:
         shift: Roll a shared order by k / 2 (eq. 11; table 5).
         share: The second block of a pair reuses the first one's order and hashes nothing (table 5).
-        hard_scales: One scale a patch instead of a mixture (table 6).
-        **options: Those of `KiT`.
+        hard_scales: One scale for each patch instead of a mixture (table 6).
+        **options: The options of `KiT`.
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = KiT.CONFIGS

@@ -1,10 +1,10 @@
 """DRSformer: deraining by sparse attention over channels (Chen, Li, Li, Pan, "Learning A Sparse Transformer Network for
 Effective Image Deraining", CVPR 2023).
 
-The three layers that cost time have two forms (`blocks.TwoForms`); without gradients the fast ones work on strips of
-rows, so that what they hold for a moment does not grow with the picture. Their convolutions run in the layout that is
-the device's fastest (`blocks.laid_out`).
-Written from the paper and from measured facts about the published network, whose code has no licence.
+The three slow layers have two forms (`blocks.TwoForms`). Without gradients the fast forms work on strips of rows, so
+that their temporary memory does not grow with the picture. Their convolutions use the device's fastest layout
+(`blocks.laid_out`).
+Written from the paper and from measurements of the published network, whose code has no licence.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from restore.networks.base import Network
 from restore.networks.blocks import TwoForms, dense, laid_out, uses_blocks
 
 _FRACTIONS = (1 / 2, 2 / 3, 3 / 4, 4 / 5)  # k over the channels of a head: [Delta_1, Delta_2] of Section 4.1
-_STRIP_BYTES = 64 << 20  # of a strip's widest feature; smaller ones repeat more rows, larger ones only take memory
+_STRIP_BYTES = 64 << 20  # of a strip's widest feature; smaller strips repeat more rows, larger ones only need memory
 
 
 def strips(x: Tensor, channels: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Cuts the rows of `x`, `(B, C, H, W)`, so that a feature of `channels` stays near `_STRIP_BYTES`; one strip where
-    gradients are kept.
+    """Strips of rows of `x`, `(B, C, H, W)`, whose features of `channels` stay near `_STRIP_BYTES`.
+
+    With gradients there is only one strip.
 
     Yields:
-        The rows to read (`halo` more on either side, where the picture has them), which of those to keep, and where
-        those lie in the picture.
+        The rows to read (up to `halo` more on both sides), which of those to keep, and their place in the picture.
     """
     batch, _, height, width = x.shape
     rows = height if torch.is_grad_enabled() else max(_STRIP_BYTES // (4 * batch * width * channels), 4 * halo, 1)
@@ -40,7 +40,7 @@ def strips(x: Tensor, channels: int, halo: int) -> Iterator[tuple[slice, slice, 
 
 
 def by_strips(f: Callable[[Tensor], Tensor], x: Tensor, *, channels: int, halo: int) -> Tensor:
-    """`f(x)` for an f that keeps the size and looks `halo` rows around, `channels` wide inside."""
+    """`f(x)` by strips, for an f that keeps the size, has a reach of `halo` rows and `channels` inside."""
     if torch.is_grad_enabled():
         return f(x)
     out = torch.empty_like(x)
@@ -50,7 +50,7 @@ def by_strips(f: Callable[[Tensor], Tensor], x: Tensor, *, channels: int, halo: 
 
 
 class LayerNorm(nn.Module):  # LN
-    """Normalises each pixel's channels, biased variance; without bias (`BiasFree`) the mean stays in."""
+    """Normalises the channels of each pixel, biased variance; without bias (`BiasFree`) the mean stays."""
 
     def __init__(self, channels: int, *, bias: bool) -> None:
         super().__init__()
@@ -58,8 +58,8 @@ class LayerNorm(nn.Module):  # LN
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, H, W)`, laid out for convolutions."""
-        # Five are alive inside: strips that stay in the cache.
+        """`(B, C, H, W)` to the same, `laid_out` for convolutions."""
+        # Five temporary tensors: strips that fit into the cache.
         normalised = by_strips(self.normalised, x, channels=5 * x.shape[1], halo=0)
         return laid_out(normalised, self.weight, self.bias)
 
@@ -70,11 +70,10 @@ class LayerNorm(nn.Module):  # LN
 
 
 class TopKSparseAttention(TwoForms):  # TKSA
-    """X + TKSA(LN(X)): attention among the channels of a head, four times with k of them kept a row, weighted and
-    summed (eq. 2, 5, 6).
+    """X + TKSA(LN(X)): the weighted sum of four attentions among the channels of a head (eq. 2, 5, 6).
 
-    As published: Q and K are L2-normalised over the pixels, `temperature` multiplies, and a softmax over the k largest
-    scores of each row replaces eq. 6's zeros.
+    Each keeps the k largest scores of a row. As published: Q and K are L2-normalised over the pixels, `temperature`
+    multiplies, and a softmax over the k kept scores replaces eq. 6's zeros.
     """
 
     def __init__(self, channels: int, *, heads: int) -> None:
@@ -106,8 +105,8 @@ class TopKSparseAttention(TwoForms):  # TKSA
         return x + _convolve(out.reshape(batch, -1, height, width), self.project_out.weight)
 
     def fast(self, x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
-        """The four products with V and `project_out` are linear in V: they are one C x C map, which needs Q and K only
-        as sums over the pixels.
+        """The four products with V and `project_out` are linear in V: one C x C map. It needs only sums of Q and K over
+        the pixels.
         """
         channels = x.shape[1]
         weight, mix = self.qkv.weight, self.qkv_dwconv.weight
@@ -119,21 +118,23 @@ class TopKSparseAttention(TwoForms):  # TKSA
             rows = _convolve(_convolve(rows, weight[: 2 * channels]), mix[: 2 * channels])
             rows = dense(rows)[:, :, keep]
             q, k = rows.reshape(len(x), 2, self.heads, -1, *rows.shape[2:]).unbind(1)  # (B, heads, c, rows, W)
-            # A product for each row: a long sum would be shared by the threads, and depend on their number.
+            # One product for each row: threads would split a long sum, and the result would depend on their number.
             gram = gram + (q.transpose(2, 3) @ k.permute(0, 1, 3, 4, 2)).sum(2)
             square_q, square_k = square_q + q.square().sum((-2, -1)), square_k + k.square().sum((-2, -1))
         lengths = square_q.sqrt().clamp_min(1e-12)[..., None] * square_k.sqrt().clamp_min(1e-12)[..., None, :]
         attention = self.sparse(gram / lengths * self.temperature)
         out = self.project_out.weight.view(channels, self.heads, -1).transpose(0, 1)  # (heads, C, c)
-        # In double precision: products of so small matrices differ in their last bit with the number of threads.
+        # In double precision: the last bit of such small products depends on the number of threads.
         to_out = (out.double() @ attention.double()).to(x.dtype).transpose(1, 2).flatten(2)  # (B, C, V's channels)
         return torch.cat(
             [x[:, :, write] + dense(_convolve_each(v, to_out))[:, :, keep] for v, keep, write in values], 2
         )
 
     def sparse(self, scores: Tensor) -> Tensor:
-        """The weighted sum of the four softmaxes of `scores`, `(B, heads, c, c)`, by one sort: the k-th softmax is
-        exp(s) over the sum of the k largest, so in sorted order the four differ by a factor and by where they end.
+        """The weighted sum of the four softmaxes of `scores`, `(B, heads, c, c)`, by one sort.
+
+        A softmax over the k largest is exp(s) over their sum. In sorted order the four differ only in a factor and in
+        their end.
         """
         ordered, position = scores.sort(dim=-1, descending=True)
         powers = (ordered - ordered[..., :1]).exp()
@@ -146,8 +147,9 @@ class TopKSparseAttention(TwoForms):  # TKSA
 
 
 def _convolve(x: Tensor, weight: Tensor, dilation: int = 1, *, padded: bool = False) -> Tensor:
-    """Convolution of `(B, C, H, W)`, zero padded to keep the size unless it is `padded` already; the shapes tell the
-    groups, 1x1 may be `(C', C)`.
+    """Convolution of `(B, C, H, W)`, zero-padded to keep the size unless `padded`.
+
+    The number of groups follows from the shapes; a 1x1 weight can be `(C', C)`.
     """
     if weight.dim() == 2:
         weight = weight[:, :, None, None]
@@ -156,7 +158,7 @@ def _convolve(x: Tensor, weight: Tensor, dilation: int = 1, *, padded: bool = Fa
 
 
 def _convolve_each(x: Tensor, weights: Tensor) -> Tensor:
-    """1x1 convolution of `(B, C, H, W)` with weights `(B, C', C)`, others for each image."""
+    """1x1 convolution of `(B, C, H, W)` with its own weights for each image, `(B, C', C)`."""
     if len(weights) == 1:
         return _convolve(x, weights[0])
     out: Tensor = weights @ dense(x).flatten(2)
@@ -166,8 +168,8 @@ def _convolve_each(x: Tensor, weights: Tensor) -> Tensor:
 class MixedScaleFeedForward(TwoForms):  # MSFN
     """X + MSFN(LN(X)): two depth-wise paths of 3x3 and 5x5 that exchange halves between their two steps (eq. 3, 7).
 
-    As published, the second step's convolutions are grouped in pairs: output i is made of channels 2i and 2i+1 of the
-    concatenated halves.
+    As published, the convolutions of the second step are grouped in pairs: output i depends on channels 2i and 2i+1 of
+    the concatenated halves.
     """
 
     def __init__(self, channels: int, *, expansion: float) -> None:
@@ -190,20 +192,20 @@ class MixedScaleFeedForward(TwoForms):  # MSFN
         return x + _convolve(torch.cat((p2, s2), dim=1), self.project_out.weight)
 
     def fast(self, x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
-        """A convolution of pairs of channels is a sum of two depth-wise ones, of the first and of the second channels;
-        what goes through the 3x3 and what through the 5x5 then needs no concatenation.
+        """A convolution of channel pairs is a sum of two depth-wise ones, of the first and of the second channels. The
+        3x3 and 5x5 paths then need no concatenation.
 
-        Where a half has an odd number n of channels, the pairs of the 5x5 are (1, 2), (3, 4), .., and the last of the
-        3x3 makes one with the first of the 5x5. It is computed there, too, as the last pair, its 3x3 kernel with zeros
-        around.
+        If a half has an odd number n of channels, the pairs of the 5x5 path are (1, 2), (3, 4), .. The last channel of
+        the 3x3 path pairs with the first of the 5x5 path. That pair comes last in the 5x5 path, its 3x3 kernel padded
+        with zeros.
         """
         n, odd = self.hidden, self.hidden % 2
         even = torch.arange(0, n, 2, device=x.device)
-        uneven = torch.cat((even[:-1] + 1, even[-1:] + 1 - odd))  # as many: the last stands in where there is none
+        uneven = torch.cat((even[:-1] + 1, even[-1:] + 1 - odd))  # of equal length: the last one fills the gap
         pairs3, pairs5 = (even, uneven), (uneven, even.roll(-1)) if odd else (even, uneven)
         halves = []
         for start, second in ((0, self.dwconv3x3_1), (n, self.dwconv5x5_1)):
-            kernels = second.weight.flatten(0, 1)[:, None]  # one for each of the 2n channels that are concatenated
+            kernels = second.weight.flatten(0, 1)[:, None]  # one for each of the 2n concatenated channels
             through3 = [(self.dwconv3x3.weight[start + side], kernels[side]) for side in pairs3]
             through5 = [(self.dwconv5x5.weight[start + side], kernels[n + side]) for side in pairs5]
             if odd:
@@ -248,7 +250,7 @@ class SparseTransformerBlock(nn.Module):  # STB
 
 
 class Separable(nn.Module):
-    """The expert: depth-wise and pointwise convolution, twice with a ReLU between if it is not dilated."""
+    """One expert: depth-wise and pointwise convolution; without dilation twice, with a ReLU between."""
 
     def __init__(self, channels: int, size: int, *, dilation: int) -> None:
         super().__init__()
@@ -272,13 +274,13 @@ class Separable(nn.Module):
 
         Args:
             x: `(B, C, H, W)`.
-            blocks: The same, laid out.
+            blocks: `x`, `laid_out`.
         """
         first, weight = self.depthwise[0], self.pointwise[0].get_parameter("weight")
         if first.shape[-1] == 1:
             return _convolve(blocks, weight * first.flatten()).relu_()
         if self.halo > 4 and self.dilation > 1:
-            # Padded here: oneDNN has a fast depth-wise convolution for a padding of 4 at most (46 times faster).
+            # Padded here: oneDNN's fast depth-wise convolution (46 times faster) takes a padding of at most 4.
             x = F.pad(x, (self.halo,) * 4)
             return _convolve(laid_out(x), first, self.dilation, padded=True)
         x = _convolve(blocks, first, self.dilation)
@@ -309,8 +311,9 @@ class MixtureOfExperts(TwoForms):
         return F.relu(mixed + x)
 
     def fast(self, x: Tensor, gate: Tensor) -> Tensor:
-        """The last pointwise convolution, the gate and `out` are linear: together one 8C x C map for each image. The
-        mean is a depth-wise convolution; what lies outside the image is not counted.
+        """The last pointwise convolution, the gate and `out` are linear: one 8C x C map for each image.
+
+        The mean is a depth-wise convolution that does not count pixels outside the image.
         """
         out = self.out.weight.view(x.shape[1], 8, -1).transpose(0, 1)  # (8, C, C)
         experts = (*self.separable, *self.dilated)
@@ -331,9 +334,9 @@ class MixtureOfExperts(TwoForms):
 
 
 class FeatureCompensator(nn.Module):  # MEFC
-    """A 1x1 convolution with ReLU and `steps` mixtures of experts; one gate looks at the whole image (eq. 8, 9).
+    """A 1x1 convolution with ReLU, then `steps` mixtures of experts; one gate sees the whole image (eq. 8, 9).
 
-    As published, the gate speaks for all steps at once, a softmax over the eight experts each.
+    As published, one gate weighs all steps, with a softmax over the eight experts of each.
     """
 
     def __init__(self, channels: int, *, steps: int = 4) -> None:
@@ -353,19 +356,19 @@ class FeatureCompensator(nn.Module):  # MEFC
 class DRSformer(Network):
     """A U shape of four levels of sparse transformer blocks between two feature compensators (Figure 2).
 
-    `(B, channels, H, W)` to the same; H and W are multiples of `size_multiple`. Attention and gates look at the whole
-    image, so a tile does not give quite the values that the whole would: the paper's scores are of whole images.
+    `(B, channels, H, W)` to the same; H and W are multiples of `size_multiple`. Attention and gates see the whole
+    image, so a tile gives slightly different values. The paper scores whole images.
 
     Args:
         channels: Image channels.
         dim: C, the channels of the first level; the others have 2C, 4C and 8C, the decoder's first 2C.
-        blocks: Sparse transformer blocks a level (the paper's [N_1, .., N_4]).
-        heads: Attention heads a level.
-        expansion: Hidden over outer channels of MSFN.
-        norm_bias: Whether the norms take the mean away and have a bias; without it is the published `BiasFree`.
-        compensator: Whether MEFC stands before the first level and after the last. The published Rain200L and SPA-Data
-            networks have none.
-        shuffle: Pixel-unshuffle factor before the first convolution and after the last (1: none, as the paper).
+        blocks: Sparse transformer blocks of each level (the paper's [N_1, .., N_4]).
+        heads: Attention heads of each level.
+        expansion: Hidden channels of MSFN over its outer channels.
+        norm_bias: Whether the norms subtract the mean and have a bias; False is the published `BiasFree`.
+        compensator: Whether there is a MEFC before the first level and after the last. The published networks for
+            Rain200L and SPA-Data have none.
+        shuffle: Pixel-unshuffle factor before the first convolution, undone after the last (1: none, as in the paper).
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
@@ -430,7 +433,7 @@ class DRSformer(Network):
         skip3 = self.encoder_level3(F.pixel_unshuffle(self.down2_3(skip2), 2))
         x = F.pixel_shuffle(self.up4_3(self.latent(F.pixel_unshuffle(self.down3_4(skip3), 2))), 2)
         x = self.decoder_level3(_convolve(torch.cat((x, skip3), dim=1), self.reduce_chan_level3.weight))
-        del skip3  # here and below, for the peak of memory
+        del skip3  # here and below: to lower the peak memory
         x = torch.cat((F.pixel_shuffle(self.up3_2(x), 2), skip2), dim=1)
         x = self.decoder_level2(_convolve(x, self.reduce_chan_level2.weight))
         del skip2

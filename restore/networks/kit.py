@@ -1,7 +1,7 @@
 """KiT: k-NN image transformer (Lee et al., "KNN Local Attention for Image Restoration", CVPR 2022), and its U shape.
 
-The authors published neither code nor weights; this follows the paper's supplement (table 2) and CS-KiT Section IV-A.
-Where they are silent the choice is ours and stands in the docstrings here and in docs/networks.md.
+The authors published neither code nor weights. This follows the paper's supplement (table 2) and CS-KiT Section IV-A.
+Where the papers are silent, the docstrings here and docs/networks.md state our choice.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from restore.networks.base import Network
 from restore.networks.blocks import Convolution, Linear, ResidualBlock
 from restore.networks.knn import KNNLocalAttention
 
-STAGES = 7  # three of the encoder, the bottleneck, three of the decoder
+STAGES = 7  # three in the encoder, the bottleneck, three in the decoder
 
 
 class FeedForward(nn.Module):  # FFN
-    """FFN(X) = MLP(DW(MLP(X))) (CS-KiT eq. 4): linear, depth-wise 3x3, GELU (its place is our choice), linear."""
+    """FFN(X) = MLP(DW(MLP(X))) (CS-KiT eq. 4): linear, depth-wise 3x3, GELU (position: our choice), linear."""
 
     def __init__(self, channels: int, *, expansion: int) -> None:
         super().__init__()
@@ -38,8 +38,8 @@ class KNNTransformerBlock(nn.Module):  # KTB
     """X' = KLA(LN(X)) + X; X'' = FFN(LN(X')) + X' (KiT supplement, table 2), `(B, H, W, C)` to the same.
 
     Args:
-        attention: KLA; None leaves out the first half of the block, which then is X'' = FFN(LN(X)) + X.
-        embed: What is applied before the first norm; CS-KiT puts its scale-aware patch embedding there (eq. 3).
+        attention: KLA; None: no first half, the block is X'' = FFN(LN(X)) + X.
+        embed: Applied before the first norm; in CS-KiT the scale-aware patch embedding (eq. 3).
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class KNNTransformerBlock(nn.Module):  # KTB
         self.feed_forward = FeedForward(channels, expansion=expansion)
 
     def forward(self, x: Tensor, order: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The block's output and the patch order it used; None hashes, an order is used as it is."""
+        """The block's output, and the patch order that it used; without an `order` it hashes."""
         if self.attends:
             assert self.attention is not None
             normed = self.norm1(self.embed(x))
@@ -66,7 +66,7 @@ class KNNTransformerBlock(nn.Module):  # KTB
 
 
 class KNNTransformerStage(nn.Module):
-    """b blocks on one resolution; in KiT every block hashes for itself."""
+    """b blocks at one resolution; in KiT every block hashes for itself."""
 
     def __init__(self, blocks: list[KNNTransformerBlock]) -> None:
         super().__init__()
@@ -81,14 +81,14 @@ class KNNTransformerStage(nn.Module):
 class Refinement(nn.Module):
     """EDSR's residual blocks on the decoder's features.
 
-    X' = X + reduce(blocks(expand(X, I_d))), `(B, H, W, C)` to the same. I_d, the network's input at this resolution,
-    is given again because C channels hardly hold both it and what the decoder found.
+    X' = X + reduce(blocks(expand(X, I_d))), `(B, H, W, C)` to the same. I_d is the network's input at this resolution:
+    C channels hardly hold both I_d and the decoder's features.
 
     Args:
         channels: C.
-        image_channels: Those of I_d.
+        image_channels: Channels of I_d.
         width: Channels inside.
-        blocks: How many residual blocks.
+        blocks: Number of residual blocks.
     """
 
     def __init__(self, channels: int, image_channels: int, *, width: int, blocks: int) -> None:
@@ -106,33 +106,32 @@ class Refinement(nn.Module):
 
 
 class KiT(Network):
-    """Three convolutions, an encoder and a decoder of three stages about a bottleneck, three convolutions.
+    """Three convolutions, encoder (three stages), bottleneck, decoder (three stages), three convolutions.
 
     `(B, channels, H, W)` to the same; H and W are multiples of `size_multiple`. The output is I = I_d + I_r (CS-KiT
     Section IV-D).
 
-    Our choices where the papers are silent: GELU between the three convolutions; a stage is halved by a 2x2 convolution
-    of stride 2 and doubled by a 1x1 convolution and pixel shuffle; with `fuse_skips` false the decoder works on the
-    concatenated features (2C channels), as the paper-size parameter count needs, with it a 1x1 convolution brings them
-    back to C.
+    Our choices where the papers are silent: GELU between the three convolutions; a 2x2 convolution of stride 2 down, a
+    1x1 convolution and pixel shuffle up. Without `fuse_skips` the decoder works on the concatenated features (2C
+    channels), as the paper's parameter count needs; with it, a 1x1 convolution reduces them to C.
 
     Args:
         channels: Image channels.
         dim: C, the channels of the first stage; the others have 2C, 4C and 8C.
-        blocks: b, blocks a stage.
+        blocks: b, blocks in a stage.
         k: Patches in a chunk (1 in the bottleneck).
         h: Rounds of hashing.
         r: Side of a patch.
         heads: Attention heads.
-        expansion: Hidden over outer channels of the FFN.
+        expansion: Hidden channels of the FFN over its outer channels.
         fuse_skips: Whether a 1x1 convolution reduces the concatenated features.
-        shuffle: Pixel-unshuffle factor before the first convolution and after the last (1: none, as the papers). A
-            factor of 2 is FFDNet's (IEEE TIP 2018, Section III-B): a quarter of the work at full resolution.
-        refine: Residual blocks of `Refinement` after the decoder (0: none, as the papers). Dense convolutions at the
-            highest resolution are what a small network lacks most, and what a CPU does best.
-        refine_width: Channels inside them.
-        attend: The stages whose blocks attend, 0 to 6 from the input on (3 is the bottleneck); None: all, as the
-            papers. The blocks of the others are their feed-forward half, and have no parameters for attention.
+        shuffle: Pixel-unshuffle factor before the first convolution, undone after the last (1: none, as in the papers).
+            A factor of 2 is FFDNet's (IEEE TIP 2018, Section III-B): a quarter of the work at full resolution.
+        refine: Residual blocks of `Refinement` after the decoder (0: none, as in the papers). A small network lacks
+            dense convolutions at the highest resolution, and a CPU is fast at them.
+        refine_width: Channels inside `Refinement`.
+        attend: The stages with attention, 0 to 6 from the input on (3 is the bottleneck); None: all, as in the papers.
+            The blocks of other stages have only their feed-forward half.
         seed: Fixes the rotations of the hashing.
     """
 
@@ -167,7 +166,7 @@ class KiT(Network):
             "refine": refine, "refine_width": refine_width, "attend": attend, "seed": seed, **variant,
         }  # fmt: skip
         if attend is not None and not set(attend) <= set(range(STAGES)):
-            raise ValueError(f"{type(self).__name__} has the stages 0 to {STAGES - 1}, not all of {attend}")
+            raise ValueError(f"{type(self).__name__} has stages 0 to {STAGES - 1}, not all of {attend}")
         self.channels, self.shuffle = channels, shuffle
         self.tile_grid = shuffle * 8
         self.size_multiple = self.min_size = self.tile_grid * r * _smallest_square_of_chunks(k)
@@ -188,13 +187,13 @@ class KiT(Network):
         self.last = three_convolutions(below, below, pixels)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                # PyTorch's default shrinks the signal by 1.7 a layer; the noise to be found would drown in the biases.
+                # PyTorch's default shrinks the signal by 1.7 per layer; the biases would drown the noise to be found.
                 nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         with torch.no_grad():
-            # Blocks, and what comes up from below, begin small. Attention averages over a chunk: at full strength its
-            # means bury what each pixel says of itself, and training stays at a residual of zero for very long.
+            # Blocks and the upsampled features start small. Attention averages over a chunk: at full strength its means
+            # bury each pixel's own value, and training stays at a residual of zero for very long.
             for module in self.modules():
                 if isinstance(module, KNNTransformerBlock):
                     if module.attention is not None:
@@ -210,16 +209,16 @@ class KiT(Network):
             self.last[-1].get_parameter("weight").mul_(0.1)
 
     def start_as_identity(self) -> None:
-        """What the network adds to the picture begins at 0. Not in the papers.
+        """Set the residual to 0. Not in the papers.
 
-        Otherwise training first learns to add nothing, at a rate that leaves little of the features, and with a hard
-        task stays there.
+        Otherwise training first learns to add nothing, at a rate that destroys the features; with a hard task it stays
+        there.
         """
         for parameter in self.last[-1].parameters():
             nn.init.zeros_(parameter)
 
     def use_attention(self, use: bool) -> None:
-        """Without, a block is X'' = FFN(LN(X)) + X, and hashes nothing."""
+        """Without attention a block is X'' = FFN(LN(X)) + X, and does not hash."""
         self.attends = use
         for module in self.modules():
             if isinstance(module, KNNTransformerBlock):
@@ -228,7 +227,7 @@ class KiT(Network):
     def make_attention(
         self, channels: int, *, k: int, position: int, block: int, with_previous_chunk: bool
     ) -> KNNLocalAttention | None:
-        """That of one block of the stage at `position`, if the stage attends."""
+        """The attention of one block of the stage at `position`; None if the stage does not attend."""
         config = self.config
         if config["attend"] is not None and position not in config["attend"]:
             return None
@@ -238,7 +237,7 @@ class KiT(Network):
         )  # fmt: skip
 
     def make_stage(self, channels: int, *, k: int, position: int) -> nn.Module:
-        """The blocks of one stage; `position` counts the stages from the input on."""
+        """The blocks of one stage; `position` counts the stages from the input."""
         return KNNTransformerStage(
             [
                 KNNTransformerBlock(
@@ -277,7 +276,7 @@ def double(x: Tensor) -> Tensor:
 
 
 def three_convolutions(before: int, between: int, after: int) -> nn.Sequential:
-    """3x3 convolutions with GELU between them, as before the first and after the last stage (CS-KiT Section IV-A)."""
+    """3x3 convolutions with GELU between them, for both ends of the network (CS-KiT Section IV-A)."""
     return nn.Sequential(
         Convolution(before, between, 3, padding=1),
         nn.GELU(),
@@ -288,7 +287,7 @@ def three_convolutions(before: int, between: int, after: int) -> nn.Sequential:
 
 
 def _smallest_square_of_chunks(k: int) -> int:
-    """Smallest t for which 4 t^2 patches, the fewest a stage can have at 8 r t pixels, fill whole chunks of k."""
+    """Smallest t for which 4 t^2 patches fill whole chunks of k: the fewest in a stage, at 8 r t pixels."""
     t = 1
     while 4 * t * t % k:
         t += 1

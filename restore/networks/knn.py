@@ -1,8 +1,7 @@
 """k-nearest-neighbour local attention (KLA): hash patches, sort, cut into chunks, attend inside each chunk.
 
-Sources: CS-KiT (IEEE Access 2023) Section IV-B.2 and IV-C, equations 7 to 11; KiT (CVPR 2022). Features are held
-channels last, `(B, H, W, C)`; a patch is r x r of their pixels, and a picture has N = H * W / r^2 of them, counted row
-by row.
+Sources: CS-KiT (IEEE Access 2023) Sections IV-B.2 and IV-C, equations 7 to 11; KiT (CVPR 2022). Features are
+channels-last, `(B, H, W, C)`. A patch has r x r pixels; a picture has N = H * W / r^2 patches, counted row by row.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from torch import Tensor, nn
 
 from restore.networks.blocks import Linear, linear
 
-MAX_BUCKETS = 64  # m of eq. 7 is clamped here: more buckets only split groups of patches that belong together.
+MAX_BUCKETS = 64  # limit of m in eq. 7: more buckets only split groups of similar patches
 
 
 def rotations(rounds: int, length: int, seed: int) -> Tensor:
     """The random rotations R of eq. 7: `(length, rounds * MAX_BUCKETS / 2)`, standard normal, equal on every machine.
 
-    The papers draw R without saying when. Here it is fixed by `seed` (NumPy's frozen legacy generator), so that one
-    input always gives one output.
+    The papers do not say when R is drawn. Here `seed` fixes it (NumPy's frozen legacy generator), so that one input
+    always gives one output.
     """
     drawn = np.random.RandomState(seed).standard_normal((rounds, length, MAX_BUCKETS // 2))
     return torch.from_numpy(drawn.transpose(1, 0, 2).reshape(length, -1).astype(np.float32))
 
 
 def bucket_count(patches: int, k: int) -> int:
-    """How many hash buckets m to use: about one a chunk, even, from 2 to `MAX_BUCKETS` (the papers name no number).
+    """Number of hash buckets m: about one for each chunk, even, 2 to `MAX_BUCKETS` (the papers give no number).
 
     >>> [bucket_count(patches, k=4) for patches in (4, 36, 256, 65536)]
     [2, 8, 64, 64]
@@ -41,7 +40,7 @@ def bucket_count(patches: int, k: int) -> int:
 def hash_patches(x: Tensor, rotation: Tensor, *, r: int, rounds: int, buckets: int) -> Tensor:
     """L(x) = argmax([xR; -xR]) (eq. 7) of every flattened patch: `(B, H, W, C)` to `(B, rounds, N)` in [0, buckets)."""
     channels, half = x.shape[-1], buckets // 2
-    # xR for all patches at once is a convolution of kernel and stride r; its weight is R with rows in (r, r, C) order.
+    # xR for all patches is a convolution with kernel and stride r; its weight is R with rows in (r, r, C) order.
     weight = rotation.view(r, r, channels, rounds, -1)[..., :half].reshape(r, r, channels, rounds * half)
     weight = weight.permute(3, 2, 0, 1)
     projected = F.conv2d(x.permute(0, 3, 1, 2), weight.to(x.dtype), stride=r).flatten(2)
@@ -50,7 +49,7 @@ def hash_patches(x: Tensor, rotation: Tensor, *, r: int, rounds: int, buckets: i
 
 
 def sort_patches(hashes: Tensor) -> Tensor:
-    """pi of eq. 8: patch numbers in ascending order of hash, equal hashes in reading order; same shape as `hashes`.
+    """pi of eq. 8: patch numbers by ascending hash, equal hashes in reading order; same shape as `hashes`.
 
     >>> sort_patches(torch.tensor([[[2, 0, 2, 1, 0]]])).tolist()
     [[[1, 4, 3, 0, 2]]]
@@ -59,7 +58,7 @@ def sort_patches(hashes: Tensor) -> Tensor:
 
 
 def shift_chunks(order: Tensor, k: int) -> Tensor:
-    """Eq. 11: the sorted order rolled by k / 2, so that the next block's chunks straddle this block's boundaries.
+    """Eq. 11: the order rolled by k / 2, so that the next block's chunks straddle this block's boundaries.
 
     >>> shift_chunks(torch.tensor([[[1, 4, 3, 0]]]), k=4).tolist()
     [[[3, 0, 1, 4]]]
@@ -68,9 +67,9 @@ def shift_chunks(order: Tensor, k: int) -> Tensor:
 
 
 def patch_rows(order: Tensor, *, r: int, height: int, width: int) -> Tensor:
-    """Where the patches of one round lie in memory: `(B, N)` patch numbers to `(B * N * r)` rows of r pixels each.
+    """The rows in memory of one round's patches: `(B, N)` patch numbers to `(B * N * r)` row numbers.
 
-    Row i of the features seen as `(B * H * W / r, r * C)` is r neighbouring pixels; a patch is r such rows.
+    A row is r neighbouring pixels, row i of the features viewed as `(B * H * W / r, r * C)`; a patch is r rows.
     """
     across = width // r
     first = order // across * (r * across) + order % across
@@ -79,7 +78,7 @@ def patch_rows(order: Tensor, *, r: int, height: int, width: int) -> Tensor:
 
 
 def inverse_permutation(permutation: Tensor) -> Tensor:
-    """Where each element of a permutation `(L,)` has gone.
+    """The inverse of a permutation `(L,)`.
 
     >>> inverse_permutation(torch.tensor([2, 0, 1])).tolist()
     [1, 2, 0]
@@ -90,7 +89,7 @@ def inverse_permutation(permutation: Tensor) -> Tensor:
 
 
 class Permute(torch.autograd.Function):
-    """`x[permutation]`, whose gradient is the inverse gather: on a CPU much faster than the scatter-add of indexing."""
+    """`x[permutation]` with the inverse gather as its gradient: on a CPU much faster than indexing's scatter-add."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, permutation: Tensor, inverse: Tensor) -> Tensor:
@@ -100,7 +99,7 @@ class Permute(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         permutation, inverse = ctx.saved_tensors
-        # The gradient of this gather is the gather back, by the same function, so that it can be differentiated again.
+        # The same function, so that the gradient is differentiable too.
         return permute(gradients[0], inverse, permutation), None, None
 
 
@@ -120,18 +119,17 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
 class KNNLocalAttention(nn.Module):  # KLA
     """Attention among the pixels of each chunk of k similar patches (CS-KiT eq. 8-11), `(B, H, W, C)` to the same.
 
-    `h` rounds of hashing are merged by their log-sum-exp weights, as in Reformer (ICLR 2020, eq. 6), so that they act
-    as one attention over all their chunks together; a key met in two rounds counts twice. The papers do not write the
-    merge.
+    `h` rounds of hashing are merged by their log-sum-exp weights, as in Reformer (ICLR 2020, eq. 6). They act as one
+    attention over all their chunks; a key met in two rounds counts twice. The papers do not define the merge.
 
     Args:
         channels: C.
-        k: Patches in a chunk; with 1 nothing is hashed and a patch attends to itself.
+        k: Patches in a chunk; with 1 there is no hashing, and a patch attends to itself.
         h: Rounds of hashing.
         r: Side of a patch in pixels of the feature map.
         heads: Attention heads; eq. 10 has one.
-        with_previous_chunk: KiT's way with isolated patches: a chunk's queries also see the keys of the chunk before it
-            (the first chunk sees the last).
+        with_previous_chunk: Whether a chunk's queries also see the keys of the chunk before it (the first sees the
+            last), as in KiT.
         seed: Fixes the rotations.
     """
 
@@ -158,8 +156,8 @@ class KNNLocalAttention(nn.Module):  # KLA
             return sort_patches(hash_patches(x, self.rotation, r=self.r, rounds=self.h, buckets=buckets))
 
     def forward(self, x: Tensor, order: Tensor) -> Tensor:
-        """Attend in the chunks that `order` (B, h, N) makes."""
-        # Three products instead of one of width 3C: attention is faster on queries, keys and values that lie apart.
+        """Attention inside the chunks of `order`, `(B, h, N)`."""
+        # Three products instead of one of width 3C: attention is faster on separate queries, keys and values.
         parts = zip(self.project.weight.chunk(3), self.project.bias.chunk(3), strict=True)
         projected = [linear(x, weight, bias) for weight, bias in parts]
         rounds = [self._attend_in_chunks(projected, order[:, i]) for i in range(self.h)]
@@ -170,7 +168,7 @@ class KNNLocalAttention(nn.Module):  # KLA
         return (weights * torch.stack([out.view(by_heads) for out, _ in rounds])).sum(dim=0).flatten(3)
 
     def _attend_in_chunks(self, projected: list[Tensor], order: Tensor) -> tuple[Tensor, Tensor]:
-        """One round, in the pixels' order: `(B, H, W, C)`, and the queries' log-sum-exp, `(B, H, W, heads, 1)`."""
+        """One round, in pixel order: `(B, H, W, C)`, and the log-sum-exp of the queries, `(B, H, W, heads, 1)`."""
         batch, height, width, channels = projected[0].shape
         tokens = self.k * self.r**2
         there = patch_rows(order, r=self.r, height=height, width=width)
@@ -185,7 +183,7 @@ class KNNLocalAttention(nn.Module):  # KLA
             key, value = (torch.cat((part.roll(1, dims=1), part), dim=3) for part in (key, value))
         if self.h == 1:
             out = F.scaled_dot_product_attention(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
-            total = query.new_zeros(())  # With one round there is nothing to weigh.
+            total = query.new_zeros(())  # one round needs no weights
         else:
             out, total = attend(query, key, value)
             total = permute(total.transpose(2, 3).reshape(-1, self.r * self.heads), back, there)

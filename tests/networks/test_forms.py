@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restore.networks import drsformer, panet
+from restore.networks import drsformer, panet, pyramid_attention
 from restore.networks.blocks import Convolution, Float32Convolution, TwoForms, WinogradConvolution
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -91,8 +91,8 @@ def test_strips_change_nothing(name: str, images: int, dtype: torch.dtype, monke
 def test_pyramid_attention_in_bands_is_the_plain_one(
     height: int, width: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(panet, "_BLOCK_BYTES", (block_bytes, block_bytes))
-    layer = panet.PyramidAttention(6, reduction=2, res_scale=0.7)
+    monkeypatch.setattr(pyramid_attention, "_BLOCK_BYTES", (block_bytes, block_bytes))
+    layer = pyramid_attention.PyramidAttention(6, reduction=2, res_scale=0.7)
     randomised(layer)
     x = features(2, height, width, 6)
     with torch.inference_mode():
@@ -100,11 +100,11 @@ def test_pyramid_attention_in_bands_is_the_plain_one(
 
 
 def test_pyramid_attention_takes_scores_far_above_a_patch_with_itself() -> None:
-    layer = randomised(panet.PyramidAttention(6, reduction=2, res_scale=0.7)).float()
+    layer = randomised(pyramid_attention.PyramidAttention(6, reduction=2, res_scale=0.7)).float()
     x = 100 * features(1, 9, 8, 6).float()
     query, levels = layer.embed(x)
-    scale = panet._Scale(query[0], levels[0][0][0], levels[0][1][0])
-    q, k = panet._patches(query), panet._patches(levels[0][0])
+    scale = pyramid_attention._Scale(query[0], levels[0][0][0], levels[0][1][0])
+    q, k = pyramid_attention._patches(query), pyramid_attention._patches(levels[0][0])
     own = (q * k).sum(1) / k.norm(dim=1).clamp_min(1e-4) * 10 / math.log(2)
     torch.testing.assert_close(scale.own_scores().flatten(), own[0], rtol=1e-3, atol=1e-2)
     assert own.min() < -300  # 2 to the power of 300 is no float
@@ -113,7 +113,7 @@ def test_pyramid_attention_takes_scores_far_above_a_patch_with_itself() -> None:
 
 
 def test_pyramid_attention_does_not_depend_on_the_number_of_threads() -> None:
-    layer = randomised(panet.PyramidAttention(6, reduction=2, res_scale=0.7))
+    layer = randomised(pyramid_attention.PyramidAttention(6, reduction=2, res_scale=0.7))
     x = features(1, 20, 31, 6)
     threads, results = torch.get_num_threads(), []
     try:
@@ -128,7 +128,7 @@ def test_pyramid_attention_does_not_depend_on_the_number_of_threads() -> None:
 
 
 def test_pyramid_attention_that_is_trained_takes_the_plain_form() -> None:
-    layer = panet.PyramidAttention(4, reduction=2, res_scale=1.0)
+    layer = pyramid_attention.PyramidAttention(4, reduction=2, res_scale=1.0)
     randomised(layer)
     x = features(1, 4, 5, 4).requires_grad_()
     assert torch.equal(layer(x), layer.plain(x))

@@ -82,5 +82,5 @@ def test_a_kit_can_start_as_the_identity(name: str) -> None:
 
 
 def test_a_network_that_cannot_start_as_the_identity_says_so() -> None:
-    with pytest.raises(UsageError, match="DRSformer has no way to start as the identity"):
+    with pytest.raises(UsageError, match="DRSformer cannot start as the identity"):
         NETWORKS["drsformer"](**NETWORKS["drsformer"].CONFIGS["s"]).start_as_identity()
