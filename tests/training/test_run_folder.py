@@ -14,7 +14,6 @@ from restore.datasets.pairs import Pair
 from restore.errors import DataError
 from restore.images import read_picture
 from restore.inference.restorer import Restorer
-from restore.training.held_out import middle
 from restore.training.progress import Progress
 from restore.training.recipe import load_recipe
 from restore.training.run_folder import Run
@@ -72,18 +71,6 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot write to"):
         begin(Run(tmp_path / "file" / "run"))
-
-
-@pytest.mark.parametrize("scale", [1, 2])
-def test_the_middle_of_a_pair_is_at_the_same_place_of_both(scale: int) -> None:
-    small = np.arange(50 * 70 * 3, dtype=np.float32).reshape(50, 70, 3)
-    pair = Pair("a", small.repeat(scale, 0).repeat(scale, 1), small)
-    cut = middle(pair, 24 * scale)
-    assert cut.degraded.shape == (24, 24, 3)
-    np.testing.assert_array_equal(cut.clean, cut.degraded.repeat(scale, 0).repeat(scale, 1))
-    # (50 - 24) / 2 = 13 and (70 - 24) / 2 = 23, less what is left when they are divided by 16.
-    np.testing.assert_array_equal(cut.degraded, small[0:24, 16:40])
-    assert middle(pair, 1000).degraded.shape == small.shape
 
 
 def test_the_strip_shows_degraded_restored_and_clean(tmp_path: Path) -> None:
