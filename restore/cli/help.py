@@ -139,11 +139,12 @@ def _row(param: Any, ctx: Any) -> tuple[str, str]:
 
 def limits(param: Any) -> str:
     """The range of a number as people write it; empty if there is none."""
-    if param.min is None and param.max is None:
+    low, high = getattr(param, "min", None), getattr(param, "max", None)  # Typer documents neither
+    if low is None and high is None:
         return ""
-    if param.max is None:
-        return f"{param.min:g} or more"
-    return f"{param.min:g} to {param.max:g}" if param.min is not None else f"{param.max:g} or less"
+    if high is None:
+        return f"{low:g} or more"
+    return f"{low:g} to {high:g}" if low is not None else f"{high:g} or less"
 
 
 def _is_argument(param: Any) -> bool:

@@ -85,18 +85,22 @@ def in_our_words(error: Any) -> UsageError:
 
 
 def _bad_value(error: Any) -> UsageError:
-    """What a value should have been; pydantic says it in words for programmers."""
+    """What a value should be, without the words that pydantic has for programmers."""
     param, cause = error.param, error.__cause__
     name = param.metavar if param.param_type_name == "argument" else param.opts[-1]
-    choices = [str(choice) for choice in param.type_descriptor.choices or ()]
-    value = cause.errors()[0]["input"] if cause is not None else None
+    try:
+        value, annotation = cause.errors()[0]["input"], param.type_descriptor.annotation
+        choices = [str(choice) for choice in param.type_descriptor.choices or ()]
+        low, high = param.min, param.max
+    except AttributeError:  # none of these is documented
+        return UsageError(f"the value of {name} is wrong")
     if choices:
         return UsageError(f"{name} is {_either(choices)}, not {value!r}", hint=did_you_mean(str(value), choices))
-    what = "a whole number" if param.type_descriptor.annotation is int else "a number"
-    if param.max is not None:
-        what += f" from {param.min:g} to {param.max:g}"
-    elif param.min is not None:
-        what += f" of {param.min:g} or more"
+    what = "a whole number" if annotation is int else "a number"
+    if high is not None:
+        what += f" from {low:g} to {high:g}"
+    elif low is not None:
+        what += f" of {low:g} or more"
     return UsageError(f"{name} is {what}, not {value!r}")
 
 

@@ -19,7 +19,7 @@ from restore.checkpoints import catalogue
 from restore.cli import complete
 from restore.cli.app import app
 from restore.cli.console import DOCS_URL, facts, table
-from restore.cli.usage_errors import meant_by
+from restore.cli.usage_errors import _OTHER_NAMES, in_our_words, meant_by
 from restore.networks import NETWORKS
 from restore.tasks import TASKS
 
@@ -126,8 +126,6 @@ def test_what_is_no_command_gets_a_suggestion(run: Run, words: str, hint: str) -
 
 
 def test_a_name_of_another_kind_means_commands_that_exist() -> None:
-    from restore.cli.usage_errors import _OTHER_NAMES
-
     meant = {name for word in _OTHER_NAMES for name in meant_by(word) if not name.startswith("restore --")}
     assert meant <= COMMANDS.keys()
     assert not COMMANDS.keys() & {name for task in TASKS.values() for name in task.other_names}
@@ -167,6 +165,11 @@ def test_a_name_of_another_kind_means_commands_that_exist() -> None:
 def test_wrong_usage_is_an_error_in_one_voice(run: Run, words: str, text: str) -> None:
     ran = run(*words.split())
     assert (ran.code, ran.out, ran.err) == (2, "", text)
+
+
+def test_a_value_that_typer_refuses_for_a_reason_of_its_own_is_named() -> None:
+    (param,) = (one for one in COMMANDS["denoise"].params if one.name == "strength")
+    assert in_our_words(typer.BadParameter("Cryptic.", param=param)).message == "the value of --strength is wrong"
 
 
 def test_tables_wrap_their_last_column() -> None:
