@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from restore.datasets.pairs import list_pictures
-from scripts.carrying import pack, unscored_pairs
 from scripts.commands import run
+from scripts.picture_parts import pack, unscored_pairs
 
 LARGEST = 22 * 2**20  # bytes
 HELD_OUT = 24  # photos

@@ -30,7 +30,8 @@ from restore.cli.console import say
 from restore.cli.training_display import describe_progress, news
 from restore.errors import RestoreError, UsageError
 from scripts import commands
-from scripts.carrying import PARTS, TRAVELLING, joined, packed, pairs_to_train_on, unpacked
+from scripts.picture_parts import PARTS, pairs_to_train_on, unpacked
+from scripts.run_parts import TRAVELLING, joined, packed
 from scripts.step_times import fitted, for_gpu
 from scripts.training_plan import PLAN, Planned, alone, is_finished, progress_of, read_plan, table, validations
 

@@ -122,7 +122,7 @@ def progress_of(folder: Path) -> tuple[int, int]:
     """Steps done and steps in total; (0, 0) if the run has not started."""
     path = folder / "last.safetensors"
     if not path.is_file():
-        path = path.with_name(f"{path.name}.1")  # the first part (scripts/carrying.py) holds the header
+        path = path.with_name(f"{path.name}.1")  # the first part (scripts/run_parts.py) holds the header
     with suppress(OSError, ValueError, KeyError, OverflowError):
         steps = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["steps"]
         with path.open("rb") as file:

@@ -20,7 +20,7 @@ from restore.networks import NETWORKS
 from restore.training.loop import train
 from restore.training.progress import Progress
 from restore.training.recipe import Recipe
-from scripts import bundle_weights, carrying, step_times, train_next, training_plan
+from scripts import bundle_weights, run_parts, step_times, train_next, training_plan
 from scripts.train_next import Setting
 from scripts.training_plan import Planned
 
@@ -136,7 +136,7 @@ def test_a_run_whose_weights_are_in_parts_is_not_open(setting: Setting) -> None:
     train_next.work([run_of("first", hours=2 / 3600)], setting, 1000)
     weights = setting.states / "first/last.safetensors"
     header = 8 + int.from_bytes(weights.read_bytes()[:8], "little")
-    carrying.split(weights, header + 10)
+    run_parts.split(weights, header + 10)
     assert not weights.exists()
     assert training_plan.progress_of(setting.states / "first") == (2, 2)
 
@@ -190,13 +190,13 @@ def test_a_large_state_is_halved_and_goes_on_near_where_it_would_have(
     for name, hours in (("stopped", 2), ("whole", 2)):
         train_next.work([run_of(name, set=values, hours=hours / 3600)], setting, 1000)
     stopped, whole = (setting.states / name / "state.pt" for name in ("stopped", "whole"))
-    monkeypatch.setattr(carrying, "PART", 1000)
+    monkeypatch.setattr(run_parts, "PART", 1000)
     size = stopped.stat().st_size
-    carrying.packed(stopped.parent)
+    run_parts.packed(stopped.parent)
     parts = list(stopped.parent.glob("state.pt.*"))
     assert not stopped.exists() and sum(part.stat().st_size for part in parts) < 0.75 * size  # names take space, too
-    for name in carrying.TRAVELLING:
-        carrying.joined(stopped.parent / name)
+    for name in run_parts.TRAVELLING:
+        run_parts.joined(stopped.parent / name)
     assert training_plan.is_finished(stopped.parent)
     for path in (stopped, whole):  # two steps more
         state = torch.load(path, weights_only=True)

@@ -1,4 +1,4 @@
-"""What goes to another machine and comes back: parts of files, photos and pairs."""
+"""Photos and pairs in tar files of limited size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from restore.errors import UsageError
 from restore.images import Picture, write_picture
-from scripts import carrying, pack_photos
+from scripts import pack_photos, picture_parts
 
 
 @pytest.fixture
@@ -22,19 +22,6 @@ def photos(tmp_path: Path) -> Path:
         drawn = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         write_picture(Picture(cv2.GaussianBlur(drawn, (0, 0), 2)), folder / f"{seed}.png")
     return folder
-
-
-def test_a_state_in_parts_is_joined_to_the_same_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "state.pt"
-    content = np.random.default_rng(0).bytes(105)
-    path.write_bytes(content)
-    carrying.split(path, 10)
-    assert sorted(p.stat().st_size for p in tmp_path.iterdir()) == [5, *[10] * 10]
-    carrying.joined(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
-    assert path.read_bytes() == content
-    carrying.split(path, 105)  # small enough
-    assert path.is_file()
 
 
 def test_packed_photos_are_unpacked_as_they_were_with_the_held_out_ones_in_the_first_part(tmp_path: Path) -> None:
@@ -51,24 +38,24 @@ def test_packed_photos_are_unpacked_as_they_were_with_the_held_out_ones_in_the_f
     assert len(parts) > 1 and all(part.stat().st_size <= size * 2**20 for part in parts)
     for part in parts[1:]:
         part.rename(part.with_suffix(".later"))
-    first = {p.name for p in carrying.unpacked(out).iterdir()}
+    first = {p.name for p in picture_parts.unpacked(out).iterdir()}
     assert {f"{number:02}.png" for number in range(6, 30)} <= first
     for part in out.glob("*.later"):
         part.rename(part.with_suffix(".tar"))
-    unpacked = carrying.unpacked(out)
+    unpacked = picture_parts.unpacked(out)
     assert {p.name: p.read_bytes() for p in unpacked.iterdir()} == {p.name: p.read_bytes() for p in photos.iterdir()}
 
 
 def test_photos_that_no_part_has_room_for_are_refused() -> None:
     with pytest.raises(UsageError, match="too large for a part"):
-        carrying.in_parts([4, 11], room=10, first=0)
+        picture_parts.in_parts([4, 11], room=10, first=0)
     with pytest.raises(UsageError, match="too large for a part"):
-        carrying.in_parts([4, 6, 5], room=10, first=2)
+        picture_parts.in_parts([4, 6, 5], room=10, first=2)
 
 
 def test_without_photos_the_hint_says_how_to_pack_some(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there are no photos in"):
-        carrying.unpacked(tmp_path)
+        picture_parts.unpacked(tmp_path)
 
 
 # Of the sorted heavy ones every third (3, 6, 9) is scored; 1 and rain200h_2 show scored scenes.
@@ -94,10 +81,10 @@ EXPECTED = [f"{name} {kind} {name}" for kind in ("clean", "rainy") for name in U
 
 
 def test_no_pair_that_is_scored_or_shows_a_scored_scene_is_trained_on(rain: Path, tmp_path: Path) -> None:
-    folders = carrying.pairs_to_train_on(rain, tmp_path / "states")
+    folders = picture_parts.pairs_to_train_on(rain, tmp_path / "states")
     assert contents(folders) == EXPECTED
-    assert carrying.pairs_to_train_on(rain, tmp_path / "states") == folders  # once more does no harm
-    assert carrying.pairs_to_train_on(tmp_path / "none", tmp_path / "other", tmp_path) is None
+    assert picture_parts.pairs_to_train_on(rain, tmp_path / "states") == folders  # once more does no harm
+    assert picture_parts.pairs_to_train_on(tmp_path / "none", tmp_path / "other", tmp_path) is None
 
 
 def test_pairs_are_files_that_travel_and_stale_ones_go(rain: Path, tmp_path: Path) -> None:
@@ -106,17 +93,19 @@ def test_pairs_are_files_that_travel_and_stale_ones_go(rain: Path, tmp_path: Pat
     (old / UNSCORED[0]).symlink_to(rain / "clean" / UNSCORED[0])
     (old / "rain100h_3.png").symlink_to(rain / "clean/rain100h_3.png")  # scored
     (old / UNSCORED[1]).write_text("of another day")
-    folders = carrying.pairs_to_train_on(rain, tmp_path / "states")
+    folders = picture_parts.pairs_to_train_on(rain, tmp_path / "states")
     assert contents(folders) == EXPECTED
     assert not any(path.is_symlink() for path in old.iterdir())
     assert (rain / "clean/rain100h_3.png").is_file()
     shutil.rmtree(rain)
-    assert contents(carrying.pairs_to_train_on(rain, tmp_path / "states", tmp_path)) == EXPECTED  # as they were carried
+    assert (
+        contents(picture_parts.pairs_to_train_on(rain, tmp_path / "states", tmp_path)) == EXPECTED
+    )  # as they were carried
 
 
 def test_packed_pairs_are_unpacked_where_there_are_no_others(rain: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "parts"
     pack_photos.main(photos, out, 1, rain)
     assert sorted(path.name for path in out.iterdir()) == ["pairs-1.tar", "part-1.tar"]
-    assert contents(carrying.pairs_to_train_on(tmp_path / "none", tmp_path / "states", out)) == EXPECTED
-    assert sorted(path.name for path in carrying.unpacked(out).iterdir()) == ["0.png", "1.png"]
+    assert contents(picture_parts.pairs_to_train_on(tmp_path / "none", tmp_path / "states", out)) == EXPECTED
+    assert sorted(path.name for path in picture_parts.unpacked(out).iterdir()) == ["0.png", "1.png"]
