@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -72,3 +75,10 @@ def test_sigma_is_drawn_from_the_whole_range() -> None:
         sigmas.append(float((noisy - clean).std() * 255))
     # A standard deviation of n samples spreads by 1 / sqrt(2 n) of itself: here 0.6 %.
     assert 9.7 < min(sigmas) < 14 and 46 < max(sigmas) < 51.5
+
+
+def test_the_page_of_the_degradations_lists_every_name() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "degradations.md").read_text(encoding="utf-8")
+    tables = page.partition("## Speed")[0].splitlines()
+    listed = {name for line in tables if line.startswith("| `") for name in re.findall(r"`(.+?)`", line.split("|")[1])}
+    assert listed == set(DEGRADATIONS)

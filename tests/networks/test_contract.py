@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import operator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +175,14 @@ def test_without_pyramid_attention_a_pixel_sees_as_far_as_the_halo(name: str) ->
             changed = (network(picture) != network(other)).any(dim=1)[0].any(dim=0).nonzero() // network.scale
         reached += [place - int(changed.min()), int(changed.max()) - place]
     assert halo - 1 <= max(reached) <= halo  # what lies behind a step up is rounded up to a whole pixel
+
+
+def test_every_module_and_layer_that_the_page_of_the_networks_names_exists() -> None:
+    page = (PHOTO.parents[1] / "networks.md").read_text(encoding="utf-8")
+    names = re.findall(r"`((?:kit|knn|cskit|panet|pyramid_attention)\.[A-Za-z_.]+)`", page)
+    table = page.partition("code (`drsformer`)")[2].partition("| config |")[0]
+    names += [f"drsformer.{name}" for name in re.findall(r"`(\w+)`", table)]
+    assert len(names) > 20
+    for name in names:
+        module, _, path = name.partition(".")
+        operator.attrgetter(path)(importlib.import_module(f"restore.networks.{module}"))
