@@ -293,7 +293,7 @@ def _without_outputs(jobs: list[Job], notes: list[str]) -> list[Job]:
 
 
 def _real(end: Path | BinaryIO) -> Path | BinaryIO:
-    """A path without links; a pipe as it is."""
+    """A path without links; a pipe unchanged."""
     return Path(os.path.realpath(end)) if isinstance(end, Path) else end
 
 

@@ -74,7 +74,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A command with commands of its own, in panels likewise; without a command it shows its help."""
+    """A command that has commands, also in panels. Without one it shows its help."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Show the help where nothing else is asked for; that exits with 2, as wrong usage does."""

@@ -128,7 +128,7 @@ Memory = Annotated[
         metavar="SIZE",
         rich_help_panel=SPEED,
         help="Memory for one tile, such as 512M or 2G.",
-        show_default="what is free",
+        show_default="the free memory",
     ),
 ]
 Threads = Annotated[

@@ -1,4 +1,4 @@
-"""Typer's errors in this project's words, and what people type that is no command."""
+"""Usage errors in one voice: Typer's errors reworded, and suggestions for words that are not commands."""
 
 from __future__ import annotations
 
