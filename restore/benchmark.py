@@ -1,4 +1,4 @@
-"""What a network costs on this machine: time, memory and multiplications, beside the equations as they stand."""
+"""Time, memory and multiplications of a network on this machine, in its fast form or as the paper writes it."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from restore.networks import NETWORKS, Network
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured.
+    """What to measure.
 
     Attributes:
-        name: A network (`drsformer`), a network and a config (`drsformer:s`; without one the first there is, the
-            paper's), or what `--weights` takes.
-        height, width: Size of the picture, in pixels; padded to what the network takes.
-        plain: By the paper's equations as they stand (`blocks.TwoForms`).
-        keep: With memory kept by the allocator (`devices.keep_memory`), as the commands run.
+        name: A network (`drsformer`: its first config, the paper's), a network and a config (`drsformer:s`), or a value
+            of `--weights`.
+        height, width: Size of the picture in pixels; padded to a size that the network takes.
+        plain: Compute the paper's equations as written (`blocks.TwoForms`).
+        keep: Let the allocator keep memory (`devices.keep_memory`), as the commands do.
         device: Name for `devices.pick_device`.
-        precision: `float32`, or what autocast computes in: `bfloat16` or `float16`.
-        threads: Of the CPU; None for all cores.
-        repeats: Timed runs after one that is not; with 0 that one counts.
+        precision: `float32`, or `bfloat16` or `float16` for autocast.
+        threads: CPU threads; None for all cores.
+        repeats: Timed runs after a warm-up run; with 0, the warm-up run counts.
     """
 
     name: str
@@ -51,17 +51,17 @@ class Subject:
 
 @dataclass(frozen=True)
 class Cost:
-    """What was measured.
+    """The measured cost.
 
     Attributes:
         seconds: Median of the timed runs, for the whole picture.
-        gmacs: Thousand million multiply-accumulates of convolutions and matrix products, of the equations as they
-            stand.
-        peak_bytes: Most memory that the process had (CPU) or that PyTorch had reserved (GPU); None where the system
-            does not tell.
-        idle_bytes: What it had before the first run.
-        seconds_per_megapixel: Of input pixels.
-        gflops: 2 * gmacs / seconds: the speed that the equations as they stand would have to run at.
+        gmacs: Billions (10^9) of multiply-accumulates in convolutions and matrix products, for the equations as
+            written.
+        peak_bytes: Peak memory of the process (CPU) or peak reserved by PyTorch (GPU); None where the system does not
+            report it.
+        idle_bytes: The same before the first run.
+        seconds_per_megapixel: Seconds for 10^6 input pixels.
+        gflops: 2 * gmacs / seconds: the speed at which the equations as written would take this time.
         has_plain: Whether the network has a plain form beside the fast one.
     """
 
@@ -75,11 +75,11 @@ class Cost:
 
 
 def build(name: str) -> Network:
-    """The network of `Subject.name`; without weights, with random ones.
+    """The network of `Subject.name`; without weights, they are random.
 
     Raises:
         UsageError: The network has no such config.
-        WeightsError: The name is no network and no weights.
+        WeightsError: The name is neither a network nor weights.
     """
     network, _, config = name.partition(":")
     if network not in NETWORKS:
@@ -94,9 +94,9 @@ def build(name: str) -> Network:
 
 
 def count_gmacs(network: Network, height: int, width: int) -> float:
-    """Of the equations as they stand, without computing anything; an attention that is left out does not count."""
-    with torch.device("meta"):  # a second network in memory would count in the peak
-        plain = type(network)(**network.config).to("meta")  # also what does not come from torch
+    """Count the equations as written, without computing them. An attention that is left out does not count."""
+    with torch.device("meta"):  # a second network in memory would raise the peak
+        plain = type(network)(**network.config).to("meta")  # also tensors that ignore the default device
     plain.use_plain_forms(True)
     if not network.attends:
         plain.use_attention(False)
@@ -106,30 +106,30 @@ def count_gmacs(network: Network, height: int, width: int) -> float:
 
 
 def measure(subject: Subject) -> Cost:
-    """Measure in a process of its own, whose memory nothing else has touched.
+    """Measure in a new process, so that other memory does not count.
 
     Raises:
-        DeviceError: The process did not survive: most likely the memory was not enough.
-        RestoreError: The subject is not there.
+        DeviceError: The system ended the process, most likely for lack of memory.
+        RestoreError: The network or its weights cannot be loaded.
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_measure, subject).result()
         except BrokenProcessPool as error:
             raise DeviceError(
-                f"{subject.name} at {subject.height}x{subject.width} was ended by the system, probably for its memory",
+                f"the system ended {subject.name} at {subject.height}x{subject.width}, probably for lack of memory",
                 hint="measure a smaller --size",
             ) from error
 
 
 def measure_need(name: str, *, device: str = "auto", threads: int | None = None) -> tuple[Need, dict[int, Cost]]:
-    """What a network takes beside its weights, and the costs by side of tile from which that is known.
+    """The memory that a network takes beside its weights, and the measured costs by side of the tile.
 
-    The sides are up to its own largest automatic tile, else half of the device's: memory grows with the pixels.
+    Sides go up to the network's largest automatic tile, or else to half of the device's: memory grows with the pixels.
 
     Raises:
-        DeviceError: The memory is not enough, or the system does not tell how much was used.
-        RestoreError: The network is not there.
+        DeviceError: The memory is not enough, or the system does not report the memory in use.
+        RestoreError: The network or its weights cannot be loaded.
     """
     network = build(name)
     largest = network.largest_auto_tile or AUTO_TILES[pick_device(device).type][0] // 2
@@ -139,9 +139,7 @@ def measure_need(name: str, *, device: str = "auto", threads: int | None = None)
         side = round_up(max(quarters * largest // 4, network.min_size), network.size_multiple)
         costs[side] = cost = measure(Subject(name, side, side, device=device, threads=threads, repeats=0))
         if cost.peak_bytes is None:
-            raise DeviceError(
-                "this system does not tell how much memory was used", hint="measure on Linux, macOS or CUDA"
-            )
+            raise DeviceError("this system does not report the memory in use", hint="measure on Linux, macOS or CUDA")
         needs[side**2] = cost.peak_bytes - cost.idle_bytes
     return Need.fitted(needs), costs
 
@@ -194,7 +192,7 @@ def _peak(device: torch.device) -> int | None:
         return torch.cuda.max_memory_reserved()
     if device.type != "cpu" or sys.platform == "win32":
         return None
-    if sys.platform == "linux":  # where ru_maxrss counts the process that started this one, too
+    if sys.platform == "linux":  # where ru_maxrss also counts the parent process
         fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
         return int(fields["VmHWM"].removesuffix("kB")) * 1024
     import resource

@@ -1,6 +1,6 @@
-"""File <-> `Picture`: the pixels plus all that must survive the round trip.
+"""Reads files into `Picture` and writes them: the pixels and everything else that must survive.
 
-What each format keeps, converts, drops with a note or refuses is one table in docs/formats.md, every cell a test.
+A table in docs/formats.md says what each format keeps, converts, drops with a note or refuses. Tests check every cell.
 """
 
 from restore.images.picture import (

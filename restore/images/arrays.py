@@ -1,4 +1,4 @@
-"""Pictures as Python programs hold them: paths, Pillow's images, arrays and tensors, to `Picture` and back."""
+"""Paths, Pillow images, arrays and tensors to `Picture` and back."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Back = Callable[[Picture], Any]
 
 
 def taken(image: Any) -> tuple[Picture, Back]:
-    """A picture of what was given, and what makes the same kind of thing of a restored picture.
+    """The picture in an image of any type, and a function that turns a restored picture into the same type.
 
     Args:
-        image: A path; a Pillow image; an array `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or, with transparency, `(H, W, 2)` or
-            `(H, W, 4)`, of uint8, uint16 or floats in [0, 1]; a tensor `(C, H, W)` of one such image.
+        image: A path; a Pillow image; a tensor `(C, H, W)`; or an array `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or, with
+            transparency, `(H, W, 2)` or `(H, W, 4)`. Types are uint8, uint16 and floats in [0, 1].
 
     Returns:
-        The picture. For a path what comes back is a Pillow image of 8 bits a channel.
+        The picture and the function. For a path, the function makes a Pillow image of 8 bits a channel.
 
     Raises:
         PictureError: The file cannot be read.
-        UsageError: It is no picture.
+        UsageError: The input is not a picture.
     """
     if isinstance(image, (str, os.PathLike)):
         return read_picture(Path(image)), _to_pillow
@@ -52,7 +52,7 @@ def _from_pillow(image: Image.Image) -> tuple[Picture, Back]:
         return Picture(np.asarray(image)[..., None]), lambda restored: Image.fromarray(restored.pixels[..., 0])
     plain = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}.get(image.mode)
     if plain is None:
-        if image.mode in ("I", "F"):  # no range is known
+        if image.mode in ("I", "F"):  # their range is unknown
             raise UsageError(f"cannot restore a Pillow image of mode {image.mode}", hint="convert it to L or RGB")
         plain = "RGBA" if image.has_transparency_data else "RGB"
     picture, _ = _from_array(np.asarray(image if image.mode == plain else image.convert(plain)))
@@ -85,15 +85,15 @@ def _from_array(array: np.ndarray) -> tuple[Picture, Back]:
     pixels = array[..., None] if array.ndim == 2 else array
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in shape:
         raise UsageError(
-            f"an array of shape {shape} is no picture",
-            hint="(H, W) or (H, W, C) with 1 to 4 channels are; one at a time",
+            f"an array of shape {shape} is not a picture",
+            hint="give (H, W) or (H, W, C) with 1 to 4 channels, one picture at a time",
         )
     if dtype.kind == "f":
         pixels = pixels.astype(np.float32)
         if not (np.isfinite(pixels).all() and pixels.max() <= 1 and pixels.min() >= 0):
-            raise UsageError("float pictures are in [0, 1]", hint="divide what is in [0, 255] by 255")
+            raise UsageError("float pictures must be in [0, 1]", hint="divide values in [0, 255] by 255")
     elif dtype not in (np.uint8, np.uint16):
-        raise UsageError(f"an array of {dtype} is no picture", hint="uint8, uint16 and floats in [0, 1] are")
+        raise UsageError(f"an array of {dtype} is not a picture", hint="give uint8, uint16, or floats in [0, 1]")
     has_alpha = pixels.shape[2] in (2, 4)
 
     def back(restored: Picture) -> np.ndarray:
@@ -108,7 +108,7 @@ def _from_array(array: np.ndarray) -> tuple[Picture, Back]:
 def _from_tensor(tensor: Tensor) -> tuple[Picture, Back]:
     if tensor.ndim != 3:
         raise UsageError(
-            f"a tensor of shape {tuple(tensor.shape)} is no picture", hint="(C, H, W) and batches (B, C, H, W) are"
+            f"a tensor of shape {tuple(tensor.shape)} is not a picture", hint="give (C, H, W) or a batch (B, C, H, W)"
         )
     import torch
 

@@ -1,4 +1,4 @@
-"""AVIF and HEIC: AVIF's pixels of 10 and 12 bits, and HEIC both ways (pillow-heif)."""
+"""AVIF of 10 and 12 bits, read; HEIC, read and written (pillow-heif)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from restore.images.picture import (
 )
 
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC"}
-_NEUTRAL = (1, 13)  # BT.709 primaries with the sRGB curve: nothing that need be said
+_NEUTRAL = (1, 13)  # BT.709 primaries and the sRGB curve: the default, so not stored
 
 
 def kind_of(head: bytes) -> str | None:
-    """AVIF, HEIC or RAW (Canon's CR3), by the brands in the file's first box.
+    """AVIF, HEIC or RAW (Canon's CR3), from the brands in the first box of the file.
 
     >>> kind_of(b"\\0\\0\\0\\x1cftypmif1\\0\\0\\0\\0mif1avif")
     'AVIF'
@@ -43,9 +43,9 @@ def kind_of(head: bytes) -> str | None:
 
 
 def deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Pixels and alpha of an AVIF of more than 8 bits, not yet upright; None of one of 8, which Pillow reads."""
+    """Pixels and alpha of an AVIF of more than 8 bits, not yet upright. None for 8 bits, which Pillow reads."""
     encoded = mapped(file)
-    # AV1 codec configuration: 4 bytes, of which the third says high_bitdepth and twelve_bit.
+    # AV1 codec configuration, 4 bytes: the third has the flags high_bitdepth and twelve_bit.
     found = re.search(rb"av1C\x81.(.)", encoded, re.DOTALL)
     if found is None or not found[1][0] & 0x40:
         return None
@@ -59,7 +59,7 @@ def deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
 
 
 def take_cicp(file: IO[bytes], picture: Picture) -> None:
-    """Gives `picture` what an AVIF without a profile says of its colours, as PNG's chunk cICP."""
+    """Sets the colours that an AVIF without a profile states, as a cICP chunk of PNG."""
     file.seek(0)
     found = re.search(rb"colrnclx(.{7})", file.read(1 << 16), re.DOTALL)
     if found and not picture.icc_profile:
@@ -82,7 +82,7 @@ def _library() -> Any:
 
 
 def check_encoder() -> None:
-    """Raises Refusal if HEIC cannot be written here."""
+    """Raises Refusal if no encoder for HEIC is installed."""
     try:
         _library()
     except Refusal as refusal:
@@ -90,7 +90,7 @@ def check_encoder() -> None:
 
 
 def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
-    """Fills `picture` from a HEIC, upright already."""
+    """Fills `picture` from a HEIC; its pixels are upright."""
     library = _library()
     images = library.HeifFile(file, convert_hdr_to_8bit=False, hdr_to_16bit=True)
     image = images[images.primary_index]
@@ -99,9 +99,9 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
         picture.note(f"only the first of {len(images)} pictures in the file is used")
     values = np.asarray(image)
     values = values.reshape(*values.shape[:2], -1)
-    width = image.size[0]  # rows may be padded
+    width = image.size[0]  # the decoder may pad rows
     values = values[:, :width]
-    if values.dtype == np.uint16:  # the bits stand at the top
+    if values.dtype == np.uint16:  # the value is in the highest bits
         values = values >> (16 - image.info["bit_depth"])
         widen(values, image.info["bit_depth"])
     picture.pixels, picture.alpha = split(values)
@@ -117,7 +117,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
 
 
 def write(file: IO[bytes], picture: Picture, quality: int | None) -> None:
-    """HEIC with 8 bits, or with 12 for a picture of 16 bits or floats; full chroma."""
+    """Writes HEIC with full chroma and 8 bits, or 12 for a picture of 16 bits or floats."""
     library = _library()
     height, width, channels = picture.pixels.shape
     mode = ("L" if channels == 1 else "RGB") + ("" if picture.alpha is None else "A")
@@ -140,5 +140,5 @@ def write(file: IO[bytes], picture: Picture, quality: int | None) -> None:
     if picture.exif:
         options["exif"] = b"Exif\0\0" + picture.exif
     if picture.xmp:
-        options["xmp"] = metadata.upright_xmp(picture.xmp)  # or pillow-heif would have it turned
+        options["xmp"] = metadata.upright_xmp(picture.xmp)  # else pillow-heif would rotate it
     library.encode(mode, (width, height), values.data.cast("B"), file, **options)

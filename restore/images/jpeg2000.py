@@ -1,4 +1,4 @@
-"""JPEG 2000: what its headers say, its pixels of more than 8 bits, and writing."""
+"""JPEG 2000: headers, pixels of more than 8 bits, and writing."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from restore.images.picture import Picture, Refusal, check_size, interleaved, ma
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 STREAM = b"\xff\x4f\xff\x51"
 _SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
-_EXIF = b"JpgTiffExif->JP2"  # the name of a uuid box, also of the next
+_EXIF = b"JpgTiffExif->JP2"  # name of a uuid box, like the next
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _TILE_PART = b"\xff\x90"  # marker
-_TILE = 2048  # pixels; with 5 halvings and blocks of 64, all parts of a tile start where they would in a picture
+_TILE = 2048  # pixels; a multiple of 64 * 2**5, so that code blocks align with those of an untiled picture
 _NARROW = 256  # pixels
 
 
 @dataclass
 class Header:
-    """What the main header of the stream says.
+    """The main header of the stream.
 
     Attributes:
-        start: Where the stream starts in the file.
+        start: First byte of the stream in the file.
         width, height: Pixels.
-        bits: Bits a sample, of the deepest component.
-        components: How many there are.
-        is_plain: All components are unsigned, of one depth and not subsampled.
-        is_reversible: The wavelet is the one of lossless files.
-        palette: (N, C) uint8 colours that the samples count.
+        bits: Bits per sample of the deepest component.
+        components: Number of components.
+        is_plain: All components are unsigned, of equal depth and not subsampled.
+        is_reversible: The wavelet is the one for lossless files.
+        palette: (N, C) uint8 colours; the samples are their indices.
     """
 
     start: int
@@ -48,7 +48,7 @@ class Header:
 
 
 def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name of each box, and where its data starts and ends."""
+    """Name of each box, and the start and end of its data."""
     while start + 8 <= end:
         file.seek(start)
         length, name = struct.unpack(">I4s", file.read(8))
@@ -63,10 +63,10 @@ def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, 
 
 
 def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
-    """Reads what comes before the pixels; gives `picture` what it says, with any orientation.
+    """Reads everything before the pixels into `picture`; EXIF and XMP keep their orientation.
 
     Raises:
-        Refusal: It is too large.
+        Refusal: The picture is too large.
         OSError, struct.error: The file is damaged.
     """
     end = file.seek(0, 2)
@@ -95,7 +95,7 @@ def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
 
 
 def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> np.ndarray | None:
-    """Gives `picture` profile and resolution; returns the palette."""
+    """Sets the profile and resolution of `picture`; returns the palette."""
     palette = None
     for name, data, stop in _boxes(file, start, end):
         file.seek(data)
@@ -149,11 +149,11 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
             f"its pixels are {header.components} samples of {header.bits} bits that are signed, subsampled or too many",
             _SAVE_OTHERWISE,
         )
-    # The bare stream: of the whole file imagecodecs would apply the colour profile.
+    # Only the stream: imagecodecs would apply the colour profile of a whole file.
     values = imagecodecs.jpeg2k_decode(cast(bytes, memoryview(mapped(file))[header.start :]))  # no copy
     values = values.reshape(header.height, header.width, -1)
     if header.palette is not None:
-        values = header.palette[values[..., 0]]  # every column is a channel, in order
+        values = header.palette[values[..., 0]]  # each column is a channel
     elif values.dtype != np.uint16:
         raise OSError("its pixels are not of the depth that it states")
     else:
@@ -162,7 +162,7 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
 
 
 def write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
-    """JP2 or, as J2K, its bare stream; without loss if the source was and no `quality` is asked for."""
+    """Writes JP2, or for J2K the bare stream. Lossless if the source was and `quality` is None."""
     if name == "JP2":
         file.write(SIGNATURE + _box(b"ftyp", b"jp2 \0\0\0\0jp2 ") + _box(b"jp2h", _header_boxes(picture)))
         if picture.exif:
@@ -177,10 +177,10 @@ def write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> 
 
 
 def _write_stream(file: IO[bytes], picture: Picture, options: dict[str, Any]) -> None:
-    """Tile by tile, for OpenJPEG takes eight times the memory of what it is given at once.
+    """Writes tile by tile, because OpenJPEG takes eight times the memory of its input.
 
-    imagecodecs writes no tiles: each is encoded as a picture of its own and then given its number and the size of the
-    whole (ISO/IEC 15444-1, annex A).
+    imagecodecs cannot write tiles. So each is encoded as a picture of its own, then gets its number and the size of the
+    whole picture (ISO/IEC 15444-1, annex A).
     """
     import imagecodecs
 
@@ -193,19 +193,19 @@ def _write_stream(file: IO[bytes], picture: Picture, options: dict[str, Any]) ->
         for left in range(0, width, columns):
             tile = np.ascontiguousarray(values[:, left : left + columns])
             stream = imagecodecs.jpeg2k_encode(tile, codecformat="j2k", **options)
-            start = 2  # of the tile, behind the headers that all share
+            start = 2  # of the tile, after the headers that all tiles share
             while stream[start : start + 2] != _TILE_PART:
                 start += 2 + struct.unpack_from(">H", stream, start + 2)[0]
             if number == 0:
                 file.write(stream[:8] + struct.pack(">II", width, height) + stream[16:start])
             file.write(_TILE_PART + struct.pack(">HH", 10, number))
-            file.write(memoryview(stream)[start + 6 : -2])  # all but the marker of the end
+            file.write(memoryview(stream)[start + 6 : -2])  # without the end marker
             number += 1
     file.write(b"\xff\xd9")
 
 
 def _tile(length: int) -> int:
-    """Pixels of a tile along one axis. No narrow tile remains: OpenJPEG misses the quality asked for in small ones.
+    """Pixels of a tile along one axis. Leaves no narrow tile, in which OpenJPEG would miss the target quality.
 
     >>> _tile(1000), _tile(5000), _tile(4100)
     (2048, 2048, 6144)
@@ -217,7 +217,7 @@ def _tile(length: int) -> int:
 
 
 def _decibels(quality: int | None) -> int:
-    """The PSNR to aim at: 50 dB at quality 100, as JPEG has about; 30 dB at 1."""
+    """The target PSNR: 50 dB at quality 100, about that of JPEG; 30 dB at 1."""
     return 30 + (quality or 95) // 5
 
 
@@ -233,7 +233,7 @@ def _header_boxes(picture: Picture) -> bytes:
         boxes += _box(b"colr", b"\2\0\0" + profile)
     else:
         boxes += _box(b"colr", struct.pack(">BBBI", 1, 0, 0, 16 if channels == 3 else 17))  # sRGB, or grey like it
-    if picture.alpha is not None:  # channel k is colour k + 1; the last is the opacity of all
+    if picture.alpha is not None:  # channel k is colour k + 1; the last is the opacity
         kinds = [(k, 0, k + 1) for k in range(channels)] + [(channels, 1, 0)]
         boxes += _box(b"cdef", struct.pack(">H", samples) + b"".join(struct.pack(">HHH", *kind) for kind in kinds))
     if picture.dpi:
@@ -245,7 +245,7 @@ def _header_boxes(picture: Picture) -> bytes:
 
 
 def _decimal(value: float) -> tuple[int, int]:
-    """Digits, of at most 16 bits, and power of ten.
+    """A value as digits of at most 16 bits and a power of ten.
 
     >>> _decimal(11811.02), _decimal(2834645.7)
     ((11811, 0), (28346, 2))

@@ -11,7 +11,7 @@ _LUMA = np.array([[65.481], [128.553], [24.966]])  # MATLAB's rgb2ycbcr
 
 
 def luma(picture: NDArray[np.generic]) -> Array:
-    """Y of YCbCr as MATLAB's `rgb2ycbcr` gives it for 8-bit RGB (16 to 235, rounded): `(H, W, 3)` to `(H, W, 1)`.
+    """Y of 8-bit RGB as MATLAB's `rgb2ycbcr` computes it, 16 to 235, rounded: `(H, W, 3)` to `(H, W, 1)`.
 
     >>> luma(np.array([[[255, 255, 255], [0, 0, 0]]])).ravel().tolist()
     [235.0, 16.0]
@@ -21,6 +21,6 @@ def luma(picture: NDArray[np.generic]) -> Array:
 
 
 def luma_unrounded(picture: NDArray[np.generic]) -> Array:
-    """The same as `rgb2ycbcr` gives it for RGB of doubles, here times 255."""
+    """Y without rounding: that of `rgb2ycbcr` for doubles in [0, 1], times 255."""
     y: Array = 16 + (np.asarray(picture, np.float64) / 255) @ _LUMA
     return y

@@ -1,4 +1,4 @@
-"""Colour profiles, EXIF and XMP: what of them goes with the pixels."""
+"""Colour profiles, EXIF and XMP: which parts stay with the pixels."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def take_exif(exif: bytes, picture: Picture) -> int:
-    """Gives `picture` the block, its orientation set to 1; returns the orientation that was there, 0 if none."""
+    """Sets the EXIF of `picture` with orientation 1; returns the original orientation, 0 if there is none."""
     exif = exif.removeprefix(b"Exif\0\0")
     if not exif:
         return 0
     try:
         picture.exif, orientation = _reset_orientation(exif)
-    except (KeyError, ValueError, struct.error):  # the pixels are fine all the same
+    except (KeyError, ValueError, struct.error):  # the pixels are still fine
         picture.note("damaged EXIF is dropped")
         return 0
     return orientation if 1 <= orientation <= 8 else 0
 
 
 def _reset_orientation(exif: bytes) -> tuple[bytes, int]:
-    """EXIF with its orientation (of the main picture) set to 1, and what it was; all else stays byte for byte.
+    """EXIF with the orientation of the main picture set to 1, and the original value. All other bytes stay.
 
-    Parsing and writing anew would break maker notes, which point to places in the block.
+    Writing the block anew would break maker notes, which point to places in the block.
 
     Raises:
         ValueError, KeyError, struct.error: `exif` is damaged.
@@ -65,7 +65,7 @@ def _reset_orientation(exif: bytes) -> tuple[bytes, int]:
 
 
 def take_xmp(xmp: object, picture: Picture) -> int:
-    """Gives `picture` the packet, its orientation set to 1; returns the orientation that was there, 0 if none."""
+    """Sets the XMP of `picture` with orientation 1; returns the original orientation, 0 if there is none."""
     if not (isinstance(xmp, bytes) and xmp):
         return 0
     found = _XMP_ORIENTATION.search(xmp)
@@ -83,7 +83,7 @@ def upright_xmp(xmp: bytes) -> bytes:
 
 
 def take_profile(profile: bytes | None, picture: Picture) -> None:
-    """Gives `picture`, whose pixels are there, the profile if that is one of such colours."""
+    """Sets the profile of `picture` if it fits the pixels, which must be set."""
     if profile and not (picture.icc_profile and profile is picture.icc_profile):
         space = profile[16:20] if profile[36:40] == b"acsp" else b""
         if space == _space(picture):
@@ -98,7 +98,7 @@ def _space(picture: Picture) -> bytes:
 
 
 def take_dpi(dpi: Any, picture: Picture) -> None:
-    """Gives `picture` a resolution that makes sense."""
+    """Sets the resolution of `picture` if it is plausible."""
     try:
         across, down = (float(d) for d in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -108,7 +108,7 @@ def take_dpi(dpi: Any, picture: Picture) -> None:
 
 
 def descriptive(exif: Image.Exif) -> dict[int, Any]:
-    """Tags that describe the photo rather than the layout of the file, with the Exif and GPS directories as dicts."""
+    """Tags that describe the photo, not the layout of the file; the Exif and GPS directories are dicts."""
     tags: dict[int, Any] = {tag: exif[tag] for tag in _DESCRIPTIVE_TAGS if tag in exif}
     for directory in (IFD.Exif, IFD.GPSInfo):
         if values := dict(exif.get_ifd(directory)):
@@ -119,7 +119,7 @@ def descriptive(exif: Image.Exif) -> dict[int, Any]:
 
 
 def packed(tags: dict[int, Any]) -> bytes | None:
-    """EXIF of `descriptive` tags."""
+    """EXIF that holds `descriptive` tags; None where there are none."""
     exif = Image.Exif()
     for tag, value in tags.items():
         exif[tag] = value
@@ -127,18 +127,18 @@ def packed(tags: dict[int, Any]) -> bytes | None:
 
 
 def srgb_profile() -> bytes:
-    """The same bytes on every run."""
+    """The sRGB profile, with the same bytes on every run."""
     written = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return _undated(written)
 
 
 def _undated(profile: bytes) -> bytes:
-    # Bytes 24..35 are the time of creation.
+    # Bytes 24..35 are the creation time.
     return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
 
 
 def cmyk_transform(profile: bytes | None, picture: Picture) -> ImageCms.ImageCmsTransform | None:
-    """The conversion to sRGB, whose profile `picture` gets, or None for Pillow's plain formula; notes say which."""
+    """The conversion to sRGB, or None for Pillow's plain formula. Sets the sRGB profile and a note."""
     if profile:
         try:
             transform = ImageCms.buildTransform(
@@ -168,9 +168,9 @@ _CICP_PRIMARIES = {  # ITU-T H.273, table 2
 
 
 def profile_for(picture: Picture) -> bytes | None:
-    """The profile for a format that knows no other word for colours: the picture's, or one made of its `colour`.
+    """The profile for a format that stores colours only as a profile: the picture's, or one made from its `colour`.
 
-    None is sRGB, which is what a picture without a word is taken for. What no profile can say is noted.
+    None means sRGB, the default of viewers. Colours that no profile can express are noted.
     """
     if picture.icc_profile or not picture.colour:
         return picture.icc_profile
@@ -179,7 +179,7 @@ def profile_for(picture: Picture) -> bytes | None:
     cicp = picture.colour.get(b"cICP")
     if cicp:
         if cicp[1] in (16, 18) or cicp[0] not in _CICP_PRIMARIES:
-            picture.note("the colours are HDR, which only PNG and HEIC can say here; the mark is dropped")
+            picture.note("the colours are HDR, which only PNG and HEIC can state here; the mark is dropped")
             return None
         places = _CICP_PRIMARIES[cicp[0]]
     elif b"sRGB" not in picture.colour:
@@ -188,7 +188,7 @@ def profile_for(picture: Picture) -> bytes | None:
         if len(coded := picture.colour.get(b"cHRM", b"")) == 32:
             places = tuple(v / 100_000 for v in struct.unpack(">8I", coded))
     is_srgb = max(abs(a - b) for a, b in zip(places, _SRGB, strict=True)) < 0.002
-    if is_srgb and (gamma is None or abs(gamma - 2.2) < 0.02):  # 45455 is how sRGB is written as a gamma
+    if is_srgb and (gamma is None or abs(gamma - 2.2) < 0.02):  # files state sRGB as a gamma of 45455
         return None
     import imagecodecs
 

@@ -1,4 +1,4 @@
-"""`Picture`, the formats by name, and what all readers and writers share."""
+"""`Picture`, the names of the formats, and helpers that all readers and writers share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 MAX_PIXELS = 500_000_000
-"""Largest picture read by default: beyond the largest cameras, below what fills the memory of a computer."""
+"""Default limit of `read_picture`: above the largest cameras, below the memory of a computer."""
 
 FORMATS = {
     ".png": "PNG",
@@ -30,7 +30,7 @@ FORMATS = {
     ".heif": "HEIC",
     ".hif": "HEIC",
 }
-"""File extension (lower case) -> format that is written. JP2 is JPEG 2000, J2K its bare stream without metadata."""
+"""File extension (lower case) -> format to write. JP2 is JPEG 2000; J2K is its bare stream, without metadata."""
 
 # fmt: off
 RAW_SUFFIXES = frozenset({
@@ -38,22 +38,22 @@ RAW_SUFFIXES = frozenset({
     ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 })
 # fmt: on
-"""Extensions of the cameras' own formats, which are read only."""
+"""Extensions of camera formats, which `restore` only reads."""
 
 READABLE = frozenset(FORMATS) | RAW_SUFFIXES
-"""Extensions of the files that count as pictures in a folder."""
+"""Extensions of picture files in a folder."""
 
 NAMES = {"JP2": "JPEG 2000", "J2K": "a JPEG 2000 stream", "WEBP": "WebP"}
-"""What messages call a format, where that is not its name in `FORMATS`."""
+"""Names of formats in messages, where they differ from `FORMATS`."""
 
 DEFAULT_QUALITY = 95
-"""Quality of lossy formats at the least, unless another is asked for: restored pictures need no new artefacts."""
+"""Default quality of lossy formats, high enough to add no new artifacts. A finer source JPEG raises it."""
 
-_BAND_BYTES = 4 << 20  # pictures are converted and compressed in bands of whole rows of about this size
+_BAND_BYTES = 4 << 20  # size of the bands of whole rows in which pictures are converted and compressed
 
 
 class Refusal(Exception):
-    """Why a file or a picture cannot be had, without its name; `read_picture` and `check_output` put that before it."""
+    """Why a file cannot be read or written. `read_picture` and `check_output` add the name of the file."""
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(reason)
@@ -62,26 +62,26 @@ class Refusal(Exception):
 
 @dataclass
 class Picture:
-    """Pixels as a viewer shows them, and everything else the file held.
+    """Pixels as a viewer shows them, and everything else in the file.
 
     Attributes:
         pixels: (H, W, 1 | 3) uint8, uint16 or float32, grey or RGB in the file's own encoding, orientation applied.
             Float pixels are finite and of any range; 1 is white.
         alpha: (H, W) of the same dtype, not premultiplied; None where the picture is opaque.
         icc_profile: Colour profile that describes `pixels`.
-        exif: EXIF as a TIFF structure (no "Exif" prefix), its orientation reset to 1.
+        exif: EXIF as a TIFF structure (no "Exif" prefix), its orientation set to 1.
         xmp: XMP packet, UTF-8.
         dpi: Horizontal and vertical resolution, dots per inch.
         comment: Comment of a JPEG.
-        text: Text chunks of a PNG (name, data), as they were.
-        colour: Chunks of a PNG that say what its colours mean (gAMA, cHRM, sRGB, cICP) by name, as they were; also
-            cICP of an AVIF or HEIC.
+        text: Text chunks of a PNG (name, data), unchanged.
+        colour: Chunks of a PNG that define its colours (gAMA, cHRM, sRGB, cICP) by name, unchanged; also cICP of an
+            AVIF or HEIC.
         source_format: One of the values of `FORMATS`, or "RAW".
-        source_is_lossless: The file held exactly these pixels.
-        jpeg_quality: Lowest quality setting (1..100) at which no frequency is quantised more coarsely than in the file
-            that was read; None where that was no JPEG.
-        jpeg_subsampling: Chroma of that file as Pillow counts it: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
-        notes: What changed on the way that the user should know, one sentence each; reading and writing add to it.
+        source_is_lossless: The compression of the file is lossless.
+        jpeg_quality: Lowest quality (1..100) that quantises no frequency more coarsely than the source JPEG; None for
+            other sources.
+        jpeg_subsampling: Chroma of the source JPEG, numbered as in Pillow: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
+        notes: Changes that the user should know, one sentence each; reading and writing add to them.
     """
 
     pixels: np.ndarray
@@ -101,7 +101,7 @@ class Picture:
 
     @property
     def peak(self) -> float:
-        """The value of white: 255, 65535, or for float pixels 1 or, where that is more, their largest value."""
+        """The value of white: 255, 65535, or for float pixels their largest value, at least 1."""
         return max(1.0, float(self.pixels.max())) if self.pixels.dtype.kind == "f" else limit(self.pixels.dtype)
 
     def note(self, sentence: str) -> None:
@@ -111,7 +111,7 @@ class Picture:
 
 
 def default_suffix(source: Path) -> str:
-    """The extension of an output whose format nobody asked for: the source's own, or ".tif" for what is read only.
+    """The default extension of an output: the source's, or ".tif" for formats that are only read.
 
     >>> default_suffix(Path("a.JPG")), default_suffix(Path("b.nef"))
     ('.JPG', '.tif')
@@ -136,18 +136,18 @@ def bands(height: int, row_bytes: int) -> Iterator[slice]:
 
 
 def interleaved(picture: Picture, rows: slice) -> np.ndarray:
-    """A band with its alpha as the last channel."""
+    """The pixels of a band, with alpha as the last channel."""
     pixels = picture.pixels[rows]
     return pixels if picture.alpha is None else np.concatenate([pixels, picture.alpha[rows, :, None]], axis=2)
 
 
 def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of (H, W, 1..4) samples, of which an even number ends in alpha."""
+    """Pixels and alpha of (H, W, 1..4) samples; where C is 2 or 4, the last is alpha."""
     return values[..., : 3 if values.shape[2] >= 3 else 1], values[..., -1] if values.shape[2] in (2, 4) else None
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
-    """The nearest of 8 bits; floats are clamped.
+    """Rounds to 8 bits; floats are clamped to [0, 1].
 
     >>> to_8_bits(np.array([0, 128, 129, 65535], np.uint16)), to_8_bits(np.array([-1, 0.5, 7], np.float32))
     (array([  0,   0,   1, 255], dtype=uint8), array([  0, 128, 255], dtype=uint8))
@@ -160,21 +160,21 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
 
 
 def to_16_bits(values: np.ndarray) -> np.ndarray:
-    """8 and 16 bits stay as they are; floats are clamped to the nearest of 16 bits."""
+    """Rounds floats, clamped to [0, 1], to 16 bits; 8 and 16 bits stay as they are."""
     if values.dtype.kind == "f":
         values = np.rint(np.clip(values, 0, 1) * 65535).astype(np.uint16)
     return values
 
 
 def widen(values: np.ndarray, bits: int) -> None:
-    """Stretches uint16 `values` (H, ...) of `bits` bits to all 16, in place and reversibly: white stays white."""
+    """Scales uint16 `values` (H, ...) of `bits` bits to 16 bits, in place and reversibly: white stays white."""
     if bits < 16:
         for rows in bands(len(values), 8 * values[0].size):
             values[rows] = (values[rows].astype(np.uint32) * 65535 + (1 << bits) // 2) // ((1 << bits) - 1)
 
 
 def mapped(file: IO[bytes]) -> bytes | mmap.mmap:
-    """All of an open file; mapped, it takes no memory of its own."""
+    """The bytes of an open file, memory-mapped where possible."""
     return file.getvalue() if isinstance(file, io.BytesIO) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
@@ -186,5 +186,5 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise Refusal(
             f"{width} x {height} pixels are more than the limit of {max_pixels:,}",
-            "scale it down or split it; a small file that claims to be so large may be an attack",
+            "scale it down or split it; a small file of such a size may be an attack",
         )

@@ -1,4 +1,4 @@
-"""PNG: its chunks, its 16-bit colours, and writing at 8 and 16 bits in bands."""
+"""PNG: chunks, 16-bit colours, and writing of 8 and 16 bits in bands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _XMP = b"XML:com.adobe.xmp\0"
 
 
 def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Name and length of every chunk, with `file` at its data."""
+    """Name and length of every chunk; `file` stands at its data."""
     position, name = 8, b""
     while name != b"IEND":
         file.seek(position)
@@ -28,11 +28,11 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
 
 
 def take_chunks(file: IO[bytes], picture: Picture) -> None:
-    """Gives `picture` the text and what the file says of its colours; checks all sums, for Pillow skips the pixels'.
+    """Sets the text and colour chunks of `picture`. Checks all checksums, because Pillow skips those of the pixels.
 
     Raises:
         OSError: A checksum is wrong.
-        struct.error: The file is not whole.
+        struct.error: The file is incomplete.
     """
     for name, length in chunks(file):
         is_wanted = name in _TEXT or name in _COLOUR
@@ -47,12 +47,12 @@ def take_chunks(file: IO[bytes], picture: Picture) -> None:
             raise OSError(f"wrong checksum in chunk {name!r}")
         if name in _COLOUR:
             picture.colour[name] = data
-        elif is_wanted and not data.startswith((_XMP, b"Raw profile type exif\0")):  # which have fields of their own
+        elif is_wanted and not data.startswith((_XMP, b"Raw profile type exif\0")):  # these have fields of their own
             picture.text.append((name, data))
 
 
 def read_late_metadata(image: Any, file: IO[bytes]) -> None:
-    """Gives Pillow's `image`, which has not been loaded, the EXIF and XMP that follow the pixels."""
+    """Reads EXIF and XMP after the pixels into Pillow's `image`, which must not be loaded yet."""
     for name, length in chunks(file):
         if name in (b"eXIf", b"iTXt"):
             image.png.call(name, file.tell(), length)
@@ -70,14 +70,14 @@ def decode_16_bit_colour(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None
 
 
 def compressor() -> Any:
-    """Deflate for differences of pixels; higher levels take up to five times as long and gain nothing on photos."""
+    """Deflate for differences of pixels. Higher levels take up to 5 times as long and gain nothing on photos."""
     return zlib.compressobj(4, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_FILTERED)
 
 
 def write(file: IO[bytes], picture: Picture) -> None:
-    """PNG 1.2 with iCCP, pHYs, eXIf and iTXt, and cICP of PNG 3; a band at a time, so that no copy is needed.
+    """Writes PNG 1.2 with iCCP, pHYs, eXIf and iTXt, and cICP of PNG 3, in bands: the picture is not copied.
 
-    Every row uses the filter "average": photos become a little smaller, and sooner, than with a choice per row.
+    Every row uses the filter "average". On photos it is faster and compresses better than a choice per row.
     """
 
     def chunk(name: bytes, data: bytes) -> None:
@@ -89,7 +89,7 @@ def write(file: IO[bytes], picture: Picture) -> None:
     file.write(b"\x89PNG\r\n\x1a\n")
     chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, colour, 0, 0, 0))
     for name in _COLOUR:
-        if name in picture.colour and not (name == b"sRGB" and picture.icc_profile):  # not both, says the standard
+        if name in picture.colour and not (name == b"sRGB" and picture.icc_profile):  # the standard forbids both
             chunk(name, picture.colour[name])
     if picture.icc_profile:
         chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc_profile))
@@ -123,7 +123,7 @@ def write(file: IO[bytes], picture: Picture) -> None:
 
 
 def _comment(comment: bytes) -> tuple[bytes, bytes]:
-    """The chunk of a JPEG's comment: UTF-8, or else Latin-1."""
+    """The chunk for a JPEG comment: UTF-8, or else Latin-1."""
     try:
         comment.decode("utf-8")
     except UnicodeDecodeError:

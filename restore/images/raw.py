@@ -1,4 +1,4 @@
-"""Camera RAW, developed by libraw (rawpy)."""
+"""Camera RAW, developed with libraw (rawpy)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _DNG_VERSION = 50706
 
 
 def is_raw(head: bytes) -> bool:
-    """Whether a file starts like one of a camera's own formats that are no plain TIFF."""
+    """Whether a file starts like a camera format that is not a TIFF."""
     return head.startswith(_SIGNATURES) or head[6:14] == b"HEAPCCDR" or head[8:10] == b"CR"
 
 
 def is_raw_tiff(file: IO[bytes]) -> bool:
-    """Whether a TIFF is the raw file of a camera: its own kind (DNG), or with a sensor's data in a sub-directory."""
-    with suppress(Exception), tiff.opened(file) as opened:  # what is damaged is found when it is read
+    """Whether a TIFF is camera RAW: a DNG, or with sensor data in a sub-directory."""
+    with suppress(Exception), tiff.opened(file) as opened:  # reading reports the damage
         page: Any = opened.pages[0]
         if _DNG_VERSION in page.tags or page.photometric in _SENSOR_COLOURS:
             return True
@@ -32,10 +32,10 @@ def is_raw_tiff(file: IO[bytes]) -> bool:
 
 
 def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
-    """Fills `picture`, upright: the camera's white balance, no brightening, sRGB, 16 bits.
+    """Fills `picture`, upright: 16-bit sRGB with the camera's white balance, without brightening.
 
     Raises:
-        Refusal: rawpy is not installed, or libraw does not know the file.
+        Refusal: rawpy is not installed, or libraw does not support the file.
         Exception: The file is damaged.
     """
     try:

@@ -1,4 +1,4 @@
-"""Reading: what a file is, and what Pillow decodes; `png`, `tiff`, `jpeg2000`, `heif` and `raw` do the rest."""
+"""Reading: finds the format of a file and decodes with Pillow, or with `png`, `tiff`, `jpeg2000`, `heif` or `raw`."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from restore.errors import PictureError
 from restore.images import heif, jpeg2000, metadata, png, raw, tiff
 from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal, bands, check_size
 
-# Pillow would print what it finds odd in metadata; what matters is raised or noted.
+# Pillow warns of odd metadata. Everything that matters becomes an error or a note.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _READABLE = "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC and camera RAW"
 
 
 def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Reads a picture; the content decides what it is, not the extension.
+    """Reads a picture; the content decides the format, not the extension.
 
     Palette pictures become RGB, 1-bit ones grey, CMYK becomes sRGB (through its own profile if it has one). Of several
-    pages or frames the first is read. A stream or named pipe is read to its end. Peak memory is about 2.3 times the
-    decoded 8-bit picture.
+    pages or frames, only the first is read. Streams and named pipes are read to their end. Peak memory is about 2.4
+    times the decoded picture (docs/formats.md).
 
     Raises:
-        PictureError: The file is missing, a folder, empty, no picture, damaged, of a kind that cannot be kept (32-bit
-            integers, NaN), needs a decoder that is not installed, or has more than `max_pixels` pixels.
+        PictureError: The file is missing, empty, a folder, damaged, or not a picture. Or its pixels cannot be kept
+            (32-bit integers, NaN), its decoder is not installed, or it has more than `max_pixels` pixels.
     """
     if not isinstance(source, Path):
         return _read_file(io.BytesIO(source.read()), Path("standard input"), max_pixels)
@@ -55,7 +55,7 @@ def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pi
         reason = getattr(error, "strerror", None) or error
         raise PictureError(f"cannot read {source}: {reason}", hint="check the file's permissions") from error
     with file:
-        # A named pipe or the shell's <(...) is a file only by its name.
+        # A named pipe, such as the shell's <(...), cannot seek.
         return _read_file(file if file.seekable() else io.BytesIO(file.read()), source, max_pixels)
 
 
@@ -68,10 +68,10 @@ def _read_file(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
         raise PictureError(
             f"cannot read {path}: decoding it needs too much memory", hint="scale it down or split it first"
         ) from error
-    except Exception as error:  # On a damaged file the parsers raise whatever they trip over.
+    except Exception as error:  # On damaged files the parsers raise errors of any type.
         raise PictureError(
             f"cannot read {path}: the file is damaged or incomplete ({error})",
-            hint="copy or download it again, or open it in an image editor and save it anew",
+            hint="copy or download it again, or open it in an image editor and save it",
         ) from error
 
 
@@ -122,12 +122,12 @@ def _kind_of(head: bytes, suffix: str) -> str:
         return kind_of_boxes
     if suffix in RAW_SUFFIXES:
         return "RAW"
-    raise Refusal("it is not a picture in a known format", f"{_READABLE} are read, whatever the file's name")
+    raise Refusal("it is not a picture in a known format", f"use {_READABLE}; the name of the file does not matter")
 
 
 def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     """PNG, JPEG, WebP, BMP and AVIF. Returns the orientation still to apply."""
-    # Pillow's own limits of size, made for web servers, do not apply to its classes called like this.
+    # Pillow limits sizes for web servers, but not where its classes are called directly.
     opened: dict[str, Any] = {
         "PNG": PngImagePlugin.PngImageFile,
         "JPEG": JpegImagePlugin.JpegImageFile,
@@ -137,18 +137,18 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
     }
     try:
         image = opened[picture.source_format](file)
-    except SyntaxError as error:  # Pillow's word for what it cannot open
+    except SyntaxError as error:  # Pillow raises it for files that it cannot open
         if deep := re.search(r"(\d+)-bit layers", str(error)):
             raise Refusal(f"JPEG of {deep[1]} bits is not read", "save it as 16-bit PNG or TIFF first") from None
         raise
     check_size(image.size, max_pixels)
     frames = getattr(image, "n_frames", 1)
     if "mp" in image.info:  # MPO: JPEGs one after the other
-        with suppress(Exception):  # what is odd about the others does not matter
+        with suppress(Exception):  # damage in the other pictures does not matter
             frames = image._getmp()[0xB001]
     if frames > 1:
         picture.note(f"only the first of {frames} pictures in the file is used")
-    raw_mode = str(image.tile[0].args) if image.tile else ""  # what lies in the file, such as "RGB;16B"
+    raw_mode = str(image.tile[0].args) if image.tile else ""  # layout in the file, such as "RGB;16B"
     is_deep_png = picture.source_format == "PNG" and ";16" in raw_mode and image.mode in ("RGB", "RGBA")
     decoded = None
     if picture.source_format == "JPEG":
@@ -183,10 +183,10 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
 
 def _exif_of(image: Any, picture: Picture) -> bytes:
     found = image.info.get("exif") or b""
-    if "Raw profile type exif" in image.info:  # how PNG held EXIF before it had a chunk for it
+    if "Raw profile type exif" in image.info:  # EXIF in PNG before the chunk eXIf existed
         try:
             found = found or image.getexif().tobytes()
-        except Exception:  # Pillow trips over damaged EXIF in many ways
+        except Exception:  # on damaged EXIF Pillow raises errors of any type
             picture.note("damaged EXIF is dropped")
     return bytes(found)
 
@@ -212,8 +212,8 @@ def _read_jpeg2000(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
 
 
 def _decode_with_pillow(image: Any, raw_mode: str, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of a loaded picture, converted band by band: no second whole copy inside Pillow."""
-    has_key = "transparency" in image.info  # one colour (PNG, palette) stands for "transparent"
+    """Pixels and alpha of a loaded picture, converted in bands to avoid a second copy inside Pillow."""
+    has_key = "transparency" in image.info  # one colour (PNG, palette) means "transparent"
     transform = None
     if image.mode == "CMYK":
         target, transform = "RGB", metadata.cmyk_transform(image.info.get("icc_profile"), picture)
@@ -249,7 +249,7 @@ def _key_alpha(values: np.ndarray, key: int) -> np.ndarray:
 
 def _is_lossless_webp(file: IO[bytes]) -> bool:
     position = 12
-    while True:  # the first of these chunks says how the (first) picture is compressed; ANMF wraps it in a frame
+    while True:  # the first VP8L or VP8 chunk is the compression of the first picture; ANMF wraps a frame
         file.seek(position)
         name, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
         if name in (b"VP8L", b"VP8 ", b"\0\0\0\0"):
@@ -259,7 +259,7 @@ def _is_lossless_webp(file: IO[bytes]) -> bool:
 
 @cache
 def _jpeg_tables(quality: int) -> dict[int, list[int]]:
-    """Quantisation tables that our encoder uses: 0 for luma, 1 for chroma."""
+    """Quantisation tables of our encoder: 0 for luma, 1 for chroma."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
     file.seek(0)
@@ -267,7 +267,7 @@ def _jpeg_tables(quality: int) -> dict[int, list[int]]:
 
 
 def _jpeg_quality(tables: dict[int, list[int]]) -> int:
-    """Lowest quality whose steps are all as fine as those of `tables`.
+    """Lowest quality whose steps are all at least as fine as those of `tables`.
 
     >>> _jpeg_quality(_jpeg_tables(83))
     83

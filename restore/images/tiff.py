@@ -1,4 +1,4 @@
-"""TIFF: tifffile reads every kind of it; written here in bands, BigTIFF where it would end beyond 4 GB."""
+"""TIFF: read with tifffile; written in bands, as BigTIFF where the file would end beyond 4 GB."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from restore.images import metadata
 from restore.images.picture import Picture, Refusal, bands, check_size, interleaved, limit, widen
 from restore.images.png import compressor
 
-_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # PhotometricInterpretation -> samples that are no extra ones
+_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # PhotometricInterpretation -> samples without the extra ones
 _OTHER_COLOURS = {
     4: "a transparency mask",
     8: "CIELAB colours",
@@ -26,8 +26,8 @@ _OTHER_COLOURS = {
     34892: "a camera's linear raw colours",
 }
 _LOSSY = (7, 34712, 50001, 50002)  # JPEG, JPEG 2000, WebP, JPEG XL
-# Without any, CCITT, LZW, JPEG, deflate, PackBits, JPEG 2000, LERC, LZMA, PNG, Zstandard, WebP, JPEG XL: the
-# decoders that held out against thousands of damaged files. The one of JPEG XR crashed the process.
+# None, CCITT, LZW, JPEG, deflate, PackBits, JPEG 2000, LERC, LZMA, PNG, Zstandard, WebP, JPEG XL: their decoders
+# survive thousands of damaged files. That of JPEG XR crashes the process.
 _COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34712, 34887, 34925, 34933, 50000, 50001, 50002)
 _SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
 
@@ -36,7 +36,7 @@ def opened(file: IO[bytes]) -> Any:
     """A `tifffile.TiffFile` that prints nothing."""
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # trouble is raised, once
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # damage is raised
     return tifffile.TiffFile(file)
 
 
@@ -45,12 +45,12 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
 
     Raises:
         Refusal: The pixels are of a kind that cannot be kept.
-        Exception: The file is damaged; tifffile raises whatever it trips over.
+        Exception: The file is damaged; tifffile raises errors of any type.
     """
     with opened(file) as tiff:
         count = len(tiff.pages)
         page: Any = tiff.pages[0]
-        for number in range(min(count, 8)):  # the picture may come after its thumbnails
+        for number in range(min(count, 8)):  # thumbnails may come before the picture
             candidate: Any = tiff.pages[number]
             if not candidate.subfiletype & 1:
                 page = candidate
@@ -76,7 +76,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
 
 
 def read_exif(file: IO[bytes], offset: int | None, picture: Picture) -> bytes | None:
-    """The descriptive tags of the directory at `offset`, or of the first."""
+    """EXIF of the descriptive tags in the directory at `offset`, or in the first directory."""
     exif = Image.Exif()
     try:
         file.seek(0)
@@ -86,13 +86,13 @@ def read_exif(file: IO[bytes], offset: int | None, picture: Picture) -> bytes | 
         file.seek(0)
         exif.load_from_fp(file, offset)
         return metadata.packed(metadata.descriptive(exif))
-    except Exception:  # Pillow trips over odd EXIF in many ways
+    except Exception:  # on odd EXIF Pillow raises errors of any type
         picture.note("damaged EXIF is dropped")
         return None
 
 
 def _decode(page: Any, picture: Picture, file_size: int) -> tuple[np.ndarray, int]:
-    """The samples (H, W, S) and how many of them are extra, not colours."""
+    """The samples (H, W, S), and how many of the S are not colours."""
     photometric, samples, bits = page.photometric, page.samplesperpixel, page.bitspersample
     colours = _COLOURS.get(photometric)
     is_jpeg = page.compression in (7, 50001)
@@ -125,8 +125,8 @@ def _decode(page: Any, picture: Picture, file_size: int) -> tuple[np.ndarray, in
         import imagecodecs
 
         for segment, _ in page.parent.filehandle.read_segments(offsets, counts):
-            # Damaged strips have crashed the process when decoded into the space that they should fill; like this,
-            # measured first, they raise. Costs 1.6 times the time of the decoding, and no memory.
+            # Damaged strips can crash the process when decoded into a given space. Decoded without one, they raise.
+            # This takes 1.6 times the time of decoding, and no memory.
             imagecodecs.lzw_decode(segment)
     values = page.asarray(squeeze=False)  # (planes, 1, H, W, samples of a plane)
     values = np.moveaxis(values[:, 0, :, :, 0], 0, -1) if page.planarconfig == 2 and samples > 1 else values[0, 0]
@@ -140,7 +140,7 @@ def _colours(page: Any, values: np.ndarray, extra: int, picture: Picture) -> tup
     bits, colours = page.bitspersample, values.shape[2] - extra
     if page.photometric != 3:
         values = _full_range(values, bits, picture)
-    # Where the file does not say what its extra samples are, Photoshop and others mean transparency.
+    # Extra samples without a stated meaning are transparency, as Photoshop writes them.
     meanings = page.extrasamples or (2,)
     alpha = None
     if extra:
@@ -179,7 +179,7 @@ def _cmyk_to_rgb(inks: np.ndarray, profile: bytes | None, picture: Picture) -> n
 
 
 def _full_range(values: np.ndarray, bits: int, picture: Picture) -> np.ndarray:
-    """uint8 or uint16 over their whole range, or float32, writable and in the machine's order of bytes."""
+    """uint8 or uint16 over their whole range, or float32; writable and in native byte order."""
     if values.dtype.kind == "f":
         if values.dtype.itemsize == 8:
             picture.note("64-bit floating-point numbers are read as 32-bit ones")
@@ -187,7 +187,7 @@ def _full_range(values: np.ndarray, bits: int, picture: Picture) -> np.ndarray:
             values = values.astype(np.float32, copy=False)
         for rows in bands(len(values), values[0].nbytes):
             if not np.isfinite(values[rows]).all():
-                raise Refusal("its pixels hold NaN or infinity", "replace them by numbers first")
+                raise Refusal("its pixels hold NaN or infinity", "replace them with numbers first")
         return values
     if bits < 8:
         return (values * np.uint8(255 // (2**bits - 1))).astype(np.uint8) if 8 % bits == 0 else _few_bits(values, bits)
@@ -204,7 +204,7 @@ def _few_bits(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _divide_by_alpha(pixels: np.ndarray, alpha: np.ndarray) -> None:
-    """Undoes the multiplication by alpha of `pixels` (H, W, C), in place."""
+    """Divides premultiplied `pixels` (H, W, C) by alpha, in place."""
     white = limit(pixels.dtype)
     for rows in bands(len(pixels), 8 * pixels[0].size):
         opacity = alpha[rows, :, None].astype(np.float64)
@@ -213,9 +213,10 @@ def _divide_by_alpha(pixels: np.ndarray, alpha: np.ndarray) -> None:
 
 
 def write(file: IO[bytes], picture: Picture) -> None:
-    """TIFF 6.0 or, where it might not fit into 4 GB, BigTIFF: little-endian, directory first, deflated strips.
+    """Writes TIFF 6.0, or BigTIFF above 4 GB: little-endian, directory first, deflated strips.
 
-    Integers are stored as horizontal differences, floats as those of their bytes (Adobe's TIFF technical note 3).
+    Integers are stored as horizontal differences, floats as differences of their bytes (Adobe's TIFF Technical
+    Note 3).
     """
     height, width, channels = picture.pixels.shape
     samples, size = channels + (picture.alpha is not None), picture.pixels.itemsize
@@ -247,13 +248,13 @@ def write(file: IO[bytes], picture: Picture) -> None:
             tags[34675] = profile
         for tag, values in ((273, offsets), (279, counts)):
             tags[tag] = values
-            tags.tagtype[tag] = 16 if is_big else 4  # LONG8 or LONG whatever the values: the directory keeps its length
+            tags.tagtype[tag] = 16 if is_big else 4  # always LONG8 or LONG, so that the directory keeps its length
         return tags
 
     zeros, with_exif = (0,) * len(strips), True
     try:
         length = len(directory(zeros, zeros, with_exif).tobytes(start))
-    except Exception:  # Pillow trips over odd EXIF in many ways
+    except Exception:  # on odd EXIF Pillow raises errors of any type
         picture.note("TIFF could not take this EXIF; it is dropped")
         with_exif = False
         length = len(directory(zeros, zeros, with_exif).tobytes(start))
@@ -264,15 +265,15 @@ def write(file: IO[bytes], picture: Picture) -> None:
         strip = _differences(interleaved(picture, rows))
         counts.append(file.write(deflate.compress(strip)) + file.write(deflate.flush()))
     file.seek(0)
-    # Offsets count from the end of the directory; Pillow adds where that is.
+    # Offsets count from the end of the directory; Pillow adds its position.
     directory(tuple(accumulate(counts[:-1], initial=0)), tuple(counts), with_exif).save(file)
 
 
-_LARGEST = 4_100_000_000  # bytes of pixels that surely end below 4 GB, all else included
+_LARGEST = 4_100_000_000  # bytes of pixels; below this, a file with its metadata ends before 4 GB
 
 
 def _differences(values: np.ndarray) -> bytes:
-    """What is compressed of a strip (H, W, S)."""
+    """The bytes of a strip (H, W, S) to compress: its differences."""
     if values.dtype.kind == "f":
         import imagecodecs
 

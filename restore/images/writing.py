@@ -1,4 +1,4 @@
-"""Writing a picture: what fits into a format, the choice of writer, and what Pillow encodes."""
+"""Writing a picture: checks that it fits the format, and encodes with Pillow or the module of the format."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from restore.files import whole_file
 from restore.images import heif, jpeg2000, metadata, png, tiff
 from restore.images.picture import DEFAULT_QUALITY, FORMATS, NAMES, Picture, Refusal, bands, interleaved, to_8_bits
 
-# Pixels; limits of the formats. Of AVIF: libavif's readers go no further. Of HEIC: HEVC's level 6.2 ends soon after.
+# Pixels; limits of the formats. AVIF: limit of libavif's readers. HEIC: just below HEVC level 6.2.
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768, "HEIC": 16_384}
-_MOST_AVIF_PIXELS = 1 << 28  # again of libavif's readers
-_LONGEST_THIN_HEIC = 4_216  # pixels; x265 refuses longer ones of less than 32 pixels across
-_LONGEST_MARKER = 65_533  # bytes; a JPEG segment counts its length in 16 bits
+_MOST_AVIF_PIXELS = 1 << 28  # limit of libavif's readers
+_LONGEST_THIN_HEIC = 4_216  # pixels; x265 refuses longer pictures whose other side is under 32
+_LONGEST_MARKER = 65_533  # bytes; a JPEG segment has a length of 16 bits
 _EIGHT_BITS = ("JPEG", "WEBP", "BMP", "AVIF")
-_NOT_HELD = {  # what a format has no place for, in words
+_NOT_HELD = {  # fields that a format cannot store, and their names in notes
     "JPEG": {"text": "PNG text"},
     "WEBP": {"dpi": "resolution", "comment": "comment", "text": "PNG text"},
     "TIFF": {"comment": "comment", "text": "PNG text"},
@@ -36,22 +36,24 @@ _NOT_HELD["J2K"] = _NOT_HELD["BMP"] | {"dpi": "resolution"}
 
 
 def check_output(path: Path, picture: Picture | None = None, *, format: str | None = None) -> str:
-    """Checks, before the work starts, all about an output that can be known; returns its format ("PNG", ...).
+    """Checks an output before the work starts; returns its format ("PNG", ...).
 
-    The format is `format` or, if that is None, what the extension says.
+    The format is `format`; if that is None, the extension decides.
 
     Raises:
-        PictureError: The extension names no format that is written, `path` is a folder or lies in none, or the format
-            cannot hold `picture` or be written here.
+        PictureError: The extension is not a format to write, `path` is a folder, or its folder does not exist. Or the
+            format cannot hold `picture`, or its encoder is not installed.
     """
     name = format or FORMATS.get(path.suffix.lower())
     if name is None:
-        shown = f"the extension {path.suffix} is not known" if path.suffix else "its name has no extension"
+        shown = f"the extension {path.suffix} is unknown" if path.suffix else "its name has no extension"
         raise PictureError(f"cannot write {path}: {shown}", hint=f"use one of {', '.join(FORMATS)}")
     if path.is_dir():
         raise PictureError(f"cannot write {path}: it is a folder", hint="name a file in it")
     if not path.parent.is_dir():
-        raise PictureError(f"cannot write {path}: there is no folder {path.parent}", hint=f"mkdir -p '{path.parent}'")
+        raise PictureError(
+            f"cannot write {path}: the folder {path.parent} does not exist", hint=f"mkdir -p '{path.parent}'"
+        )
     try:
         _check_fits(name, picture)
     except Refusal as refusal:
@@ -60,7 +62,7 @@ def check_output(path: Path, picture: Picture | None = None, *, format: str | No
 
 
 def _check_fits(name: str, picture: Picture | None) -> None:
-    """Raises Refusal if the format cannot be written here or cannot hold the picture."""
+    """Raises Refusal if the format cannot hold the picture, or its encoder is not installed."""
     if name == "HEIC":
         heif.check_encoder()
     if picture is None:
@@ -75,7 +77,7 @@ def _check_fits(name: str, picture: Picture | None) -> None:
         )
     if name == "HEIC" and min(height, width) < 32 and max(height, width) > _LONGEST_THIN_HEIC:
         raise Refusal(
-            f"HEIC holds at most {_LONGEST_THIN_HEIC} pixels of length in pictures thinner than 32 pixels",
+            f"HEIC holds at most {_LONGEST_THIN_HEIC} pixels a side in pictures thinner than 32 pixels",
             "use .png or .tif",
         )
     if name == "AVIF" and height * width > _MOST_AVIF_PIXELS:
@@ -87,20 +89,20 @@ def _check_fits(name: str, picture: Picture | None) -> None:
 def write_picture(
     picture: Picture, target: Path | BinaryIO, *, format: str | None = None, quality: int | None = None
 ) -> None:
-    """Writes a whole file or none (`files.whole_file`); to a stream nothing until the whole is there.
+    """Writes a complete file or none (`files.whole_file`); a stream gets bytes only when all are ready.
 
-    docs/formats.md says what each format keeps. What is lost (16 bits in an 8-bit format, metadata that does not fit)
-    is added to `picture.notes`.
+    docs/formats.md says what each format keeps. Losses go to `picture.notes`: 16 bits in an 8-bit format, metadata
+    that does not fit.
 
     Args:
         format: One of the values of `FORMATS`; None: the extension of `target` decides. A stream needs one.
-        quality: 1..100, for formats with loss. None: `DEFAULT_QUALITY`, or the source JPEG's if that was finer; WebP
-            and JPEG 2000 are lossless if the source was. Formats without loss ignore it.
+        quality: 1..100, for lossy formats. None: `DEFAULT_QUALITY`, or the source JPEG's if that was finer; WebP and
+            JPEG 2000 are lossless if the source was. Lossless formats ignore it.
 
     Raises:
         PictureError: As `check_output`, or the file cannot be written.
-        ValueError: `quality` is out of range, a stream is given no format, or the arrays of `picture` are not what it
-            promises.
+        ValueError: `quality` is out of range, a stream has no format, or the arrays of `picture` have a wrong shape or
+            type.
     """
     _check_arrays(picture)
     if quality is not None and not 1 <= quality <= 100:
@@ -167,7 +169,7 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
 
 
 def _listed(words: list[str]) -> str:
-    """Words in a row.
+    """A list of words as text.
 
     >>> _listed(["EXIF"]), _listed(["EXIF", "XMP", "text"])
     ('EXIF', 'EXIF, XMP and text')
@@ -176,11 +178,11 @@ def _listed(words: list[str]) -> str:
 
 
 def _write_bmp_with_alpha(file: IO[bytes], picture: Picture) -> None:
-    """A BMP with the header of version 4, the first that knows transparency; Pillow writes none."""
+    """Writes a BMP with header version 4, the first with transparency. Pillow cannot write it."""
     height, width, channels = picture.pixels.shape
     across, down = (round(d / 0.0254) for d in picture.dpi or (0, 0))
     size = 4 * width * height
-    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, size, across, down, 0, 0)  # 3: by the masks
+    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, size, across, down, 0, 0)  # 3: channels by masks
     head += struct.pack("<IIII4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs").ljust(68, b"\0")
     file.write(b"BM" + struct.pack("<IHHI", 14 + len(head) + size, 0, 0, 14 + len(head)) + head)
     order = [2, 1, 0, 3] if channels == 3 else [0, 0, 0, 1]
@@ -189,7 +191,7 @@ def _write_bmp_with_alpha(file: IO[bytes], picture: Picture) -> None:
 
 
 class _Verbatim(Image.Exif):
-    """EXIF that Pillow writes as it is; of an AVIF's it would take out the orientation and pack the rest anew."""
+    """EXIF that Pillow writes unchanged. For AVIF it would remove the orientation and repack the rest."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -203,7 +205,7 @@ class _Verbatim(Image.Exif):
 
 
 def _write_with_pillow(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
-    """JPEG, WebP, AVIF and BMP. An RGB picture is copied once, into Pillow's four bytes a pixel."""
+    """Writes JPEG, WebP, AVIF and BMP. Copies an RGB picture once, into Pillow's four bytes per pixel."""
     exif, xmp = picture.exif, picture.xmp
     profile = None if name == "BMP" else metadata.profile_for(picture)
     comment = picture.comment
@@ -232,11 +234,11 @@ def _write_with_pillow(file: IO[bytes], picture: Picture, name: str, quality: in
         options["comment"] = comment
     default = max(DEFAULT_QUALITY, picture.jpeg_quality or 0)
     if name == "WEBP" and quality is None and picture.source_is_lossless:
-        options |= {"lossless": True, "exact": True}  # exact: colours under full transparency stay
+        options |= {"lossless": True, "exact": True}  # exact: keep colours under full transparency
     elif name == "AVIF":
         options |= {"quality": quality or default, "subsampling": "4:0:0" if mode == "L" else "4:4:4"}
-        # 4 megapixels of photos at quality 95, by speed: 6 (Pillow's own) takes 7.7 s for 46.4 dB in 1.77 MB, 8 takes
-        # 2.8 s and 9 takes 0.8 s, both for 46.2 dB in 1.79 MB; 10 gains nothing more, nor do threads.
+        # 4 megapixels of photos at quality 95: speed 6 (Pillow's default) takes 7.7 s for 46.4 dB in 1.77 MB, speed 9
+        # takes 0.8 s for 46.2 dB in 1.79 MB. Speed 10 and threads gain nothing more.
         options["speed"] = 9
     else:
         options |= {"quality": quality or default, "subsampling": picture.jpeg_subsampling}

@@ -1,1 +1,1 @@
-"""A network put to work on a whole picture: tiles, devices, precision and memory."""
+"""Applies a network to a whole picture: tiles, devices, precision and memory."""

@@ -1,4 +1,4 @@
-"""Which device a network runs on, and how the process holds on to memory."""
+"""The device of a network, and the memory that the process keeps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 
 from restore.errors import DeviceError
 
-# Sides, in pixels, of the tiles that `tile="auto"` makes, by kind of device. Of those that fit into memory the largest
-# are compared, and the one that computes the fewest pixels twice is taken. A picture of no more than the square of the
-# first is restored whole. Larger tiles are slower on a CPU, because such memory is not kept (`keep_memory`). The other
-# devices are not measured.
+# Sides, in pixels, of the tiles of `tile="auto"`, by kind of device. Among the largest that fit into memory, the one
+# that computes the fewest pixels twice is used. A picture with no more pixels than a tile of the first side is restored
+# whole. On a CPU, larger tiles are slower, because their memory is not kept (`keep_memory`). The other devices are not
+# measured.
 _SMALLER = (768, 512, 384, 256, 192, 128, 96, 64)
 AUTO_TILES = {"cpu": (1088, 1024, 896, *_SMALLER), "cuda": (2048, 1536, 1024, *_SMALLER), "mps": _SMALLER[1:]}
 
@@ -25,13 +25,13 @@ _M_ARENA_MAX = -8
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`, once it is known to be there.
+    """The device called `name`, checked to be available.
 
     Args:
         name: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`: CUDA, else MPS, else the CPU.
 
     Raises:
-        DeviceError: No device has this name, or this machine has no such device.
+        DeviceError: The name is unknown, or the device is not available.
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
@@ -52,22 +52,23 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 itself: twice as fast as float32, and otherwise slower.
+    """Whether the device multiplies bfloat16 natively: then it is faster than float32, otherwise slower.
 
-    A CPU does by AVX-512 BF16, AMX or Arm's BF16, if this PyTorch has oneDNN, which uses them. Of MPS it is not known.
+    A CPU needs AVX-512 BF16, AMX or Arm's BF16, and a PyTorch with oneDNN, which uses them. For MPS it is unknown, so
+    the answer is False.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if platform.machine().lower() in ("arm64", "aarch64"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # on x86 it is true of any AVX-512
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # on x86 it is true for any AVX-512
     queries = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
     return any(query is not None and query() for query in queries)
 
 
 def processor_name() -> str:
-    """The CPU's name, as well as the system tells it."""
+    """The name of the CPU, or of its architecture where the system does not tell more."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -76,17 +77,16 @@ def processor_name() -> str:
 
 
 def keep_memory() -> bool:
-    """Tell glibc to keep freed memory for the next allocation; for programs, at their start, not for libraries.
+    """Tell glibc to keep freed memory for the next allocation. Programs call it at their start; libraries do not.
 
-    As it comes, glibc gives every block of more than 32 MiB, and a free top of its heap, back to the system at once.
-    A network frees and allocates such blocks in every layer, and the system hands each out anew as pages to be zeroed
-    at first touch: that can take longer than the arithmetic. Afterwards only blocks of 256 MiB and more (whole large
-    pictures) go straight back, and up to 1 GiB of free heap is kept. What is kept serves the next tile, so the peak
-    stays near what one tile takes. All threads share it: with heaps of their own, those that decode and encode would
-    keep as much again as they once needed.
+    By default glibc returns every block above 32 MiB, and the free top of its heap, to the system. A network frees and
+    allocates such blocks in every layer. The system then zeroes new pages at first touch, which can take longer than
+    the arithmetic. After this call only blocks from 256 MiB (whole large pictures) go back, and up to 1 GiB of free
+    heap is kept. The next tile uses it, so the peak stays near the need of one tile. All threads share one heap: with
+    their own, the threads that decode and encode would also keep their peak.
 
     Returns:
-        Whether it could be done; False where the C library is not glibc.
+        Whether glibc accepted the settings; False where the C library is not glibc.
     """
     try:
         libc = ctypes.CDLL(None)
@@ -94,6 +94,6 @@ def keep_memory() -> bool:
         mallopt = libc.mallopt
     except (AttributeError, OSError, TypeError):  # not glibc; no libc to open by this name (Windows: TypeError)
         return False
-    # Older glibc refuses a threshold over 32 MiB; then at least it stays there and is not adapted downwards.
+    # Older glibc refuses a threshold above 32 MiB. Setting 32 MiB at least stops it from falling.
     mapped = mallopt(_M_MMAP_THRESHOLD, 256 << 20) or mallopt(_M_MMAP_THRESHOLD, 32 << 20)
     return bool(mapped and mallopt(_M_TRIM_THRESHOLD, 1 << 30) and mallopt(_M_ARENA_MAX, 1))

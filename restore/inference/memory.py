@@ -1,4 +1,4 @@
-"""How much memory there is, and how much a network takes for a tile."""
+"""Free memory, and the memory that a network takes for a tile."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import torch
 from restore.networks import Network, key_of
 
 TABLE = Path(__file__).with_name("memory.json")
-"""What `restore bench --memory --json` has measured."""
+"""Output of `restore bench --memory --json`."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Memory that a network takes beside its weights, while it works on one image.
+    """Memory that a network takes for one image, beside its weights.
 
     Attributes:
-        fixed_bytes: Whatever the size.
-        bytes_per_pixel: For each pixel of its input.
+        fixed_bytes: Independent of the size.
+        bytes_per_pixel: Per pixel of the input.
     """
 
     fixed_bytes: float
@@ -33,7 +33,7 @@ class Need:
 
     @classmethod
     def fitted(cls, needs: dict[int, float]) -> Need:
-        """The line through bytes by pixels that none of them lies above, and whose slope is the steepest between two.
+        """A line through bytes by pixels that no point lies above, with the steepest slope between two neighbours.
 
         >>> Need.fitted({100: 1200.0, 200: 2200.0, 400: 4000.0})
         Need(fixed_bytes=200.0, bytes_per_pixel=10.0)
@@ -44,15 +44,15 @@ class Need:
         return cls(max(0.0, *(size - slope * pixels for pixels, size in points)), slope)
 
     def of(self, pixels: int) -> int:
-        """Bytes for an image of so many pixels."""
+        """Bytes for an image of `pixels` pixels."""
         return round(self.fixed_bytes + self.bytes_per_pixel * pixels)
 
 
 def need_of(network: Network) -> Need:
-    """What is measured for this network; for one of another size the most of its kind, for an unknown kind nothing.
+    """The measured need of this network; for another size, the largest of its kind; for an unknown kind, zero.
 
-    Measured on a CPU in float32; without its attention where the network leaves it out and that is measured. On a GPU
-    it stands for want of a measurement.
+    Measured on a CPU in float32, and used for GPUs too. For a network without its attention, the need without it is
+    used where it is measured.
     """
     of_kind = [row for row in _table() if row.network == key_of(network)]
     worst = max((row.need for row in of_kind), key=lambda need: need.bytes_per_pixel, default=Need(0, 0))
@@ -80,7 +80,7 @@ def _table() -> list[_Row]:
 
 
 def total_memory() -> int:
-    """Bytes of memory of this machine."""
+    """Bytes of memory in this machine."""
     return int(psutil.virtual_memory().total)
 
 
@@ -90,7 +90,7 @@ def held_memory() -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that this process can still have on a device: what is free, within its limits (cgroup, `ulimit -v`)."""
+    """Bytes that this process can still allocate on a device, within its limits (cgroup, `ulimit -v`)."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
@@ -100,10 +100,10 @@ def free_memory(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is how NumPy, PyTorch, oneDNN or a GPU's driver say that an allocation failed."""
+    """Whether NumPy, PyTorch, oneDNN or a GPU driver reports a failed allocation."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    # The last is what oneDNN says when it cannot have its scratch memory.
+    # The last comes from oneDNN when it cannot allocate its scratch memory.
     words = (
         "out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "bad allocation",
         "could not create a primitive",
@@ -112,7 +112,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _cgroup_rooms(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
-    """What the process's control groups leave it, of version 2 and 1; cached files do not count."""
+    """Bytes that the control groups (version 2 and 1) leave this process; cached files do not count."""
     try:
         lines = proc.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -127,11 +127,11 @@ def _cgroup_rooms(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sy
             if not controllers
             else ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
         )
-        # Inside a container the group's own path may not be there: then its folder is the top.
+        # Inside a container the group's own path may not exist; then the top folder is the group.
         folder = top / group.lstrip("/")
         for place in (folder, *folder.parents):
             try:
-                most = int((place / limit).read_text(encoding="ascii"))  # "max" where there is none
+                most = int((place / limit).read_text(encoding="ascii"))  # "max" means no limit
                 statistics = dict(row.split() for row in (place / "memory.stat").read_text().splitlines())
                 yield most - int((place / used).read_text(encoding="ascii")) + int(statistics.get(cached, 0))
             except (OSError, ValueError):
@@ -141,7 +141,7 @@ def _cgroup_rooms(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sy
 
 
 def _address_room() -> Iterator[int]:
-    """What `ulimit -v` leaves."""
+    """Bytes that `ulimit -v` leaves."""
     if os.name != "posix":
         return
     import resource

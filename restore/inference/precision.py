@@ -1,4 +1,4 @@
-"""What a network computes in: the names, and what `auto` means."""
+"""The precisions that a network computes in, and the rule for `auto`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 MOST_LOST = 0.02
-"""dB that `auto` may lose to bfloat16, by the weights' `bfloat16_loss`."""
+"""Limit in dB: `auto` takes bfloat16 only for weights with a smaller `bfloat16_loss`."""
 
 
 def check_precision(name: str, choices: tuple[str, ...] = PRECISIONS) -> None:
-    """Refuse what is none of the choices.
+    """Check the name of a precision.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The name is not among the choices.
     """
     if name not in choices:
         raise UsageError(f"there is no precision called {name!r}", hint=f"choose {', '.join(choices)}")
 
 
 def takes_bfloat16(entry: WeightsEntry | None) -> bool:
-    """Whether the weights are known to lose less than `MOST_LOST` by bfloat16."""
+    """Whether the measured loss of the weights in bfloat16 is below `MOST_LOST`."""
     return entry is not None and entry.bfloat16_loss is not None and entry.bfloat16_loss < MOST_LOST

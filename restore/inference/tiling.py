@@ -1,8 +1,8 @@
-"""Cutting a picture into tiles and feathering them together again: geometry and blending, no network.
+"""Cutting a picture into tiles and blending them: geometry, without a network.
 
-Along each axis the number of tiles is settled first (the fewest that overlap enough), then they are made equal, so
-that no tile is a sliver. Where tiles overlap, one fades into the next by a raised cosine: a plain mean would leave two
-steps at the ends of the overlap, a crop one in its middle. The borders of the picture are not faded.
+Each axis gets the fewest tiles that overlap enough, all of equal size, so that no tile is a sliver. In an overlap one
+tile fades into the next by a raised cosine. A plain mean would leave a step at each end of the overlap, a crop one in
+the middle. The borders of the picture are not faded.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# The shortest fade, in pixels, beside the halos of a network whose halo is known. Its tiles agree there but for
-# floating-point rounding, so the fade costs time and buys little.
+# Pixels of the fade between the halos of a network whose halo is known. Its tiles agree there but for rounding, so a
+# longer fade would cost time and gain little.
 SHORTEST_FADE = 8
 
 
 def round_up(length: int, multiple: int) -> int:
-    """The least multiple of `multiple` that is at least `length`.
+    """The smallest multiple of `multiple` that is at least `length`.
 
     >>> round_up(100, 32)
     128
@@ -30,9 +30,9 @@ def round_up(length: int, multiple: int) -> int:
 def tile_starts(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]:
     """First pixel of each tile along one axis: the fewest tiles of side `tile` whose neighbours share `overlap` pixels.
 
-    They are spread evenly and start at multiples of `multiple`, so that a network that works on blocks of pixels sees
-    every tile in the phase in which it sees the whole picture; the last tile may then reach up to `multiple - 1` pixels
-    beyond the picture.
+    The tiles are spread evenly and start at multiples of `multiple`. So a network that works on blocks of pixels sees
+    the same blocks in a tile as in the whole picture. The last tile may reach up to `multiple - 1` pixels beyond the
+    picture.
 
     >>> tile_starts(100, tile=40, overlap=10)
     [0, 30, 60]
@@ -52,9 +52,9 @@ def tile_starts(length: int, tile: int, overlap: int, multiple: int = 1) -> list
 
 
 def tile_side(length: int, tile: int, overlap: int, multiple: int = 1) -> int:
-    """The smallest side, a multiple of `multiple`, with which as many tiles as `tile` asks for still overlap enough.
+    """The smallest side, a multiple of `multiple`, that needs no more tiles than `tile` and keeps the overlap.
 
-    >>> tile_side(1000, tile=512, overlap=32)  # 3 tiles; 512 would overlap more than need be
+    >>> tile_side(1000, tile=512, overlap=32)  # 3 tiles; 512 would overlap more than needed
     355
     >>> tile_side(100, tile=512, overlap=32, multiple=32)
     128
@@ -71,8 +71,8 @@ class Axis:
         length: Pixels of the picture along this axis.
         side: Pixels of each tile; the last one may reach beyond the picture, where the caller pads.
         starts: First pixel of each tile.
-        halo: Pixels inside each cut that get no weight, because the network's result there lacks its surroundings.
-        before: Where a tile of another side ends that comes before the first; 0 where the first begins the picture.
+        halo: Pixels inside each cut that get no weight, because the network lacks their surroundings.
+        before: End of the earlier tile, of another side, before the first; 0 where the first begins the picture.
     """
 
     length: int
@@ -89,8 +89,8 @@ class Axis:
     def weights(self, index: int) -> npt.NDArray[np.float32]:
         """Weight of each pixel of tile `index`, in [0, 1]; over all tiles they sum to one at every pixel.
 
-        Tile i fades in by a ramp u_i, and its weight is u_i - u_{i+1}, where u_0 = 1 and u_n = 0: the sum telescopes to
-        one however many tiles overlap. Where two do, the weights are a ramp and one minus that ramp.
+        Tile i fades in by a ramp u_i; its weight is u_i - u_{i+1}, where u_0 = 1 and u_n = 0. The sum telescopes to one
+        for any number of tiles. For two tiles, the weights are a ramp and one minus that ramp.
 
         >>> Axis(length=8, side=5, starts=(0, 3)).weights(1).round(3)
         array([0.146, 0.854, 1.   , 1.   , 1.   ], dtype=float32)
@@ -98,7 +98,7 @@ class Axis:
         return self._fade_in(index, index) - self._fade_in(index + 1, index)
 
     def overlap(self, index: int) -> int:
-        """Pixels that tile `index` shares with the one before it; none or less where there is none."""
+        """Pixels that tile `index` shares with the one before it; 0 or less where there is none."""
         return self._end_before(index) - self.starts[index]
 
     def finished(self, index: int) -> int:
@@ -106,7 +106,7 @@ class Axis:
         return (*self.starts, self.length)[index + 1] - self.starts[index]
 
     def _fade_in(self, index: int, tile: int) -> npt.NDArray[np.float32]:
-        """Raised cosine by which tile `index` comes in, over the pixels of tile `tile`."""
+        """Raised cosine by which tile `index` fades in, over the pixels of tile `tile`."""
         if index == len(self.starts) or not self._end_before(index):
             return np.full(self.side, index == 0, np.float32)
         begin, end = self.starts[index] + self.halo, self._end_before(index) - self.halo
@@ -115,12 +115,12 @@ class Axis:
         return (0.5 - 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
 
     def _end_before(self, index: int) -> int:
-        """Where the tile before tile `index` ends; 0 if there is none."""
+        """End of the tile before tile `index`; 0 if there is none."""
         return self.starts[index - 1] + self.side if index else self.before
 
 
 def widen(overlap: int, halo: int | None) -> int:
-    """The overlap that two halos and a fade between them need, if that is more than `overlap`.
+    """`overlap`, or the larger overlap that two halos and a fade between them need.
 
     >>> widen(32, halo=20), widen(32, halo=None)
     (48, 32)
@@ -147,14 +147,14 @@ def plan_axis(
         tile: Largest side of a tile; at least `smallest`.
         overlap: Pixels that neighbours share, at least 1; more where `halo` needs more.
         multiple: Sides are multiples of this.
-        grid: Starts are multiples of this, which divides `multiple`; None: of `multiple`.
-        smallest: Least side; a shorter picture gets one tile that reaches beyond it.
-        halo: The network's; with it, tiled and whole results are equal. None where the network sees everything.
-        start: First pixel to cut, a multiple of `grid`; those before it are done.
-        before: Where the last tile ends that was done before `start`; at most `tile` pixels after it.
+        grid: Starts are multiples of this divisor of `multiple`; None: of `multiple`.
+        smallest: Smallest side; a shorter picture gets one tile that reaches beyond it.
+        halo: Halo of the network: with it, tiled and whole results are equal. None where the network sees everything.
+        start: First pixel to cut, a multiple of `grid`; the pixels before it are done.
+        before: End of the last finished tile; at most `tile` pixels after `start`.
 
     Raises:
-        ValueError: `tile` has no room beside the overlap.
+        ValueError: `tile` is no larger than the overlap.
     """
     overlap, left, grid = widen(overlap, halo), length - start, grid or multiple
     least = max(tile_side(left, tile // multiple * multiple, overlap, grid), smallest, before - start)
@@ -165,10 +165,10 @@ def plan_axis(
 
 @dataclass(frozen=True)
 class Seam:
-    """How much neighbouring tiles disagree where both count, in 8-bit levels, before one fades into the other.
+    """How much neighbouring tiles disagree in their overlap, in 8-bit levels, before blending.
 
     Attributes:
-        mean, max: Of the absolute differences over the pixels of all overlaps, less the halos.
+        mean, max: Of the absolute differences over all overlaps without the halos.
     """
 
     mean: float
@@ -176,28 +176,27 @@ class Seam:
 
 
 class Blender:
-    """Feathers tiles, added row by row and from left to right, into a picture.
+    """Blends tiles into a picture. Add them row by row, from left to right.
 
-    Each pixel is written as soon as no later tile adds to it, rounded and clamped where the picture holds integers.
-    What is held in floating point is the overlap: of the row of tiles above, of the row below, and of the tile to the
-    left. Until a row of tiles is complete, what the row above left behind is kept, so a row can be begun again, also
-    with other tiles.
+    A pixel is written when no later tile adds to it, rounded and clamped where the picture holds integers. Only the
+    overlaps are held in floating point: with the row of tiles above, the row below, and the tile to the left. The
+    overlap with the row above is kept until a row is complete, so a row can start again, also with other tiles.
 
     Args:
         rows: Cuts from top to bottom, in pixels of `out`.
-        columns: Cuts from left to right, likewise.
+        columns: Cuts from left to right, in pixels of `out`.
         out: The picture to write, `(rows.length, columns.length, C)`, uint8, uint16 or float32.
-        peak: Value in `out` of a tile's 1.0.
+        peak: Value in `out` for 1.0 in a tile.
     """
 
     def __init__(self, rows: Axis, columns: Axis, out: npt.NDArray[Any], peak: float) -> None:
         self.out, self._peak = out, np.float32(peak)
-        self._differences: list[tuple[float, float, int]] = []  # sum, largest, how many; of complete rows of tiles
+        self._differences: list[tuple[float, float, int]] = []  # sum, maximum, count; of complete rows of tiles
         self._above, self._above_tiles = (np.zeros((0, *out.shape[1:]), np.float32) for _ in range(2))
         self.cut(rows, columns)
 
     def cut(self, rows: Axis, columns: Axis) -> None:
-        """Go on with other tiles: `rows` starts at the first row of tiles that is not complete."""
+        """Continue with other tiles: `rows` starts at the first incomplete row of tiles."""
         self.rows, self.columns = rows, columns
         shared = max(rows.overlap(index) for index in range(len(rows.starts)))
         above = self._above, self._above_tiles
@@ -210,7 +209,7 @@ class Blender:
         self._left, self._left_tile = (np.zeros((0, 0, self.out.shape[2]), np.float32) for _ in range(2))
 
     def add(self, row: int, column: int, tile: npt.NDArray[np.float32]) -> None:
-        """Add the part of one tile that lies inside the picture: `(h, w, C)`, nominally in [0, 1]."""
+        """Add one tile, without its part beyond the picture: `(h, w, C)`, nominally in [0, 1]."""
         height, width = tile.shape[:2]
         top, left = self.rows.starts[row], self.columns.starts[column]
         tall, wide = self.rows.finished(row), self.columns.finished(column)
@@ -224,7 +223,7 @@ class Blender:
             block[:, : self._left.shape[1]] += self._left
         self._left, self._left_tile = block[:, wide:].copy(), tile[:, wide:].copy()
         shared = max(0, self.rows.overlap(row))
-        # Columns that are right whatever lies beside the tile: those above may come from its neighbours' tiles.
+        # Columns that do not depend on the surroundings of the tile; those above may come from neighbouring tiles.
         last, halo = column == len(self.columns.starts) - 1, self.columns.halo
         begin, end = (halo if column else 0), (width if last else width - halo)
         self._compare(tile[:, begin:end], self._above_tiles[:shared, left + begin : left + end], self.rows, row)
@@ -248,14 +247,14 @@ class Blender:
 
     @property
     def seam(self) -> Seam | None:
-        """Of the rows of tiles that are complete; None where no tiles met."""
+        """The seam of all complete rows of tiles; None where no tiles met."""
         if not self._differences:
             return None
         sums, largest, pixels = zip(*self._differences, strict=True)
         return Seam(sum(sums) / sum(pixels), max(largest))
 
     def _compare(self, tile: npt.NDArray[np.float32], earlier: npt.NDArray[np.float32], axis: Axis, index: int) -> None:
-        """Enter what a tile has otherwise than the one before it along `axis`, which is the first of both arrays."""
+        """Record the differences between a tile and the one before it along `axis`, the first axis of both arrays."""
         both = slice(axis.halo, max(0, min(axis.overlap(index), len(tile)) - axis.halo))
         differences = np.abs(tile[both] - earlier[both]) * np.float32(255)
         if differences.size:

@@ -132,7 +132,7 @@ def test_blind_weights_serve_the_strengths_that_have_no_weights_of_their_own(
         (("dejpeg", "--jpeg-quality", "0"), 2, "--jpeg-quality"),
         (("derain", "--sigma", "10"), 2, "--sigma"),
         (("demosaic", "--pattern", "RGBG"), 2, "--pattern"),
-        (("demosaic",), 1, "error: a.png: the picture is no mosaic"),
+        (("demosaic",), 1, "error: a.png: the picture is not a mosaic"),
     ],
 )  # fmt: skip
 def test_a_strength_that_nothing_serves_is_refused_with_what_there_is(
@@ -165,7 +165,7 @@ def test_a_mosaic_of_any_pattern_and_form_is_demosaiced_in_tiles_too(
 def test_the_pattern_that_fits_is_named(run: Run, weights: Path) -> None:
     save("a.png", mosaic(noise(20, 30, 3), "GBRG"))
     ran = run("demosaic", "a.png", "-o", "b.png")
-    assert ran.code == 1 and "no mosaic of RGGB" in ran.err and "hint:  --pattern GBRG fits" in ran.err
+    assert ran.code == 1 and "not a mosaic of RGGB" in ran.err and "hint:  use --pattern GBRG" in ran.err
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

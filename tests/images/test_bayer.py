@@ -29,10 +29,10 @@ def test_a_mosaic_of_any_pattern_and_form_becomes_rggb_around_the_same_values(pa
 
 
 def test_a_picture_that_is_no_such_mosaic_is_refused_and_the_pattern_that_fits_named() -> None:
-    with pytest.raises(PictureError, match="no mosaic of GRBG") as refused:
+    with pytest.raises(PictureError, match="not a mosaic of GRBG") as refused:
         as_rggb(mosaic(PICTURE, "BGGR"), "GRBG")
-    assert refused.value.hint == "--pattern BGGR fits"
-    with pytest.raises(PictureError, match="the picture is no mosaic"):
+    assert refused.value.hint == "use --pattern BGGR"
+    with pytest.raises(PictureError, match="the picture is not a mosaic"):
         as_rggb(PICTURE, "RGGB")
     with pytest.raises(PictureError, match="1 x 6 pixels lacks colours"):
         as_rggb(PICTURE[:, :1], "RGGB")

@@ -704,11 +704,11 @@ def test_impossible_outputs_are_clear_errors(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     for name, match in (
-        ("a.gif", r"the extension \.gif is not known"),
+        ("a.gif", r"the extension \.gif is unknown"),
         ("a", "no extension"),
         ("folder.png", "is a folder"),
-        ("none/a.png", "there is no folder"),
-        ("file/a.png", "there is no folder"),
+        ("none/a.png", "does not exist"),
+        ("file/a.png", "does not exist"),
     ):
         for attempt in (
             lambda path: check_output(path),
