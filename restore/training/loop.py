@@ -52,7 +52,7 @@ def train(
     Raises:
         DataError: Pictures are too few or do not fit together, `run` is not empty or not writable, or the gradient is
             not finite too often.
-        UsageError: There is no run to resume, its recipe differs, `start_from` is of another network, or the network
+        UsageError: There is no run to resume, or its recipe differs. `start_from` is of another network. Or the network
             does not accept crops of this size or cannot leave its attention out.
     """
     begun, device, rank = time.monotonic(), options.device, options.rank

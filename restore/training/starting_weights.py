@@ -83,7 +83,9 @@ def transfer(network: Network, weights: Network) -> int:
     fitting = [key for key in own.keys() & given.keys() if own[key].shape == given[key].shape]
     taken, count = (sum(own[key].numel() for key in keys) for keys in (fitting, own))
     if 2 * taken < count:
-        raise UsageError(f"only {taken:,} of {count:,} parameters fit", hint="leave out --transfer to start anew")
+        raise UsageError(
+            f"only {taken:,} of {count:,} parameters fit", hint="leave out --transfer to start from random weights"
+        )
     with torch.no_grad():
         for key in fitting:
             own[key].copy_(given[key])
