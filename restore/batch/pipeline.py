@@ -18,8 +18,8 @@ from restore.files import remove_leftovers
 from restore.images import FORMATS, Picture, check_output, read_picture, write_picture
 
 if TYPE_CHECKING:
+    from restore.inference.blending import Seam
     from restore.inference.restorer import Restored
-    from restore.inference.tiling import Seam
 
 LARGE = 50_000_000
 """Pixels above which a picture is alone in memory: no other is decoded or encoded meanwhile."""

@@ -16,6 +16,7 @@ from restore import checkpoints
 from restore.checkpoints.hub import Address
 from restore.errors import DeviceError, RestoreError, UsageError
 from restore.images.neutral import is_neutral
+from restore.inference.blending import Seam
 from restore.inference.devices import has_native_bfloat16, pick_device
 from restore.inference.memory import held_memory, need_of
 from restore.inference.padding import pad
@@ -23,7 +24,7 @@ from restore.inference.precision import check_precision, takes_bfloat16
 from restore.inference.self_ensemble import mean_over_orientations
 from restore.inference.tile_size import TileSizes, automatic_side
 from restore.inference.tiled_run import Levels, TiledRun
-from restore.inference.tiling import Seam, round_up
+from restore.inference.tiling import round_up
 from restore.networks.base import Network
 from restore.tasks import TASKS
 

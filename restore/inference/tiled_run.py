@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from restore.errors import DeviceError
+from restore.inference.blending import Blender, Seam
 from restore.inference.memory import is_out_of_memory
 from restore.inference.tile_size import TileSizes
-from restore.inference.tiling import Blender, Seam
 
 if TYPE_CHECKING:
     from restore.images import Picture

@@ -16,8 +16,8 @@ from restore.batch.pipeline import Outcome, Pipeline
 from restore.batch.planning import Job
 from restore.errors import RestoreError, UsageError
 from restore.images import Picture, read_picture, write_picture
+from restore.inference.blending import Seam
 from restore.inference.restorer import Restored
-from restore.inference.tiling import Seam
 
 AfterTile = Callable[[int, int], None]
 

@@ -23,8 +23,8 @@ from restore.batch import pipeline
 from restore.checkpoints import catalogue
 from restore.cli.console import Signals
 from restore.images import Picture, read_picture, write_picture
+from restore.inference.blending import Seam
 from restore.inference.restorer import Restored, Restorer
-from restore.inference.tiling import Seam
 from restore.tasks import TASKS, Task
 
 

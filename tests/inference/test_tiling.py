@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from restore.inference.tiling import SHORTEST_FADE, Axis, Blender, plan_axis, round_up, tile_side, tile_starts, widen
+from restore.inference.blending import Blender
+from restore.inference.tiling import SHORTEST_FADE, Axis, plan_axis, round_up, tile_side, tile_starts, widen
 
 # length, tile, overlap, multiple, smallest, halo
 CUTS = [
