@@ -23,55 +23,63 @@ if TYPE_CHECKING:
 _MEASURED = "What to measure"
 
 
+Subjects = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NETWORK",
+        rich_help_panel=_MEASURED,
+        autocompletion=complete.networks_and_weights,
+        help="Networks (drsformer), sizes of networks (drsformer:s), or weights by name or file.",
+    ),
+]
+Sizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--size",
+        metavar="HxW",
+        rich_help_panel=_MEASURED,
+        help="Height and width of the picture; repeatable.",
+        show_default="256x256",
+    ),
+]
+LiteralForms = Annotated[
+    bool,
+    typer.Option(
+        "--literal",
+        rich_help_panel=_MEASURED,
+        help="Also measure the paper's equations as written, with kept memory and with plain malloc.",
+    ),
+]
+Memory = Annotated[
+    bool,
+    typer.Option(
+        "--memory",
+        rich_help_panel=_MEASURED,
+        help="Measure only memory for growing tiles: the data behind --tile auto. Takes no --size.",
+    ),
+]
+Repeats = Annotated[
+    int, typer.Option(min=1, metavar="N", rich_help_panel=_MEASURED, help="Timed runs; the median counts.")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="TYPE", rich_help_panel=SPEED, help=f"Compute in {', '.join(PRECISIONS[1:-1])} or {PRECISIONS[-1]}."
+    ),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file.")]
+
+
 def bench(
-    subjects: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NETWORK",
-            rich_help_panel=_MEASURED,
-            autocompletion=complete.networks_and_weights,
-            help="Networks (drsformer), sizes of networks (drsformer:s), or weights by name or file.",
-        ),
-    ],
-    size: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HxW",
-            rich_help_panel=_MEASURED,
-            help="Height and width of the picture; repeatable.",
-            show_default="256x256",
-        ),
-    ] = None,
-    literal: Annotated[
-        bool,
-        typer.Option(
-            "--literal",
-            rich_help_panel=_MEASURED,
-            help="Also measure the paper's equations as written, with kept memory and with plain malloc.",
-        ),
-    ] = False,
-    memory: Annotated[
-        bool,
-        typer.Option(
-            "--memory",
-            rich_help_panel=_MEASURED,
-            help="Measure only memory for growing tiles: the data behind --tile auto. Takes no --size.",
-        ),
-    ] = False,
-    repeats: Annotated[
-        int, typer.Option(min=1, metavar="N", rich_help_panel=_MEASURED, help="Timed runs; the median counts.")
-    ] = 3,
+    subjects: Subjects,
+    sizes: Sizes = None,
+    literal: LiteralForms = False,
+    memory: Memory = False,
+    repeats: Repeats = 3,
     threads: options.Threads = None,
-    precision: Annotated[
-        str,
-        typer.Option(
-            metavar="TYPE", rich_help_panel=SPEED, help=f"Compute in {', '.join(PRECISIONS[1:-1])} or {PRECISIONS[-1]}."
-        ),
-    ] = "float32",
+    precision: Precision = "float32",
     device: options.Device = "auto",
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure speed, memory and multiplications of networks. Each runs in a process of its own.
 
@@ -79,9 +87,9 @@ def bench(
     """
     options.check_device(device)
     check_precision(precision, PRECISIONS[1:])
-    if memory and (size or literal or precision != "float32"):
+    if memory and (sizes or literal or precision != "float32"):
         raise UsageError("--memory chooses its own sizes, in float32", hint="leave out --size, --literal, --precision")
-    sizes = [_parse_size(text) for text in size or ["256x256"]]
+    measured = [_parse_size(text) for text in sizes or ["256x256"]]
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(
             f"cannot write {json_file}: its folder does not exist", hint="make the folder, or use another --json"
@@ -98,7 +106,7 @@ def bench(
     if memory:
         rows = _bench_memory(subjects, table, device, threads)
     else:
-        rows = _bench_speed(subjects, sizes, table, device, threads, literal, precision, repeats)
+        rows = _bench_speed(subjects, measured, table, device, threads, literal, precision, repeats)
     Console().print(table)
     if json_file is not None:
         document = {"machine": machine, "memory" if memory else "runs": rows}
