@@ -1,4 +1,4 @@
-"""Shared by the tests: no network, child processes that run this checkout, and a network too small to train."""
+"""Shared fixtures: tests stay offline, child processes run this checkout, and a tiny network stands for real ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-# Read when huggingface_hub is imported, so before anything of ours is.
+# huggingface_hub reads this at import, so set it before other imports.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 
@@ -43,14 +43,14 @@ class Tiny(Network):
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's own weights folder, empty."""
+    """An empty folder for the user's own weights."""
     monkeypatch.setenv("RESTORE_WEIGHTS", str(tmp_path / "own"))
     return catalogue.own_folder()
 
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where decoded photos are kept, empty; for child processes too."""
+    """An empty cache of decoded photos, for child processes too."""
     monkeypatch.setenv("RESTORE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -71,7 +71,7 @@ def tiny_file(tiny: type[Network], tmp_path: Path) -> Path:
 
 
 def save(name: str, *, seed: int = 0, side: int = 64) -> np.ndarray:
-    """Write a picture of noise that stays away from black and white, and return its pixels."""
+    """Write a picture of noise without black and white, and return its pixels."""
     pixels = np.random.default_rng(seed).integers(20, 236, (side, side, 3)).astype(np.uint8)
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     write_picture(Picture(pixels), Path(name))
@@ -116,7 +116,7 @@ def tiny_catalogue(tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Ran(NamedTuple):
-    """What a command left."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

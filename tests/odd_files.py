@@ -1,4 +1,4 @@
-"""Picture files of every kind, made by other libraries or by hand, and what is in them."""
+"""Makes picture files of every kind, with other libraries or by hand, from known pixels and metadata."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ COMMENT = "Grüße".encode()
 
 @dataclass(frozen=True)
 class Odd:
-    """What a file shall hold.
+    """The content of a file to make.
 
     Attributes:
         colours: "grey", "RGB", "grey + alpha", "RGBA", "palette", "palette + alpha", "1 bit" or "CMYK".
         depth: One of `DEPTHS`.
-        extras: Of "icc", "exif", "xmp", "dpi", "text", "comment", "gamma"; "turned": orientation 6; "pages": a second
-            picture; "lossy": where there is a choice; and variants of a format: see its function.
+        extras: "icc", "exif", "xmp", "dpi", "text", "comment", "gamma"; "turned": orientation 6; "pages": a second
+            picture; "lossy": where the format has a choice; and variants, which the function of a format lists.
     """
 
     colours: str = "RGB"
@@ -43,7 +43,7 @@ class Odd:
 
 
 def samples(colours: str, depth: str = "8") -> np.ndarray:
-    """(H, W, C) that lossy formats change little: slopes, the opacity in blocks of which some are 0."""
+    """(H, W, C) that lossy formats change little: slopes, and an opacity of blocks, some of them 0."""
     channels = {"grey": 1, "RGB": 3, "grey + alpha": 2, "RGBA": 4, "palette": 1, "palette + alpha": 1, "CMYK": 4}
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     slopes = [((x * 2 + y * (k + 1)) % 200 + 20) / 255 for k in range(channels[colours])]
@@ -55,7 +55,7 @@ def samples(colours: str, depth: str = "8") -> np.ndarray:
 
 @cache
 def profile_of(space: str) -> bytes:
-    """A colour profile: "RGB" or "GRAY". It holds the second it was made in, so it is made once."""
+    """A colour profile: "RGB" or "GRAY". Cached, because it holds its creation time."""
     if space == "GRAY":
         return bytes(imagecodecs.cms_profile("gray", gamma=2.2))
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -85,7 +85,7 @@ def _exif(odd: Odd) -> bytes | None:
 
 
 def _image(odd: Odd) -> Image.Image:
-    """8 bits, as Pillow holds them."""
+    """An 8-bit Pillow image."""
     if odd.colours == "1 bit":
         return Image.fromarray(samples("grey")[..., 0] > 127)
     values = samples(odd.colours)
@@ -98,12 +98,12 @@ def _image(odd: Odd) -> Image.Image:
 
 
 def palette() -> np.ndarray:
-    """(256, 3)."""
+    """The colours of palette files, (256, 3)."""
     return np.stack([np.arange(256), 255 - np.arange(256), np.arange(256) // 2], axis=-1).astype(np.uint8)
 
 
 def opacities() -> np.ndarray:
-    """Of the palette: (256,), some 0."""
+    """The opacities of the palette, (256,); some are 0."""
     return (np.arange(256) // 32 * 36).astype(np.uint8)
 
 
@@ -114,7 +114,7 @@ def _saved(image: Image.Image, name: str, **options: Any) -> bytes:
 
 
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-"""First row and column, and steps down and across, of the passes of an interlaced PNG (its specification, 8.1)."""
+"""Passes of an interlaced PNG: first row and column, and steps down and across (PNG specification, 8.1)."""
 
 
 def png(odd: Odd) -> bytes | None:
@@ -170,7 +170,7 @@ def jpeg(odd: Odd) -> bytes | None:
 
 
 def webp(odd: Odd) -> bytes | None:
-    """Grey is not known to it."""
+    """WebP has no grey."""
     if odd.depth != "8" or odd.colours not in ("RGB", "RGBA") or odd.extras & {"text", "comment", "gamma", "dpi"}:
         return None
     options: dict[str, Any] = {"icc_profile": _icc(odd), "exif": _exif(odd), "xmp": XMP if "xmp" in odd else None}
@@ -213,7 +213,7 @@ def tiff(odd: Odd) -> bytes | None:
             values, options["planarconfig"] = np.moveaxis(values, -1, 0), "separate"
         if odd.depth == "12":
             if "palette" in odd.colours or odd.extras & {"planar", "deflate", "lzw", "packbits"}:
-                return None  # which tifffile does not write
+                return None  # tifffile cannot write these
             options["bitspersample"] = 12
         values = values[..., 0] if values.shape[-1] == 1 else values
     options["compression"] = next((c for c in ("deflate", "lzw", "packbits") if c in odd), None)
@@ -238,7 +238,7 @@ def tiff(odd: Odd) -> bytes | None:
 
 
 def bmp(odd: Odd) -> bytes | None:
-    """With transparency as bit fields of a header of version 4."""
+    """Transparency uses bit fields in a header of version 4."""
     known = odd.colours in ("grey", "RGB", "palette", "1 bit", "RGBA") and odd.extras <= {"dpi"}
     if odd.depth != "8" or not known:
         return None
@@ -255,7 +255,7 @@ def _box(name: bytes, data: bytes) -> bytes:
 
 
 def jpeg2000(odd: Odd) -> bytes | None:
-    """Variants: "stream", without the boxes around."""
+    """Variants: "stream", without the surrounding boxes."""
     if odd.depth == "float" or odd.colours in ("1 bit", "CMYK") or odd.extras & {"text", "comment", "gamma", "pages"}:
         return None
     if odd.colours == "palette + alpha" or (odd.colours == "palette" and odd.depth != "8"):
@@ -289,7 +289,7 @@ def jpeg2000(odd: Odd) -> bytes | None:
 
 
 def avif(odd: Odd) -> bytes | None:
-    """10 and 12 bits without metadata: no library at hand writes both."""
+    """10 and 12 bits have no metadata: no available library writes both."""
     known = odd.colours in ("grey", "RGB", "RGBA")
     if odd.depth in ("10", "12") and known and not odd.extras:
         values: Any = samples(odd.colours, odd.depth)
@@ -305,7 +305,7 @@ def avif(odd: Odd) -> bytes | None:
 
 
 def heic(odd: Odd) -> bytes | None:
-    """10 and 12 bits: of 16, which pillow-heif cuts."""
+    """10 and 12 bits come from 16 bits, which pillow-heif cuts."""
     known = odd.colours in ("grey", "RGB", "RGBA") and odd.depth in ("8", "10", "12")
     if not known or odd.extras & {"text", "comment", "gamma", "dpi"}:
         return None
@@ -330,7 +330,7 @@ def heic(odd: Odd) -> bytes | None:
 
 
 def raw(odd: Odd) -> bytes | None:
-    """A DNG: the mosaic of a grey card, twice as bright on the right, 12 bits in 16."""
+    """A DNG: the mosaic of a grey card, twice as bright on the right; 12 bits stored in 16."""
     if odd.depth != "16" or odd.colours != "RGB" or not odd.extras <= {"exif", "turned"}:
         return None
     mosaic = np.full((64, 96), 1000, np.uint16)
@@ -367,4 +367,4 @@ MAKERS = {
     "HEIC": (heic, ".heic"),
     "RAW": (raw, ".dng"),
 }
-"""Format -> who makes its files (None for what it cannot hold), and their extension."""
+"""Format -> the function that makes its files (None for content that it cannot hold), and their extension."""

@@ -1,4 +1,4 @@
-"""What a network costs is counted as the papers count it, and measured in a process of its own."""
+"""Multiplications are counted as in the papers; time and memory are measured in a new process."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def test_memory_is_measured_up_to_the_tiles_that_are_made(monkeypatch: pytest.Mo
     monkeypatch.setattr(benchmark, "measure", measured)
     need, costs = benchmark.measure_need("drsformer:s", device="cpu")
     assert (need.fixed_bytes, need.bytes_per_pixel) == (30_000_000, 700)
-    assert list(costs) == sides == [272, 416, 544]  # to half of a tile of 1088, in blocks of 16
+    assert list(costs) == sides == [272, 416, 544]  # up to half of a tile of 1088, in blocks of 16
     sides.clear()
     benchmark.measure_need("panet:s", device="cpu")
-    assert sides == [128, 192, 256]  # its own largest tile
+    assert sides == [128, 192, 256]  # up to its own largest tile
 
 
 def test_what_bench_writes_is_what_automatic_tiles_are_chosen_by(

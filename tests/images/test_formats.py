@@ -1,4 +1,4 @@
-"""docs/formats.md, cell by cell: what is found in the files of other libraries, and what their copies hold."""
+"""Every cell of docs/formats.md: reads the files of other libraries, and compares their copies."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def made(name: str, colours: str = "RGB", depth: str = "8", *extras: str) -> byt
 
 
 def round_trip(name: str, data: bytes, folder: Path) -> tuple[Picture, Picture]:
-    """The file as it is read, and its copy in the format that is the default."""
+    """The picture in a file, and in its copy in the default format."""
     source = folder / f"a{MAKERS[name][1]}"
     source.write_bytes(data)
     first = read_picture(source)
@@ -71,13 +71,13 @@ def round_trip(name: str, data: bytes, folder: Path) -> tuple[Picture, Picture]:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest, in parts of white."""
+    """The largest difference, as a fraction of white."""
     whites = [1.0 if v.dtype.kind == "f" else float(np.iinfo(v.dtype).max) for v in (a, b)]
     return float(np.abs(a / whites[0] - b / whites[1]).max())
 
 
 def expected(name: str, colours: str, depth: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and opacity that the files of `odd_files` mean, in [0, 1]."""
+    """Pixels and opacity in the files of `odd_files`, in [0, 1]."""
     values = samples(colours, depth)
     if "palette" in colours:
         index = values[..., 0]
@@ -87,12 +87,12 @@ def expected(name: str, colours: str, depth: str) -> tuple[np.ndarray, np.ndarra
 
 
 def tolerance(name: str) -> float:
-    """Parts of white that compression may cost."""
+    """The largest error of the compression, as a fraction of white."""
     return 0.08 if name in LOSSY else 0.0
 
 
 def pixels_cell(colours: str, depth: str, name: str, folder: Path) -> str:
-    """What becomes of pixels of a kind."""
+    """The cell for one kind of pixels."""
     data = made(name, colours, depth)
     if data is None:
         return NONE
@@ -136,7 +136,7 @@ def sixteen_bit_cell(name: str, folder: Path) -> str:
     assert first.pixels.dtype == np.uint16
     assert "developed" in first.notes[0]
     dark, bright = (first.pixels[20:40, at].mean(axis=(0, 1)) / 65535 for at in (slice(10, 30), slice(66, 86)))
-    assert np.ptp(dark) < 0.01  # a grey card, seen in the light that the file says, is grey
+    assert np.ptp(dark) < 0.01  # a grey card is grey under the light that the file states
     light = [((v.mean() + 0.055) / 1.055) ** 2.4 for v in (dark, bright)]  # of sRGB
     assert light[1] / light[0] == pytest.approx(2, rel=0.02)
     return "developed, noted"
@@ -153,7 +153,7 @@ def one_bit_cell(name: str, folder: Path) -> str:
 
 
 def twelve_bit_cell(name: str, folder: Path) -> str:
-    """10 bits where a format has no 12."""
+    """The cell for 10 and 12 bits, of which a format may have one."""
     cells = {pixels_cell("RGB", depth, name, folder) for depth in ("10", "12")} - {NONE}
     assert len(cells) <= 1
     cell = cells.pop() if cells else NONE
@@ -242,7 +242,7 @@ def pages_cell(name: str, folder: Path) -> str:
 
 
 def compression_cell(name: str, folder: Path) -> str:
-    """What the pixels go through from file to file."""
+    """The cell for the compression of the copy."""
     depth = "16" if name == "RAW" else "8"
     data = made(name, "RGB", depth)
     assert data is not None
@@ -330,7 +330,7 @@ def gamma_conversion(name: str, folder: Path) -> str:
         assert found.colour == picture.colour
         return "kept"
     if found.icc_profile:
-        # Half of white means 0.5 ** 1.8 of its light; sRGB's curve takes that back.
+        # Level 128 means (128 / 255) ** 1.8 of white's light; sRGB's curve encodes that light.
         to_srgb = ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(found.icc_profile)), ImageCms.createProfile("sRGB"), "RGB", "RGB"
         )

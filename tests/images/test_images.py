@@ -1,4 +1,4 @@
-"""Pictures in, the same pictures out: every depth, mode, format and kind of metadata, and every refusal."""
+"""Pictures survive reading and writing: every depth, mode, format, kind of metadata and refusal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def smooth(channels: int) -> np.ndarray:
 
 
 def cmyk_profile() -> bytes:
-    """A tiny CMYK profile whose inks are odd on purpose: every mixture looks mid-grey, paper is white."""
+    """A tiny CMYK profile with odd inks: every mixture is mid-grey, paper is white."""
 
     def tag(kind: bytes, data: bytes) -> bytes:
         data = kind + b"\0\0\0\0" + data
@@ -87,7 +87,7 @@ def parsed(exif: bytes | None) -> tuple[Any, ...]:
 
 
 def png_file(array: np.ndarray, colour: int, depth: int = 16, *, before: bytes = b"", after: bytes = b"") -> bytes:
-    """A PNG made by hand: `before` and `after` are chunks around the pixels; `array` (H, bytes of a row)."""
+    """A handmade PNG: `before` and `after` are chunks around the pixels; `array` is (H, bytes of a row)."""
     height = len(array)
     width = array.shape[1] if depth == 16 else array.shape[1] * 8 // depth
     rows = b"".join(b"\0" + row.astype(">u2" if depth == 16 else "u1").tobytes() for row in array)
@@ -111,7 +111,7 @@ def tiff_file(
     orientation: int | None = None,
     planar: bool = False,
 ) -> bytes:
-    """A TIFF made by hand of (H, W, C) samples."""
+    """A handmade TIFF of (H, W, C) samples."""
     height, width, channels = array.shape
     raw = array.astype(("<" if order == b"II" else ">") + f"u{array.itemsize}")
     planes = [np.ascontiguousarray(raw[..., k]).tobytes() for k in range(channels)] if planar else [raw.tobytes()]
@@ -335,6 +335,15 @@ def test_16_bit_png_of_others_is_read_exactly(tmp_path: Path, channels: int, col
     assert_same(read_picture(tmp_path / "a.png"), values[..., :colours], None if channels % 2 else values[..., -1])
 
 
+@pytest.mark.parametrize(("channels", "colour"), [(2, 4), (3, 2), (4, 6)])
+def test_16_bit_png_with_a_background_colour_is_read_as_without(tmp_path: Path, channels: int, colour: int) -> None:
+    values = noise(*SHAPE, channels, dtype=np.uint16)
+    background = chunk(b"bKGD", bytes(2 * (1 if channels == 2 else 3)))  # GIMP writes it
+    (tmp_path / "a.png").write_bytes(png_file(values, colour, before=background))
+    colours = 1 if channels == 2 else 3
+    assert_same(read_picture(tmp_path / "a.png"), values[..., :colours], None if channels == 3 else values[..., -1])
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("order", [b"II", b"MM"])
 @pytest.mark.parametrize("compressed", [False, True])
@@ -390,7 +399,7 @@ def test_cmyk_without_profile_becomes_rgb_with_a_note(tmp_path: Path) -> None:
 
 def test_cmyk_goes_through_its_own_profile_and_is_srgb_from_then_on(tmp_path: Path) -> None:
     image = Image.new("CMYK", (40, 20), (0, 0, 0, 0))
-    image.paste((255, 0, 0, 0), (0, 0, 20, 20))  # cyan, which the profile calls mid-grey
+    image.paste((255, 0, 0, 0), (0, 0, 20, 20))  # cyan, mid-grey by the profile
     image.save(tmp_path / "a.tif", icc_profile=cmyk_profile())
     first, second = read_picture(tmp_path / "a.tif"), read_picture(tmp_path / "a.tif")
     assert first.notes == ["CMYK became sRGB through its own profile"]
@@ -432,7 +441,7 @@ def test_profile_exif_xmp_and_dpi_survive(tmp_path: Path, extension: str, dtype:
     path = tmp_path / f"a.{extension}"
     picture = full_picture(dtype)
     write_picture(picture, path)
-    for _ in range(2):  # what was written, and what is written from that
+    for _ in range(2):  # a copy, and a copy of the copy
         found = read_picture(path)
         assert found.icc_profile == picture.icc_profile
         assert parsed(found.exif) == parsed(picture.exif)
@@ -472,7 +481,7 @@ def test_metadata_after_the_pixels_of_a_png_is_found(tmp_path: Path, dtype: Any)
     after = chunk(b"eXIf", exif_block(3)) + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
     depth = values.itemsize * 8
     data = png_file(values, 2, after=after) if depth == 16 else png_file(values.reshape(13, -1), 2, 24, after=after)
-    if depth == 8:  # three bytes a pixel: the width above counts 24 bits, the file says 8 a sample
+    if depth == 8:  # three bytes per pixel: the width above counts 24 bits, the header 8 bits per sample
         head = struct.pack(">IIBBBBB", SHAPE[1], SHAPE[0], 8, 2, 0, 0, 0)
         data = data[:8] + chunk(b"IHDR", head) + data[33:]
     (tmp_path / "a.png").write_bytes(data)
@@ -482,7 +491,7 @@ def test_metadata_after_the_pixels_of_a_png_is_found(tmp_path: Path, dtype: Any)
     assert found.xmp is not None
 
 
-# EXIF 2.3: where the file's rows and columns lie in the picture as seen
+# EXIF 2.3: how viewers turn the rows and columns of the file
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -509,7 +518,7 @@ def test_exif_orientation_is_applied_exactly_once(tmp_path: Path, orientation: i
             found = read_picture(path)
             assert_same(found, turn(values[..., :3]), turn(values[..., 3]))
             assert found.pixels.flags.c_contiguous
-            assert found.exif == exif_block(1, order)  # not a byte differs but the orientation
+            assert found.exif == exif_block(1, order)  # only the orientation differs
             write_picture(found, path)
     Image.fromarray(smooth(3)).save(tmp_path / "a.jpg", exif=exif, quality=100, subsampling=0)
     found = read_picture(tmp_path / "a.jpg")

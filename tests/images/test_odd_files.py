@@ -1,4 +1,4 @@
-"""Hundreds of odd, cut and mutated files: each is read and copied without loss, or refused in clear words."""
+"""Hundreds of odd, cut and mutated files: each is read and copied without loss, or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VARIANTS = {
 
 
 def made() -> Iterator[tuple[str, str, bytes]]:
-    """Format, what the file holds in words, and its bytes."""
+    """Format, description and bytes of each file."""
     for name, (make, _) in MAKERS.items():
         variants = VARIANTS.get(name, ())
         for colours, depth, extra in product(COLOURS, DEPTHS, ("", *EXTRAS, *variants)):
@@ -45,7 +45,7 @@ def made() -> Iterator[tuple[str, str, bytes]]:
 
 @cache
 def corpus() -> dict[str, tuple[str, bytes]]:
-    """What a file holds, in words -> its format and its bytes."""
+    """Description of a file -> its format and its bytes."""
     return {words: (name, data) for name, words, data in made()}
 
 
@@ -76,12 +76,15 @@ def test_every_odd_file_is_read_and_copied(name: str) -> None:
 
 @pytest.mark.parametrize("depth", ["8", "16"])
 @pytest.mark.parametrize("colours", ["grey", "RGB", "grey + alpha", "RGBA"])
-def test_interlaced_png_is_read_exactly(colours: str, depth: str) -> None:
+def test_interlaced_png_is_read_exactly_and_without_a_warning(
+    colours: str, depth: str, caplog: pytest.LogCaptureFixture
+) -> None:
     data = png(Odd(colours, depth, frozenset({"interlaced"})))
     assert data is not None
     found, values = read_picture(io.BytesIO(data)), samples(colours, depth)
     whole = found.pixels if found.alpha is None else np.concatenate([found.pixels, found.alpha[..., None]], axis=2)
     np.testing.assert_array_equal(whole, values)
+    assert not caplog.records
 
 
 def inks() -> np.ndarray:
@@ -122,7 +125,7 @@ def test_tiff_whose_decoder_is_not_known_to_be_safe_is_refused() -> None:
 
 
 def outcome(data: bytes, suffix: str, folder: Path) -> Picture | None:
-    """The picture, or None if it was refused as it should be; anything else is raised."""
+    """The picture, or None if the file was refused with a clear error; other errors pass."""
     path = folder / f"a{suffix}"
     path.write_bytes(data)
     try:
@@ -147,12 +150,12 @@ def test_files_cut_anywhere_are_refused_or_have_lost_no_pixel(name: str, tmp_pat
     for words, data in files[:: max(1, len(files) // 12)]:
         for length in (*rng.integers(1, len(data), 3), len(data) - 1):
             picture = outcome(data[:length], MAKERS[name][1], tmp_path)
-            if picture is not None:  # what followed was metadata
+            if picture is not None:  # only metadata was cut off
                 np.testing.assert_array_equal(picture.pixels, read_picture(io.BytesIO(data)).pixels, err_msg=words)
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """A few bytes changed, or a piece left out, doubled or filled with zeros; mostly near the start."""
+    """Changes a few bytes, or removes, doubles or zeros a piece; mostly near the start."""
     changed = bytearray(data)
     for _ in range(int(rng.integers(1, 6))):
         end = len(changed) if rng.random() < 0.4 else min(400, len(changed))
@@ -193,10 +196,10 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
 
 
 def test_no_changed_bit_of_deflated_strips_changes_the_picture_in_silence() -> None:
-    """Deflate carries a checksum, as PNG does.
+    """Deflate has a checksum, as PNG has.
 
-    In BMP, WebP, JPEG 2000 and TIFF with other compressions, and in the tags of every TIFF, a changed byte can give
-    another valid picture: nobody can know.
+    BMP, WebP, JPEG 2000, other compressions of TIFF and the tags of every TIFF have none. A changed byte can give
+    another valid picture there.
     """
     data = tiff(Odd("RGB", "8", frozenset({"deflate"})))
     assert data is not None

@@ -90,7 +90,7 @@ def test_a_gpu_has_bfloat16_where_it_does_not_emulate_it(monkeypatch: pytest.Mon
 
 
 def child(code: str, **environment: str) -> str:
-    """What a process prints that runs `code` without what this one has set for OpenMP."""
+    """The output of `code` in a new process, without the OpenMP settings of this one."""
     kept = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=kept | environment
@@ -136,7 +136,7 @@ def has_glibc() -> bool:
 
 
 def count_faults(tries: int) -> int:
-    """Page faults of allocating, touching and freeing 64 MiB, `tries` times."""
+    """Page faults from `tries` times allocating, touching and freeing 64 MiB."""
     import resource  # not on Windows
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -147,7 +147,7 @@ def count_faults(tries: int) -> int:
 
 @pytest.mark.skipif(not has_glibc(), reason="only glibc has these settings")
 def test_kept_memory_is_not_faulted_in_again() -> None:
-    # In a process of its own: the settings hold for the rest of a process's life.
+    # In a new process: the settings last as long as the process.
     code = (
         "from tests.inference.test_devices import count_faults, keep_memory\n"
         "before = count_faults(4)\n"

@@ -46,7 +46,7 @@ def test_groups_of_the_first_version_are_read_too_also_inside_a_container(tmp_pa
 @pytest.mark.parametrize("text", ["", "0::/\n", "4:memory:/gone\n"])
 def test_without_groups_there_is_no_limit(tmp_path: Path, text: str) -> None:
     proc = tmp_path / "cgroup"
-    assert not list(memory._cgroup_rooms(proc, tmp_path))  # there is no such file on other systems
+    assert not list(memory._cgroup_rooms(proc, tmp_path))  # other systems have no such file
     proc.write_text(text)
     assert not list(memory._cgroup_rooms(proc, tmp_path))
 
@@ -68,7 +68,7 @@ def test_free_memory_of_a_gpu_counts_what_pytorch_keeps_for_later(monkeypatch: p
 
 
 def under_limit(megabytes: int, code: str) -> str:
-    """What `code` prints in a process that may have so many MiB more than it starts with, as by `ulimit -v`."""
+    """The output of `code` in a process that may take `megabytes` MiB more than at its start, as by `ulimit -v`."""
     before = (
         "import resource, torch, psutil, numpy\n"
         "from restore.inference.memory import free_memory, is_out_of_memory\n"
@@ -86,7 +86,7 @@ def test_a_limit_of_the_shell_is_respected() -> None:
 
 def test_held_memory_grows_with_what_is_touched() -> None:
     size = 64 << 20
-    with mmap.mmap(-1, size) as block:  # from the system, not from what the allocator kept
+    with mmap.mmap(-1, size) as block:  # from the system, not from memory that the allocator kept
         before = held_memory()
         block[:] = bytes(1) * size
         assert held_memory() - before > 0.9 * size

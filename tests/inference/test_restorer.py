@@ -26,7 +26,7 @@ Pixels = npt.NDArray[Any]
 
 
 class Identity(Network):
-    """Gives back what it gets, and keeps the shapes and first pixels it got."""
+    """Returns its input, and keeps all inputs in `seen`."""
 
     def __init__(self, **contract: Any) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Identity(Network):
 
 
 class ThreeConvolutions(Identity):
-    """Sees three pixels around each one, and its zero padding shows at every border of its input."""
+    """Sees three pixels around each pixel; its zero padding shows at every border of its input."""
 
     halo = 3
 
@@ -68,7 +68,7 @@ class HalfSizeConvolutions(ThreeConvolutions):
         return functional.interpolate(small, scale_factor=2.0)
 
     def check_size(self, degraded: Tensor) -> None:
-        """Sides were halved already."""
+        """Takes sides that are halved already."""
 
 
 class LessItsMean(Identity):
@@ -99,7 +99,7 @@ def restore(network: Network, pixels: Pixels, **options: Any) -> Pixels:
 
 
 def whole(network: Network, pixels: Pixels) -> Pixels:
-    """What the network makes of a picture in one piece, in the picture's depth."""
+    """The network's result for the whole picture, in the picture's depth."""
     peak = np.iinfo(pixels.dtype).max
     x = torch.from_numpy(pixels.astype(np.float32) / peak).permute(2, 0, 1)[None]
     y = Restorer(network, device="cpu").restore_tensor(x)[0].permute(1, 2, 0).clamp(0, 1)
@@ -116,7 +116,7 @@ def test_tiled_equals_whole_for_a_local_network(kind: type[ThreeConvolutions], s
         network.seen.clear()
         restored = restore(network, pixels, tile=tile, overlap=overlap).astype(int)
         assert len(network.seen) > 1
-        assert np.abs(restored - expected).max() <= 1  # of 65535: rounding in floating point
+        assert np.abs(restored - expected).max() <= 1  # of 65535: floating-point rounding
 
 
 def test_less_than_its_halo_would_not_do() -> None:
@@ -132,7 +132,9 @@ def test_tiles_of_a_network_that_sees_everything_blend_without_a_step() -> None:
     network, overlap = LessItsMean(), 32
     restored = restore(network, pixels, tile=128, overlap=overlap).astype(float)
     means = [float(x.mean()) * 65535 for x in network.seen]
-    disagreement = (max(means) - min(means)) / 2 / (len(set(means)) - 1)  # of neighbours: the means are equally apart
+    disagreement = (
+        (max(means) - min(means)) / 2 / (len(set(means)) - 1)
+    )  # of neighbours, whose means are equally spaced
     assert disagreement > 3_000
     # The steepest slope of a raised cosine is pi / 2 of a straight ramp's; the picture's own slope and rounding add.
     limit = disagreement * np.pi / 2 / overlap + (row[1] - row[0]) + 2
@@ -279,7 +281,7 @@ def test_a_memory_budget_is_kept_or_refused_with_the_one_that_would_do() -> None
 
 
 class RunsOut(ThreeConvolutions):
-    """Fails as if memory ran out at its n-th call, and wherever a tile has more than `most` pixels."""
+    """Fails as if memory ran out, at call number `at` and for every tile of more than `most` pixels."""
 
     def __init__(self, at: int = -1, most: float = float("inf"), error: Exception | None = None) -> None:
         super().__init__()
@@ -312,16 +314,16 @@ def test_memory_may_run_out_at_any_tile(shape: tuple[int, ...]) -> None:
         assert restored.picture.notes == (["memory ran out; the rest was restored in tiles of 48 pixels"] * failed)
         assert max(restored.tile) <= (50 if failed else 100)
         at += 1
-    assert at - 2 == 6  # tiles that it failed at: each of 2 x 3
+    assert at - 2 == 6  # each of the 2 x 3 tiles failed once
 
 
 def test_rows_of_tiles_that_were_finished_before_memory_ran_out_are_kept() -> None:
-    network = RunsOut(at=5)  # of three rows of two tiles, in the last
+    network = RunsOut(at=5)  # in the last of three rows of two tiles
     Restorer(network, device="cpu").restore_picture(Picture(noise(260, 150, 3)), tile=100, overlap=8)
     rows = [x.shape[2] for x in network.seen]
     assert rows[:4] == [96] * 4
     assert max(rows[4:]) <= 50
-    assert sum(rows[4:]) < 4 * 150  # not the picture from its top again
+    assert sum(rows[4:]) < 4 * 150  # the run did not start again at the top
 
 
 def test_memory_may_run_out_again_and_again() -> None:
@@ -335,7 +337,7 @@ def test_memory_may_run_out_again_and_again() -> None:
 
 def test_a_network_that_sees_everything_fades_from_large_tiles_into_small_ones() -> None:
     class Flat(RunsOut):
-        """A tile's level is its number of rows, so that every disagreement shows."""
+        """The level of a tile is its number of rows, so every disagreement shows."""
 
         halo = None  # type: ignore[assignment]
 
@@ -368,7 +370,7 @@ def test_other_failures_of_a_network_are_not_taken_for_memory() -> None:
 
 def test_the_seam_is_what_tiles_disagree_by() -> None:
     class Count(Identity):
-        """Each tile is a grey level above the one before it."""
+        """Each tile is one grey level above the tile before it."""
 
         def forward(self, degraded: Tensor) -> Tensor:
             super().forward(degraded)
@@ -406,7 +408,7 @@ def test_auto_takes_smaller_tiles_where_the_network_asks_for_them() -> None:
     network = Identity(largest_auto_tile=96)
     restore(network, noise(300, 200, 1))
     assert max(max(x.shape[2:]) for x in network.seen) <= 96
-    restore(network, noise(300, 200, 1), tile=256)  # but not where a person says otherwise
+    restore(network, noise(300, 200, 1), tile=256)  # unless the user sets a tile
     assert max(network.seen[-1].shape[2:]) > 96
 
 
@@ -423,7 +425,7 @@ def test_two_runs_give_the_same_bytes() -> None:
 
 
 def test_strength_mixes_the_result_with_the_input() -> None:
-    pixels = noise(100, 100, 3) // 2  # room above, so that nothing is clamped
+    pixels = noise(100, 100, 3) // 2  # leaves room, so that nothing is clamped
     network = Brighter()
     for strength in (0.5, 1.0):
         restored = restore(network, pixels, tile=64, strength=strength)
@@ -489,7 +491,7 @@ def test_alpha_and_all_that_is_not_pixels_are_untouched() -> None:
     for name, value in before.items():
         assert name in ("pixels", "notes") or getattr(restored, name) is value
     np.testing.assert_array_equal(picture.alpha, alpha)
-    np.testing.assert_array_equal(picture.pixels, pixels)  # the input was not written to
+    np.testing.assert_array_equal(picture.pixels, pixels)  # the input is unchanged
 
 
 def test_the_network_runs_without_gradients_in_float32_and_channels_last() -> None:
@@ -627,7 +629,7 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
 
 
 class TooLargeForHalf(Network):
-    """Passes through 1e5, which float16 cannot hold."""
+    """Its inner values reach 1e5, which float16 cannot hold."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -660,7 +662,7 @@ def test_lower_precision_is_used_and_what_overflows_is_computed_again_in_float32
 
 
 class Notes(Identity):
-    """Notes what autocast makes of a product."""
+    """Records the type of a product under autocast."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -673,7 +675,7 @@ class Notes(Identity):
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Restorer]:
-    """A restorer with a loss in the catalogue, on a device that has bfloat16 or not."""
+    """Makes a restorer with a loss in the catalogue, on a device with or without bfloat16."""
 
     def make(loss: float | None = 0.01, *, is_native: bool = True, **options: Any) -> Restorer:
         monkeypatch.setattr("restore.inference.restorer.has_native_bfloat16", lambda device: is_native)
