@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from restore.cli import complete, help
-from restore.cli.console import Progress, say, table
+from restore.cli.console import Progress, facts, say, table
 from restore.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def show(
     from restore.evaluation.published import published
 
     _check_name(name)
-    for label, fact in _facts(datasets()[name]):
-        print(f"{label + ':' if label else '':<13}{fact}")
+    print(facts(_facts(datasets()[name])))
     rows = [
         (row.task, "" if row.level is None else f"{row.level:g}", row.method, str(row.psnr),
          str(row.ssim or ""), row.source)

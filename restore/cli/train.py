@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from restore.batch.processes import Rank, rank_from
-from restore.cli import options
+from restore.cli import complete, options
 from restore.cli.console import Interrupted, Signals, say
 from restore.cli.help import SPEED
 from restore.cli.training_display import Display
@@ -33,6 +33,7 @@ RecipeName = Annotated[
     str | None,
     typer.Argument(
         metavar="RECIPE",
+        autocompletion=complete.recipes,
         help="A shipped recipe or a .toml file.",
         show_default="the recipe of the task and network; with --resume, of the run",
     ),
@@ -55,11 +56,22 @@ Degraded = Annotated[
 ]
 TaskName = Annotated[
     str | None,
-    typer.Option(metavar="TASK", rich_help_panel=_RECIPE, help="What to learn.", show_default="denoise"),
+    typer.Option(
+        metavar="TASK",
+        rich_help_panel=_RECIPE,
+        autocompletion=complete.tasks,
+        help="What to learn.",
+        show_default="denoise",
+    ),
 ]
 NetworkName = Annotated[
     str | None,
-    typer.Option(metavar="NAME", rich_help_panel=_RECIPE, help="Choose the recipe by its network, or change it."),
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=_RECIPE,
+        autocompletion=complete.networks,
+        help="Choose the recipe by its network, or change it.",
+    ),
 ]
 Config = Annotated[
     str | None,
@@ -76,6 +88,7 @@ StartFrom = Annotated[
     typer.Option(
         "--from",
         metavar="WEIGHTS",
+        autocompletion=complete.weights,
         rich_help_panel=_RECIPE,
         help="Start from these weights: a name, a .safetensors file, or hf://owner/repo.",
     ),
@@ -85,6 +98,7 @@ TransferFrom = Annotated[
     typer.Option(
         "--transfer",
         metavar="WEIGHTS",
+        autocompletion=complete.weights,
         rich_help_panel=_RECIPE,
         help="Start from weights of another network, size or scale, as far as they fit.",
     ),

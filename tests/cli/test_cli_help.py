@@ -182,7 +182,9 @@ def test_facts_keep_their_indent_in_every_line() -> None:
     assert facts([("a", "one two")], indent="  ", width=10) == "  a:  one\n      two"
 
 
-@pytest.mark.parametrize("words", ["weights list", "weights show cs-kit-s-denoise", "weights show pa-edsr-s-x2"])
+@pytest.mark.parametrize(
+    "words", ["weights list", "weights show cs-kit-s-denoise", "data list", "data show SIDD", "data show CBSD68"]
+)
 def test_tables_fit_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     ran = run(*words.split())
@@ -210,6 +212,7 @@ def completed(words: str, **environment: str) -> list[str]:
 def test_the_shell_completes_commands_options_and_names() -> None:
     assert completed("restore de") == ["denoise", "deblur", "derain", "dejpeg", "demosaic"]
     assert completed("restore denoise a.png --self") == ["--self-ensemble"]
+    assert completed("restore train kit-go") == ["kit-gopro"]
     assert completed("restore denoise a.png --weights panet-s-de") == [
         name for name in catalogue.load_catalogue() if name.startswith("panet-s-de")
     ]
