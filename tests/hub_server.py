@@ -1,7 +1,7 @@
-"""A small Hugging Face Hub on loopback: what the real client asks for, with branches, tokens, large files and faults.
+"""A small Hugging Face Hub on loopback for the real client: branches, tokens, large files and faults.
 
-Large files (`.safetensors` and pickles) lie on a second host, as on the real Hub: `resolve` redirects to it, and a
-token must not be sent there.
+Large files (`.safetensors` and pickles) are on a second host, as on the real Hub. `resolve` redirects to it, and the
+client must not send a token there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TOKEN = "hf_test"
 
 
 class Asked(NamedTuple):
-    """A request that was made."""
+    """A request of the client."""
 
     method: str
     path: str
@@ -34,14 +34,14 @@ class Asked(NamedTuple):
 
 @dataclass
 class Repo:
-    """A repository: its commits, oldest first, and where its branches and tags point."""
+    """A repository: its commits, oldest first, and the commits of its branches and tags."""
 
     private: bool = False
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: dict[str, bytes], *, branch: str = "main") -> str:
-        """Add files on top of a branch; returns the commit."""
+        """Commit files on top of a branch; returns the commit."""
         before = self.commits.get(self.refs.get(branch, ""), {})
         sha = hashlib.sha1(f"{branch} {len(self.commits)} {sorted(files)}".encode()).hexdigest()
         self.commits[sha] = before | files
@@ -51,15 +51,16 @@ class Repo:
 
 @dataclass
 class Hub:
-    """The Hub's state, and what goes wrong on purpose.
+    """The Hub's state, and its faults on purpose.
 
     Attributes:
         url: The endpoint.
-        repos: By name.
+        repos: The repositories by name.
         asked: All requests.
-        status: Answered to every request whose path matches the pattern, with `code` as the reason.
-        cut_at: After so many bytes the connection ends, once.
-        stated_sha256, stated_size: Instead of the true ones.
+        status: Path pattern -> status of the answer, with `code` as the reason.
+        cut_at: The connection ends after so many bytes, once.
+        stated_sha256, stated_size: Wrong values instead of the true ones.
+        uploads: Uploaded large files by SHA-256.
     """
 
     url: str = ""
@@ -73,18 +74,18 @@ class Hub:
     uploads: dict[str, bytes] = field(default_factory=dict)
 
     def repo(self, name: str, files: dict[str, bytes], *, private: bool = False) -> str:
-        """Make a repository with one commit; returns it."""
+        """Create a repository with one commit; returns the commit."""
         self.repos[name] = Repo(private=private)
         return self.repos[name].commit(files)
 
     def downloads(self) -> list[Asked]:
-        """The requests for the bytes of large files."""
+        """The requests for large files."""
         return [one for one in self.asked if one.method == "GET" and one.path.startswith("/large/")]
 
 
 @contextmanager
 def serve() -> Iterator[Hub]:
-    """A Hub that lives as long as the context."""
+    """A Hub for the duration of the context."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_port}"
@@ -158,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _files(self, repo: str, revision: str | None) -> tuple[str, dict[str, bytes]]:
         found = self.hub.repos.get(repo)
         if found is None or (found.private and self.token is None):
-            # The Hub does not tell strangers which names are taken.
+            # The Hub does not tell strangers which names exist.
             raise _Refused(401 if self.token is None else 404, "RepoNotFound")
         commit = found.refs.get(revision or "main", revision or "")
         if commit not in found.commits:

@@ -1,7 +1,7 @@
-"""Weights under the names of the published files, made from nothing but those names.
+"""Random weights under the names of the published files.
 
-Each tensor is drawn by a generator seeded with its name; `../shared/golden/README.md` gives the recipe, and the
-published code was run with just these weights.
+The name of a tensor seeds its generator (recipe: `../shared/golden/README.md`). The golden outputs are those of the
+published code with these weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from restore.networks import NETWORKS, Network
 
 
 def value(name: str, shape: tuple[int, ...]) -> Tensor:
-    """The tensor that the recipe gives to a name."""
+    """The recipe's tensor for a name."""
     mean, std = 0.0, 1 / np.sqrt(np.prod(shape[1:]))
     if name.endswith(".temperature"):
         mean, std = 3.0, 0.5
@@ -33,14 +33,14 @@ def value(name: str, shape: tuple[int, ...]) -> Tensor:
         std = 0.05
     elif len(shape) == 1:
         mean, std = 0.25, 0.1
-    elif re.match(r"body\..*\.body\.", name):  # of PANet's and PA-EDSR's residual blocks
+    elif re.match(r"body\..*\.body\.", name):  # residual blocks of PANet and PA-EDSR
         std *= 0.5
     z = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     return torch.from_numpy((mean + std * z).astype(np.float32))
 
 
 def published_state(key: str, network: Network) -> dict[str, Tensor]:
-    """The state dict that the published code would hold for such a network."""
+    """The state dict of the published code for such a network."""
     with_1x1 = {
         f"{name}.weight"
         for name, module in network.named_modules()
@@ -55,6 +55,6 @@ def published_state(key: str, network: Network) -> dict[str, Tensor]:
 
 
 def build(key: str, config: dict[str, Any]) -> tuple[Network, dict[str, Tensor]]:
-    """An empty network and the published state dict for it."""
+    """A network, and the published state dict for it."""
     network = NETWORKS[key](**config)
     return network, published_state(key, network)

@@ -72,7 +72,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, width: int | No
     for line in lines:
         *cells, last = line
         begun = "".join(cell.ljust(width) + "  " for cell, width in zip(cells, widths, strict=False))
-        parts = textwrap.wrap(last, left) if left >= _NARROWEST < len(last) else [last]
+        # An address or a name stays in one piece, to copy.
+        whole_words = textwrap.TextWrapper(left, break_long_words=False, break_on_hyphens=False)
+        parts = whole_words.wrap(last) if left >= _NARROWEST < len(last) else [last]
         text += [begun + part if i == 0 else " " * indent + part for i, part in enumerate(parts)]
     return "\n".join(line.rstrip() for line in text)
 

@@ -1,4 +1,4 @@
-"""Checkpoints as the authors published them become weights of the user's own, or one clear error."""
+"""An author's checkpoint becomes the user's own weights, or one clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights in the repository do what their card says, on pictures that are at hand."""
+"""The bundled weights do what their cards say, on the pictures at hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BUNDLED = [e for e in catalogue.load_catalogue().values() if e.hub_repo is None 
 
 @pytest.fixture(scope="module", params=[e.name for e in BUNDLED if e.task == "denoise" and e.default])
 def restorer(request: pytest.FixtureRequest) -> Restorer:
-    """What photographs are denoised with."""
+    """The default denoiser."""
     return Restorer(checkpoints.load(request.param)[0], device="cpu")
 
 
@@ -81,13 +81,13 @@ def test_tiles_are_close_to_the_whole(restorer: Restorer) -> None:
 
 
 def test_no_step_lies_along_the_grid_of_tiles(restorer: Restorer) -> None:
-    # A smooth picture with some noise: what is left of the noise is small beside a seam that anyone would see.
+    # A smooth picture with some noise: the remaining noise is small beside a visible seam.
     rows, columns = np.mgrid[:300, :300].astype(np.float32)
     smooth = np.stack([60 + 0.3 * rows, 90 + 0.2 * columns, 150 - 0.15 * (rows + columns)], axis=2)
     noisy = smooth + np.random.default_rng(0).normal(0, 10, smooth.shape)
     picture = Picture(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
     restored = restorer.restore_picture(picture, tile=128)
-    assert restored.tiles == 9  # three along each axis, of which neighbours share 32 pixels
+    assert restored.tiles == 9  # three along each axis; neighbours share 32 pixels
     assert restored.seam is not None
     assert 0 < restored.seam.mean < 1
     levels = restored.picture.pixels.astype(np.float64) - smooth
@@ -95,7 +95,7 @@ def test_no_step_lies_along_the_grid_of_tiles(restorer: Restorer) -> None:
     cuts = plan_axis(300, tile=128, overlap=32, multiple=network.size_multiple, grid=network.tile_grid)
     middles = [(start + before + cuts.side) // 2 for before, start in pairwise(cuts.starts)]
     for axis in (0, 1):
-        # Steps between the means of eight lines and of the eight after them: mid-overlap, and anywhere.
+        # Steps between the means of eight lines and the next eight: at mid-overlap, and anywhere.
         lines = levels.mean((1 - axis, 2))
         sums = np.convolve(lines, np.ones(8) / 8, "valid")
         steps = np.abs(sums[8:] - sums[:-8])

@@ -1,4 +1,4 @@
-"""Weights from the Hugging Face Hub and to it: the real client against a Hub on loopback."""
+"""Pull from and push to the Hugging Face Hub: the real client against a Hub on loopback."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from restore.checkpoints.cards import HEADINGS
 from restore.errors import UsageError, WeightsError
 from restore.networks import Network
 
-# The client's own, where it uploads without Xet.
+# The client warns when it uploads without Xet.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub, and the client set up as its environment would: an empty cache, nobody logged in."""
+    """A Hub, and a client for it with an empty cache and without login."""
     with serve() as server:
         for name, value in {
             "HF_HUB_OFFLINE": False,
@@ -45,7 +45,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("NO_PROXY", "*")
-        close_session()  # the client's connections know the environment of their making
+        close_session()  # the client's connections keep the old environment
         yield server
         close_session()
 
@@ -105,7 +105,7 @@ def test_a_name_stays_what_it_was_when_the_branch_moves(hub: Hub, weights: bytes
     pull_push.pull("hf://owner/net")
     second = hub.repos["owner/net"].commit({"model.safetensors": weights + b" "})
     assert checkpoints.resolve("net").path.read_bytes() == weights
-    assert pull_push.pull(f"hf://owner/net@{first}").hub_revision == first  # the same once more
+    assert pull_push.pull(f"hf://owner/net@{first}").hub_revision == first  # the same again
     with pytest.raises(WeightsError, match="called 'net' already exist"):
         pull_push.pull(f"hf://owner/net@{second}")
 
@@ -129,7 +129,7 @@ def test_of_several_files_model_is_preferred_and_others_must_be_named(hub: Hub, 
         pull_push.pull("hf://owner/two")
     assert raised.value.hint == "choose one: hf://owner/two/a.safetensors, hf://owner/two/sub/b.safetensors"
     restore.load("hf://owner/two/sub/b.safetensors", device="cpu")
-    with pytest.raises(WeightsError, match="has 2 weights files"):  # though only one is in the cache
+    with pytest.raises(WeightsError, match="has 2 weights files"):  # although the cache has only one
         restore.load("hf://owner/two", device="cpu")
 
 
@@ -201,7 +201,7 @@ def test_a_config_of_something_else_is_ignored(hub: Hub, weights: bytes) -> None
     assert pull_push.pull("hf://owner/net").summary == "pulled from hf://owner/net"
 
 
-# What goes wrong on the way
+# Faults
 
 
 def test_a_private_repository_needs_a_token_which_stays_on_the_hub(
@@ -319,7 +319,7 @@ def test_the_cache_is_listed_and_weights_are_removed(hub: Hub, run: Run, tiny_ca
         pull_push.pull("hf://owner/net/a.safetensors", name=name)
     with pytest.raises(WeightsError, match="not a checkpoint"):
         restore.load("hf://owner/net/b.safetensors")
-    _, row = run("weights", "list", "--cached").out.splitlines()  # b is not ours
+    _, row = run("weights", "list", "--cached").out.splitlines()  # b is of another program
     assert row.split() == ["two", "0.0", "MB", f"hf://owner/net@{commit}/a.safetensors"]
     assert run("weights", "remove", "one").code == 0
     assert checkpoints.resolve("two", download=False).path.is_file()
@@ -356,7 +356,7 @@ def test_pushed_weights_come_back_the_same(
     files = hub.repos["owner/net"].commits[commit]
     assert sorted(files) == ["README.md", "config.json", "model.safetensors"]
     assert files["model.safetensors"] == weights
-    assert len(hub.repos["owner/net"].commits) == 2  # the empty one that makes it, and all files in one
+    assert len(hub.repos["owner/net"].commits) == 2  # an empty one that creates it, and one with all files
 
     text = files["README.md"].decode()
     data = ModelCard(text).data
@@ -369,7 +369,7 @@ def test_pushed_weights_come_back_the_same(
     assert "restore weights pull hf://owner/net --name net" in text
     assert tuple(re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE)) == HEADINGS
     assert "| PolyU | rgb | 36.00 | 38.50 | 0.9700 |\n| Kodak24 clean | rgb | - | 51.00 | - |\n" in text
-    assert "Infinity" not in files["config.json"].decode()  # which is no JSON
+    assert "Infinity" not in files["config.json"].decode()  # not valid JSON
 
     entry, bundled = pull_push.pull("hf://owner/net"), catalogue.find("tiny-denoise")
     for key in ("network", "config", "task", "sha256", "trained_on", "summary", "recipe", "hours", "machine", "scores"):
@@ -425,7 +425,7 @@ def test_a_push_that_the_hub_refuses_is_one_error(
             pull_push.push(str(tiny_file), repo, licence=licence)
 
 
-# What the documentation says of the authors' files
+# The page about the authors' files
 
 
 DOCUMENTATION = (Path(__file__).parents[2] / "docs" / "hub.md").read_text(encoding="utf-8")

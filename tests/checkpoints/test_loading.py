@@ -116,7 +116,7 @@ def test_a_file_cut_anywhere_is_an_error(tiny_file: Path) -> None:
 
 
 class Bomb:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -149,7 +149,7 @@ def test_one_changed_byte_in_bundled_weights_is_an_error(tiny_catalogue: Path, t
     with pytest.raises(WeightsError, match="SHA-256") as raised:
         checkpoints.load("tiny-denoise")
     assert raised.value.hint == "pip install --force-reinstall restore-photos"
-    checkpoints.load(tiny_file)  # as a file of the user's own it is nobody's business
+    checkpoints.load(tiny_file)  # as a plain file it has no recorded hash
 
 
 def test_truncated_bundled_weights_are_an_error_that_says_so(tiny_catalogue: Path, tiny_file: Path) -> None:

@@ -74,7 +74,7 @@ def test_kernels_keep_the_light_and_do_not_shift_the_picture(seed: int) -> None:
 @pytest.mark.parametrize("radius", [0.5, 2.3, 8])
 def test_a_disc_has_the_area_of_its_radius_and_an_even_brightness(radius: float) -> None:
     kernel = disc_kernel(radius)
-    # An edge that fades over a pixel adds a twelfth of pi to the area at most; a coarse grid adds its own.
+    # A soft edge of one pixel adds at most pi / 12 to the area; a coarse grid adds more.
     assert 1 / kernel.max() == pytest.approx(np.pi * (radius**2 + 1 / 12), rel=0.06, abs=0.3)
     np.testing.assert_allclose(kernel, kernel.T)
     np.testing.assert_allclose(kernel, kernel[::-1])
@@ -95,7 +95,7 @@ def test_a_mirror_lens_has_a_hole_in_the_middle_and_blades_turn() -> None:
     ring = aperture_kernel(6, 0, 0.0, hole=0.5)
     middle = len(ring) // 2
     assert ring[middle, middle] < 0.01 * ring.max() and ring[middle, middle + 4] == ring.max()
-    # A square that stands on its corner reaches as far as the circle; one that lies on its side does not.
+    # A square on its corner reaches as far as the circle; one on its side does not.
     lying, standing = aperture_kernel(6, 4, 0.0), aperture_kernel(6, 4, np.pi / 4)
     assert lying[middle, middle + 5] == 0 and standing[middle, middle + 5] > 0
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from restore.degradations import Image, gaussian_noise, to_8_bits
 from restore.degradations.camera import Camera, camera_noise, phone_noise
 
-# No noise, no processing: what is left is the optics, the mosaic and the colours.
+# No noise, no processing: only the optics, the mosaic and the colours.
 IDEAL = Camera(
     matrix=np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]]),
     gains=np.array([2.1, 1.0, 1.7]),
@@ -41,7 +41,7 @@ IDEAL = Camera(
 
 
 def lag_1_correlation(noise: NDArray[np.float32]) -> float:
-    """Of neighbours in a row, `(H, W)`."""
+    """Correlation of horizontal neighbours, `(H, W)`."""
     centred = noise - noise.mean()
     return float((centred[:, 1:] * centred[:, :-1]).mean() / centred.var())
 
@@ -67,7 +67,7 @@ def test_a_camera_without_noise_saves_its_reference_in_8_bits(edge_aware: bool) 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_developing_undoes_exposing_away_from_clipping(seed: int) -> None:
-    # Flat, so that the mosaic takes nothing away; the rest is the 16 bits of the mosaic, amplified by gain and gamma.
+    # Flat, so that the mosaic loses nothing. The tolerance is for its 16 bits, amplified by gain and gamma.
     drawn = Camera.draw(at(seed), iso=100)
     camera = dataclasses.replace(drawn, shot=0.0, read=0.0, resize=1.0, quality=None)
     for colour in (0.2, 0.5, (0.3, 0.4, 0.35), (0.6, 0.55, 0.7)):
@@ -87,7 +87,7 @@ def test_neutral_grey_stays_neutral_under_noise() -> None:
     for seed in range(8):
         camera = dataclasses.replace(Camera.draw(at(seed), iso=400), quality=None, resize=1.0)
         reference, degraded = camera.photograph(flat(0.5, 128), at(seed))
-        assert np.abs(reference - 0.5).max() < 0.5 / 255  # the mean shift of mild noise, as well as a crop tells it
+        assert np.abs(reference - 0.5).max() < 0.5 / 255  # the mean shift of mild noise, estimated on a crop
         means = degraded.mean(axis=(0, 1))
         assert np.ptp(means) < 1.5 / 255
 

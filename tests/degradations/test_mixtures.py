@@ -1,4 +1,4 @@
-"""What networks train on: each mixture draws every kind as often as it says."""
+"""Each mixture draws every kind with its share."""
 
 from __future__ import annotations
 

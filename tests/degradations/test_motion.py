@@ -87,7 +87,7 @@ def test_the_reference_is_the_middle_frame_or_the_mean_place(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_point_of_a_crop_moves_farther_than_the_reach(seed: int) -> None:
     motion = moving(20, at(seed), restlessness=1.0, turn=0.03, approach=0.02, is_by_middle=True)
-    # A picture of its own places, which the motion moves.
+    # Each pixel holds its own position.
     places = np.indices((256, 256)).transpose(1, 2, 0).astype(np.float32)
     inner = np.s_[motion.reach : -motion.reach, motion.reach : -motion.reach]
     gone = [motion.frame(places, index)[inner] - places[inner] for index in range(len(motion.shifts))]

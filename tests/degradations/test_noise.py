@@ -24,9 +24,8 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 @pytest.mark.parametrize("sigma", [0, 5, 50])
 def test_gaussian_noise_has_the_sigma_asked_for_whatever_the_brightness(sigma: float, level: float) -> None:
     noise = (gaussian_noise(flat(level, 128), sigma, at(1)) - np.float32(level)) * 255
-    count = (
-        noise.size
-    )  # the spread of a standard deviation of n samples is sigma / sqrt(2 n), that of a mean sigma / sqrt(n)
+    # The spread of a standard deviation of n samples is sigma / sqrt(2 n), that of a mean sigma / sqrt(n).
+    count = noise.size
     assert abs(noise.std() - sigma) <= 5 * sigma / np.sqrt(2 * count) + 1e-4
     assert abs(noise.mean()) <= 5 * sigma / np.sqrt(count) + 1e-4
     assert abs(np.corrcoef(noise.reshape(-1, 3).T)[0, 1] if sigma else 0) <= 5 / np.sqrt(count / 3)
@@ -67,7 +66,7 @@ def test_grain_is_as_strong_as_it_says_and_sometimes_grey() -> None:
         noise = degraded - reference
         strengths.append(float(noise.std() * 255))
         colours.append(float((noise - noise.mean(axis=-1, keepdims=True)).std() / noise.std()))
-    assert min(strengths) > 0.3 and max(strengths) < 13 and np.ptp(strengths) > 8  # of the weakest JPEG takes a part
+    assert min(strengths) > 0.3 and max(strengths) < 13 and np.ptp(strengths) > 8  # JPEG removes a part of the weakest
     assert min(colours) < 0.1 and max(colours) > 0.5
 
 

@@ -10,7 +10,7 @@ from drawn_pictures import at, flat
 from restore.degradations import to_8_bits
 from restore.degradations.rain import Mist, Streaks, layer_of, pasted_rain, rain, rainy
 
-# One brightness, blunt ends, no blur: what is left is where streaks lie.
+# One brightness, blunt ends, no blur: only the positions of streaks.
 BARS = Streaks(
     angle=0, length=20, spread=0, width=1, softness=0, density=0.05, opacity=0.5, evenness=1, taper=0
 )  # fmt: skip
@@ -25,7 +25,7 @@ def direction(layer: np.ndarray) -> float:
 @pytest.mark.parametrize("density", [0.02, 0.1, 0.5])
 def test_streaks_cover_the_share_of_the_picture_that_is_asked_for(density: float) -> None:
     layer = dataclasses.replace(BARS, density=density).render(400, 500, at(0))
-    # Streaks lie where they like, so that a pixel is free of all with a probability of exp(-density).
+    # Positions of streaks are independent, so a pixel is free with a probability of exp(-density).
     covered = (layer > 0.25).mean()
     assert covered == pytest.approx(1 - np.exp(-density), rel=0.1)
     assert layer.shape == (400, 500) and layer.dtype == np.float32
@@ -98,7 +98,7 @@ def test_the_layer_of_an_added_pair_is_what_was_added() -> None:
     clean = at(0).integers(0, 180, (40, 50, 3), dtype=np.uint8)
     layer = at(1).integers(0, 70, (40, 50), dtype=np.uint8)
     np.testing.assert_array_equal(layer_of(clean, clean + layer[..., None]), layer)
-    clean[..., 0] = 250  # one colour clips; the others tell
+    clean[..., 0] = 250  # one channel clips; the others show the rain
     rainy_ = np.minimum(clean.astype(int) + layer[..., None], 255).astype(np.uint8)
     np.testing.assert_array_equal(layer_of(clean, rainy_), layer)
 

@@ -23,7 +23,7 @@ def varied(side: int = 96) -> Image:
 
 
 def steadiness(layer: Image) -> float:
-    """How much the lines of a layer have one direction, by its structure tensor: 0 for none, 1 for one alone."""
+    """How much the lines of a layer share one direction, by its structure tensor: 0 not at all, 1 fully."""
     down, across = np.gradient(cv2.GaussianBlur(layer.astype(np.float64), (0, 0), 1.5))
     xx, yy, xy = np.square(across).mean(), np.square(down).mean(), (across * down).mean()
     return float(np.hypot(xx - yy, 2 * xy) / (xx + yy + 1e-12))
@@ -69,7 +69,7 @@ def test_a_drop_shows_the_scene_upside_down() -> None:
     for seed in range(20):
         seen = one.over(clean, at(seed))
         turned += bool((seen[60:98] > 0.7).any() and (seen[104:140] < 0.3).any())
-    assert turned >= 5  # where a drop lies across the edge
+    assert turned >= 5  # if a drop lies across the edge
 
 
 def test_without_shade_a_flat_picture_keeps_its_brightness_and_without_drops_any_picture() -> None:

@@ -1,4 +1,4 @@
-"""What every network promises, over all of `NETWORKS` and their options."""
+"""The contract of every network in `NETWORKS`, with many options."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def build(name: str) -> Network:
 
 
 def side(network: Network) -> int:
-    """A small one that it takes and that shows something."""
+    """A small valid side with an effect to see."""
     return max(network.size_multiple, 8)
 
 
@@ -168,13 +168,13 @@ def test_without_pyramid_attention_a_pixel_sees_as_far_as_the_halo(name: str) ->
     picture = images(network, 1, size, size).double()
     network.double()
     reached = []
-    for place in range(size // 2, size // 2 + network.size_multiple):  # every place of a cell
+    for place in range(size // 2, size // 2 + network.size_multiple):  # every position in a cell
         other = picture.clone()
         other[..., place, place] = 0.5
         with torch.inference_mode():
             changed = (network(picture) != network(other)).any(dim=1)[0].any(dim=0).nonzero() // network.scale
         reached += [place - int(changed.min()), int(changed.max()) - place]
-    assert halo - 1 <= max(reached) <= halo  # what lies behind a step up is rounded up to a whole pixel
+    assert halo - 1 <= max(reached) <= halo  # behind an upsampling, fractions of a pixel round up
 
 
 def test_every_module_and_layer_that_the_page_of_the_networks_names_exists() -> None:

@@ -1,4 +1,4 @@
-"""The networks give what the published code gives, for weights drawn by a rule from their names alone."""
+"""The networks give the published code's outputs, for random weights seeded by their names."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "pan_sr3_full": ("pa-edsr", {"scale": 3}),
     "pan_sr4_full": ("pa-edsr", {"scale": 4}),
 }
-# Largest difference allowed (shared/golden/README.md); where 80 blocks add up, rounding alone makes 2.3e-4.
+# Largest allowed difference (shared/golden/README.md); with 80 blocks, rounding alone makes 2.3e-4.
 LARGEST = {"drs_full": 5e-3, "pan_dn_full": 1e-3, "pan_car_full": 1e-3}
-# A near tie that rounding decides another way on another CPU changes the channels that DRSformer's attention keeps, and
-# with them all that follows. Computed in double precision it differs from the golden as the published code so computed
-# does: 1.9e-3 at most (`max_abs_f32_vs_f64` in the index).
+# On another CPU, rounding can decide a near tie differently. DRSformer's attention then keeps other channels. So the
+# test computes in double precision, where the published code differs from the golden by at most 1.9e-3
+# (`max_abs_f32_vs_f64` in the index).
 TIED = ("drs_full", "64x64")
 SIZES = {
     "drs_r16": ["64x64", "72x88"],
@@ -72,7 +72,7 @@ def load(tag: str) -> Network:
 
 
 def image(channels: int, size: str) -> Tensor:
-    """What the published code was given."""
+    """The input of the published code."""
     height, width = map(int, size.split("x"))
     drawn = np.random.RandomState(123).random_sample((1, channels, height, width))
     return torch.from_numpy(drawn.astype(np.float32))
@@ -81,7 +81,7 @@ def image(channels: int, size: str) -> Tensor:
 @pytest.mark.parametrize("plain", [False, True], ids=["fast", "plain"])
 @pytest.mark.parametrize(("tag", "size"), RUNS)
 def test_the_result_is_that_of_the_published_code(tag: str, size: str, plain: bool) -> None:
-    # PANet: bicubic coordinates as the authors' PyTorch took them.
+    # PANet: bicubic coordinates as in the authors' PyTorch.
     name = f"{tag}_{size}.npy" if tag.startswith("drs") else f"{tag}_{size}_recompute.npy"
     wanted = torch.from_numpy(np.load(golden(name)))
     network = load(tag)
@@ -109,7 +109,7 @@ def test_a_part_of_drsformer_gives_what_the_published_part_gives(name: str, plai
     network.use_plain_forms(plain)
     part = network.get_submodule(name)
     with torch.inference_mode():
-        if isinstance(part, TopKSparseAttention | MixedScaleFeedForward):  # ours normalise and add
+        if isinstance(part, TopKSparseAttention | MixedScaleFeedForward):  # ours include norm and skip
             result = part(x, laid_out) - x
         else:
             result = dense(part(x))
@@ -130,7 +130,7 @@ def test_the_norm_without_bias_is_the_published_one() -> None:
     [
         ("drsformer", {}, 33_655_424),
         ("drsformer", {"compensator": False}, 32_610_304),
-        ("panet", {}, 5_957_255),  # 5,957,279 in the file: 24 of them are the mean shift, which is not trained
+        ("panet", {}, 5_957_255),  # 5,957,279 in the file: 24 belong to the untrained mean shift
         ("panet", {"channels": 1}, 5_954_949),
         ("panet", {"blocks": 8}, 639_623),
         ("pa-edsr", {"scale": 2}, 40_811_846),

@@ -1,4 +1,4 @@
-"""A fresh network learns: with a careless start it answers with a residual of zero for thousands of steps."""
+"""A fresh network learns. With a bad start it stays at a residual of zero for thousands of steps."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_pa_edsr_can_start_by_repeating_pixels(scale: int) -> None:
 
 
 def assert_all_learn(network: Network, picture: torch.Tensor) -> None:
-    """Two steps after a start at the identity every parameter has a gradient."""
+    """Every parameter has a gradient two steps after a start at the identity."""
     network.use_attention(True)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(3):

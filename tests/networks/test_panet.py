@@ -1,4 +1,4 @@
-"""PANet and PA-EDSR in lower precision: what goes past the body as it is stays in float32."""
+"""PANet and PA-EDSR in lower precision: the path of the picture itself stays in float32."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_picture_that_panet_leaves_alone_is_the_same_under_autocast() -> None:
     x = picture()
     with torch.autocast("cpu", torch.bfloat16):
         restored = identity("panet", "s")(x)
-    torch.testing.assert_close(restored, x, rtol=0, atol=1e-6)  # in bfloat16 alone up to 2^-9 = 0.002 off
+    torch.testing.assert_close(restored, x, rtol=0, atol=1e-6)  # pure bfloat16 is up to 2^-9 = 0.002 off
 
 
 @pytest.mark.parametrize(("key", "config"), [("panet", "s"), ("pa-edsr", "s-x2"), ("pa-edsr", "s-x4")])
@@ -54,6 +54,6 @@ def test_what_pa_edsr_only_enlarges_is_the_same_under_autocast() -> None:
 
 @pytest.mark.parametrize(("key", "config"), [("panet", "s"), ("pa-edsr", "s-x2")])
 @torch.inference_mode()
-def test_shapes_alone_run_through(key: str, config: str) -> None:  # multiplications are counted so
+def test_a_network_without_values_computes_shapes(key: str, config: str) -> None:  # to count multiplications
     network = identity(key, config).to("meta")
     assert network(picture().to("meta")).shape == (1, 3, 12 * network.scale, 16 * network.scale)
