@@ -34,7 +34,7 @@ def model_card(
     step = log[-1]["step"] if log else now["step"]
     licence = "The weights have no licence yet: choose one that the training photos allow."
     facts = {
-        "Use it for": TASKS[recipe["task"]].summary,
+        "Use it for": f"`restore {recipe['task']}`: {TASKS[recipe['task']].summary}",
         "Not for": _NOT_STATED,
         "Limits": _NOT_STATED,
         "Data and licences": " ".join(filter(None, (now["data"], _labels(recipe), licence))),
@@ -63,12 +63,13 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
         datasets: Datasets of the Hub that the weights were trained on, as `owner/name`.
     """
     name = repo.partition("/")[2]
-    level = f" For level {entry.level:g}." if entry.level is not None else ""
+    option = TASKS[entry.task].level
+    level = f" For {option.name} {entry.level:g}." if option and entry.level is not None else ""
     trained = "" if entry.steps is None else f"{entry.steps:,} steps."
     recipe = f"`{entry.recipe}`{', ' if trained else '.'}" if entry.recipe else ""
     took = "" if entry.hours is None else f"{entry.hours:g} hours{f' on {entry.machine}' if entry.machine else ''}."
     facts = {
-        "Use it for": f"{entry.summary.rstrip('.')}.{level}",
+        "Use it for": f"`restore {entry.task}`: {TASKS[entry.task].summary}{level}",
         "Not for": _NOT_STATED,
         "Limits": _NOT_STATED,
         "Data and licences": f"{entry.trained_on.rstrip('.')}. The licence of the weights is {entry.licence}.",
@@ -76,13 +77,15 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
         "Compute": took or _NOT_STATED,
         "Scores": _scores(entry),
     }
-    lead = f"{entry.network}, config `{entry.config}`, {entry.parameters:,} parameters. SHA-256 `{entry.sha256}`."
+    summary = f"{entry.summary[:1].upper()}{entry.summary[1:].rstrip('.')}."
+    network = f"{entry.network}, config `{entry.config}`, {entry.parameters:,} parameters. SHA-256 `{entry.sha256}`."
     shell = [
         f"restore weights pull hf://{repo} --name {name}",
         f"restore {entry.task} PICTURE -o OUT --weights {name}",
     ]
     python = ["import restore", "", f'restorer = restore.Restorer.from_pretrained("{repo}")']
-    return _card(_metadata(entry, name, datasets), name, [lead, _fenced("sh", shell), _fenced("python", python)], facts)
+    lead = [f"{summary} {network}", _fenced("sh", shell), _fenced("python", python)]
+    return _card(_metadata(entry, name, datasets), name, lead, facts)
 
 
 def _card(metadata: str, name: str, lead: Sequence[str], facts: dict[str, str]) -> str:
