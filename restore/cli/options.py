@@ -127,7 +127,7 @@ Memory = Annotated[
     typer.Option(
         metavar="SIZE",
         rich_help_panel=SPEED,
-        help="Memory for one tile, such as 512M or 2G.",
+        help="Keep the process within this memory, such as 512M or 2G.",
         show_default="the free memory",
     ),
 ]
