@@ -120,6 +120,7 @@ def test_what_a_user_has_told_openmp_stays() -> None:
     assert child("import restore\n" + TELL, OMP_WAIT_POLICY="active") == "None active\n"
 
 
+@pytest.mark.slow
 def test_the_spinning_does_not_change_a_result() -> None:
     code = (
         "import hashlib, restore, torch\n"

@@ -132,6 +132,7 @@ def test_two_processes_give_the_weights_of_one_with_the_same_batch(here: None) -
     assert 0 < differences(weights_of("both"), weights_of("whole")) < 4e-4
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_stops_at_sigterm_and_goes_on_with_one(here: None) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -150,9 +151,10 @@ def test_a_run_of_two_processes_stops_at_sigterm_and_goes_on_with_one(here: None
     assert steps_of("run")[: done + 1] == list(range(1, done + 2))
 
 
-def test_a_run_that_is_killed_at_any_step_reaches_the_weights_of_one_that_is_not(here: None) -> None:
-    chance = random.Random(1)
-    for kill in range(3):
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_at_any_step_reaches_the_weights_of_one_that_is_not(here: None, kills: int) -> None:
+    chance = random.Random(kills)
+    for kill in range(kills):
         begin_or_go_on = ["--resume"] if kill else ["--set", "steps=12"]
         before = len(steps_of("run"))
         with started(*command("run", *begin_or_go_on, "--save-every", "0.01s")) as process:
@@ -164,7 +166,7 @@ def test_a_run_that_is_killed_at_any_step_reaches_the_weights_of_one_that_is_not
     here_and_now("whole", steps="12")
     assert steps_of("run") == list(range(1, 13))  # none twice
     assert differences(weights_of("run"), weights_of("whole")) == 0
-    assert len(Path("run/sessions.jsonl").read_text().splitlines()) == 4
+    assert len(Path("run/sessions.jsonl").read_text().splitlines()) == kills + 1
     assert not list(Path("run").glob(".restore-*"))
 
 
