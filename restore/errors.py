@@ -15,7 +15,7 @@ Anything else that reaches the terminal is a bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class RestoreError(Exception):
@@ -74,3 +74,20 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
     by_lower_case = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
     return f"did you mean {by_lower_case[near[0]]!r}?" if near else None
+
+
+def check_choice(what: str, word: str, choices: Collection[str], *, hint: str | None = None) -> None:
+    """Refuse a word that is not one of the choices.
+
+    Args:
+        what: What the word names, such as "task".
+        word: What was given.
+        choices: What could have been given.
+        hint: Where the choices are listed; None lists them.
+
+    Raises:
+        UsageError: It is not one of them; the hint suggests the most similar one.
+    """
+    if word not in choices:
+        listed = hint or f"choose one of {', '.join(choices)}"
+        raise UsageError(f"there is no {what} called {word!r}", hint=did_you_mean(word, choices) or listed)

@@ -70,7 +70,7 @@ def test_the_table_and_the_file_have_the_literal_form_beside_the_fast_one(run: R
         (["drsformer:x"], 2, "choose one of paper"),
         (["kit", "--size", "12"], 2, "height x width"),
         (["kit", "--size", "0x5"], 2, "height x width"),
-        (["kit", "--precision", "half"], 2, "choose float32"),
+        (["kit", "--precision", "half"], 2, "choose one of float32"),
         (["kit", "--json", "no/where.json"], 2, "folder does not exist"),
     ],
 )

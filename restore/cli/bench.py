@@ -90,10 +90,7 @@ def bench(
     if memory and (sizes or literal or precision != "float32"):
         raise UsageError("--memory chooses its own sizes, in float32", hint="leave out --size, --literal, --precision")
     measured = [_parse_size(text) for text in sizes or ["256x256"]]
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(
-            f"cannot write {json_file}: its folder does not exist", hint="make the folder, or use another --json"
-        )
+    options.check_folder_of(json_file)
     import torch
     from rich.console import Console
     from rich.table import Table

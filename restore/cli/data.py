@@ -9,7 +9,7 @@ import typer
 
 from restore.cli import complete, help
 from restore.cli.console import Progress, facts, say, table
-from restore.errors import DataError, UsageError, did_you_mean
+from restore.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from restore.datasets.found import Found
@@ -54,11 +54,10 @@ def show(
     ],
 ) -> None:
     """Show a dataset: source, licence, folder layouts, counts, protocol, and the papers' scores."""
-    from restore.datasets.registry import datasets
+    from restore.datasets.registry import dataset_called
     from restore.evaluation.published import published
 
-    _check_name(name)
-    print(facts(_facts(datasets()[name])))
+    print(facts(_facts(dataset_called(name))))
     rows = [
         (row.task, "" if row.level is None else f"{row.level:g}", row.method, str(row.psnr),
          str(row.ssim or ""), row.source)
@@ -129,15 +128,15 @@ def check(
     ] = None,
 ) -> None:
     """Count, pair and open every picture, and name every fault. Exits with 1 if there is any."""
-    from restore.datasets import layouts
-    from restore.datasets.registry import datasets
-
     parts: list[tuple[str, Found]]
     if name is not None and root is not None and clean is None and degraded is None:
-        _check_name(name)
-        dataset, parts = datasets()[name], _find_parts(name, root, split)
+        from restore.datasets.registry import dataset_called
+
+        dataset, parts = dataset_called(name), _find_parts(name, root, split)
     elif clean is not None and name is None and root is None and split is None:
-        dataset, parts = None, [("", layouts.find_folders(clean, degraded))]
+        from restore.datasets.layouts import find_folders
+
+        dataset, parts = None, [("", find_folders(clean, degraded))]
     else:
         raise UsageError("name the pictures to check", hint="NAME --root DIR, or --clean DIR [--degraded DIR]")
     count = 0
@@ -188,11 +187,3 @@ def _print_faults(label: str, found: Found, dataset: Dataset | None, split: str 
 
 def _counted(faults: int) -> str:
     return f"{faults or 'no'} fault{'s' * (faults != 1)}"
-
-
-def _check_name(name: str) -> None:
-    from restore.datasets.registry import datasets
-
-    if name not in datasets():
-        hint = did_you_mean(name, datasets()) or "`restore data list` lists the names"
-        raise UsageError(f"there is no dataset called {name!r}", hint=hint)

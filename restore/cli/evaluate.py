@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from restore.datasets.pairs import Pair
     from restore.evaluation.plan import Plan
     from restore.evaluation.published import Published
-    from restore.evaluation.report import Report, Restored
+    from restore.evaluation.report import Report, Restoration
     from restore.evaluation.scoring import Answer
 
 _OVERLAP = 32  # pixels
@@ -191,9 +191,9 @@ def evaluate(
     check_precision(precision)
     size = None if tile == "none" else options.parse_tile(tile, _OVERLAP)
     _refuse_contradictions(restored, weights, self_ensemble, save_images, submission)
-    _refuse_missing_folders(json_file, csv_file, submission)
+    options.check_folder_of(json_file, csv_file, submission)
     from restore.evaluation.plan import make_plan
-    from restore.evaluation.report import Report, Restored
+    from restore.evaluation.report import Report, Restoration
 
     plan = make_plan(
         dataset=dataset, root=root, split=split, clean=clean, degraded=degraded, restored=restored, task=task,
@@ -202,7 +202,7 @@ def evaluate(
     )  # fmt: skip
     if plan.note is not None:
         say(f"note:  {plan.note}")
-    how = Restored(
+    how = Restoration(
         tile=tile,
         overlap=None if size is None else _OVERLAP,
         self_ensemble=self_ensemble,
@@ -246,12 +246,6 @@ def _refuse_contradictions(
         raise UsageError("--submission needs weights", hint="leave out --weights none")
 
 
-def _refuse_missing_folders(*files: Path | None) -> None:
-    for file in files:
-        if file is not None and not file.absolute().parent.is_dir():
-            raise UsageError(f"cannot write {file}: its folder does not exist")
-
-
 def _find_weights(plan: Plan, weights: str | None) -> ResolvedWeights | None:
     """The weights to score; None where another tool restored the pictures, or only the input is scored."""
     if plan.restored is not None:
@@ -266,11 +260,11 @@ def _find_weights(plan: Plan, weights: str | None) -> ResolvedWeights | None:
 def _restoring(
     plan: Plan,
     weights: ResolvedWeights | None,
-    how: Restored,
+    how: Restoration,
     tile: int | Literal["auto"] | None,
     device: str,
     precision: str,
-) -> tuple[Answer | None, Restored, str | None]:
+) -> tuple[Answer | None, Restoration, str | None]:
     """What restores the pictures, `how` with the facts about it, and the name of its network."""
     from restore.evaluation import restored_files, scoring
     from restore.inference.devices import keep_memory

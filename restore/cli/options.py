@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -229,6 +230,20 @@ def parse_memory(text: str) -> int:
     if size == 0:
         raise UsageError(f"--memory is a size such as 512M or 2G, not {text!r}")
     return size
+
+
+def check_folder_of(*files: Path | None) -> None:
+    """Refuse files that could not be written at the end of a run.
+
+    Args:
+        files: Where to write; None for nowhere.
+
+    Raises:
+        UsageError: The folder of a file does not exist.
+    """
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"cannot write {file}: its folder does not exist", hint="make the folder first")
 
 
 def check_device(name: str) -> None:

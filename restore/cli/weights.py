@@ -12,7 +12,7 @@ from restore.checkpoints import catalogue, pull_push
 from restore.checkpoints.catalogue import WeightsEntry
 from restore.cli import complete, help
 from restore.cli.console import describe, facts, say, table
-from restore.errors import UsageError, WeightsError, did_you_mean
+from restore.errors import WeightsError, check_choice
 from restore.tasks import TASKS
 
 Name = Annotated[
@@ -123,9 +123,7 @@ def import_weights(
     The file may be a pickle: only its tensors are read. Every tensor is checked by name and shape.
     """
     for what, word, choices in (("network", network, complete.NETWORKS), ("task", task, TASKS)):
-        if word not in choices:
-            hint = did_you_mean(word, choices) or f"choose one of {', '.join(choices)}"
-            raise UsageError(f"there is no {what} called {word!r}", hint=hint)
+        check_choice(what, word, choices)
     from restore.checkpoints import author_files
 
     entry = author_files.import_published(file, network=network, task=task, name=name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from restore.datasets.found import Found, Item
 from restore.datasets.matlab_blocks import find_blocks
-from restore.datasets.registry import Blocks, Layout, datasets
+from restore.datasets.registry import Blocks, Layout, dataset_called
 from restore.errors import DataError
 from restore.images import FORMATS
 
@@ -29,8 +29,9 @@ def find(name: str, root: Path, split: str | None = None) -> Found:
     Raises:
         Absent: The folder holds no picture in a layout of the split.
         DataError: The folder or the split does not exist, or a MATLAB file cannot be read.
+        UsageError: There is no such set.
     """
-    dataset = datasets()[name]
+    dataset = dataset_called(name)
     split = split or dataset.scored_split
     if split not in dataset.splits:
         raise DataError(f"{name} has no split called {split!r}", hint=f"choose one of {', '.join(dataset.splits)}")

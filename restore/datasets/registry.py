@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from restore.errors import check_choice
+
 Record = TypeVar("Record")
 
 
@@ -133,6 +135,16 @@ def datasets() -> dict[str, Dataset]:
         ValueError: The file has an unknown or missing key, or names an unknown layout.
     """
     return read_datasets(Path(__file__).with_name("datasets.toml").read_text(encoding="utf-8"))
+
+
+def dataset_called(name: str) -> Dataset:
+    """The record of a name.
+
+    Raises:
+        UsageError: There is none; the hint suggests the most similar name.
+    """
+    check_choice("dataset", name, datasets(), hint="`restore data list` lists the names")
+    return datasets()[name]
 
 
 def read_datasets(text: str) -> dict[str, Dataset]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from restore.datasets import layouts
 from restore.datasets.found import Found
 from restore.datasets.pairs import Pair, degrading
-from restore.datasets.registry import Dataset, datasets
+from restore.datasets.registry import Dataset, dataset_called
 from restore.degradations import DEGRADATIONS, LEVELLED, Draw
-from restore.errors import DataError, UsageError, did_you_mean
+from restore.errors import DataError, UsageError, check_choice
 from restore.evaluation.protocols import PROTOCOLS
 from restore.evaluation.published import Published, published_for
 from restore.evaluation.restored_files import find_restored
@@ -111,8 +111,9 @@ def make_plan(
     levels = {"denoise": sigma, "dejpeg": jpeg_quality, "upscale": scale}
     given = [name for name, value in levels.items() if value is not None]
     _refuse_contradictions(given, task, clean=clean, degraded=degraded, is_rounded=rounded)
-    _refuse_unknown("protocol", protocol, PROTOCOLS)
-    _refuse_unknown("degradation", degradation, DEGRADATIONS)
+    for what, word, known in (("protocol", protocol, PROTOCOLS), ("degradation", degradation, DEGRADATIONS)):
+        if word is not None:
+            check_choice(what, word, known)
     name, record, found, note = _find(dataset, root, split, clean, degraded)
     _refuse_submission(name, dataset, found, is_wanted=submission)
 
@@ -156,19 +157,14 @@ def _refuse_contradictions(
 ) -> None:
     if len(given) > 1:
         raise UsageError("--sigma, --jpeg-quality and --scale cannot be combined")
-    _refuse_unknown("task", task, TASKS)
+    if task is not None:
+        check_choice("task", task, TASKS)
     if task is not None and given and task != given[0]:
         raise UsageError(f"{level_option(given[0])} is for --task {given[0]}, not {task}")
     if degraded is not None and clean is None:
         raise UsageError("--degraded needs --clean")
     if is_rounded and given != ["denoise"]:
         raise UsageError("--rounded needs --sigma", hint="it rounds noisy pictures to 8 bits")
-
-
-def _refuse_unknown(what: str, word: str | None, known: Collection[str]) -> None:
-    if word is not None and word not in known:
-        hint = did_you_mean(word, known) or f"choose one of {', '.join(known)}"
-        raise UsageError(f"there is no {what} called {word!r}", hint=hint)
 
 
 def _refuse_submission(name: str, dataset: str | None, found: Found, *, is_wanted: bool) -> None:
@@ -193,10 +189,7 @@ def _find(
         raise UsageError(
             "name the pictures to score", hint="--dataset NAME --root DIR, or --clean DIR [--degraded DIR]"
         )
-    if dataset not in datasets():
-        hint = did_you_mean(dataset, datasets()) or "`restore data list` lists the names"
-        raise UsageError(f"there is no dataset called {dataset!r}", hint=hint)
-    record = datasets()[dataset]
+    record = dataset_called(dataset)
     split = split or record.scored_split
     found = layouts.find(dataset, root, split)
     _refuse_faults(found, f"{dataset} --root {root}")

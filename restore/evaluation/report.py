@@ -21,7 +21,7 @@ _PACKAGES = ("torch", "numpy", "opencv-python-headless")  # those whose version 
 
 
 @dataclass(frozen=True)
-class Restored:
+class Restoration:
     """What restored the pictures, and how. The defaults mean that nothing did.
 
     Attributes:
@@ -48,20 +48,20 @@ class Report:
     """Scores, and how they were made."""
 
     plan: Plan
-    restored: Restored
+    restoration: Restoration
     scores: Scores
 
     @property
     def fields(self) -> list[str]:
         """The fields of `PictureScore` that say something: not those of untouched inputs, nor of missing results."""
         fields = [] if self.plan.is_untouched else ["input_psnr", "input_ssim"]
-        if self.restored.weights is not None or self.restored.restored_by_another_tool is not None:
+        if self.restoration.weights is not None or self.restoration.restored_by_another_tool is not None:
             fields += ["psnr", "ssim"]
         return fields
 
     def line(self) -> str:
         """The set, how it was scored, and the means."""
-        fields, how = self.fields, self.restored
+        fields, how = self.fields, self.restoration
         means = "; ".join(
             f"{label} {self.scores.mean(f'{kind}psnr'):.2f} dB, SSIM {self.scores.mean(f'{kind}ssim'):.4f}"
             for kind, label in (("", "restored"), ("input_", "input"))
@@ -82,7 +82,7 @@ class Report:
             "degradation": plan.degradation,
             "level": plan.level,
             "protocol": plan.protocol,
-            **dataclasses.asdict(self.restored),
+            **dataclasses.asdict(self.restoration),
             "versions": {"restore": restore.__version__, **{name: metadata.version(name) for name in _PACKAGES}},
             "mean": {field: _number(self.scores.mean(field)) for field in fields},
             "published": [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from restore.errors import UsageError
+from restore.errors import check_choice
 
 if TYPE_CHECKING:
     from restore.checkpoints.catalogue import WeightsEntry
@@ -21,8 +21,7 @@ def check_precision(name: str, choices: tuple[str, ...] = PRECISIONS) -> None:
     Raises:
         UsageError: The name is not among the choices.
     """
-    if name not in choices:
-        raise UsageError(f"there is no precision called {name!r}", hint=f"choose {', '.join(choices)}")
+    check_choice("precision", name, choices)
 
 
 def takes_bfloat16(entry: WeightsEntry | None) -> bool:

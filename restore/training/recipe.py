@@ -12,9 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from restore.degradations import DEGRADATIONS as DEGRADATIONS
-from restore.degradations import Draw
-from restore.errors import UsageError, did_you_mean
+from restore.degradations import DEGRADATIONS, Draw
+from restore.errors import UsageError, check_choice, did_you_mean
 from restore.tasks import TASKS
 
 LABELLED = ("bicubic", "mosaic")  # degradations without random draws, which may have labels
@@ -197,13 +196,13 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
         )
     choices = {"task": tuple(TASKS), "degradation": (*DEGRADATIONS, PAIRS), **CHOICES}
     for key, names in choices.items():
-        _check_choice(key, getattr(recipe, key), names)
+        check_choice(key, getattr(recipe, key), names)
     if recipe.degradation != PAIRS:
         DEGRADATIONS[recipe.degradation](recipe.levels)  # refuses levels out of range
     from restore.networks import NETWORKS  # needs torch, so last
 
-    _check_choice("network", recipe.network, NETWORKS)
-    _check_choice(f"{recipe.network} config", recipe.config, NETWORKS[recipe.network].CONFIGS)
+    check_choice("network", recipe.network, NETWORKS)
+    check_choice(f"{recipe.network} config", recipe.config, NETWORKS[recipe.network].CONFIGS)
     return recipe
 
 
@@ -214,7 +213,7 @@ def degradation_of(kind: str) -> Draw:
         UsageError: There is no such degradation, or the level is out of its range.
     """
     name, _, level = str(kind).partition(":")
-    _check_choice("degradation", name, DEGRADATIONS)
+    check_choice("degradation", name, DEGRADATIONS)
     try:
         ends = [float(end) for end in level.split("-")] if level else []
     except ValueError:
@@ -238,7 +237,7 @@ def recipe_for(task: str, network: str | None = None, config: str | None = None,
     Raises:
         UsageError: There is no such task, or the choice between several recipes is open.
     """
-    _check_choice("task", task, TASKS)
+    check_choice("task", task, TASKS)
     fitting = {name: values for name, values in shipped().items() if values["task"] == task}
     fitting = {name: v for name, v in fitting.items() if v["network"] == network} or fitting
     fitting = {name: v for name, v in fitting.items() if has_pairs or v["degradation"] != PAIRS} or fitting
@@ -257,10 +256,7 @@ def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of a recipe, added to those of its base."""
     path = Path(source) if source.endswith((".toml", ".json")) else _FOLDER / f"{source}.toml"
     if not path.is_file():
-        names = sorted(p.stem for p in _FOLDER.glob("*.toml"))
-        raise UsageError(
-            f"there is no recipe {source!r}", hint=did_you_mean(source, names) or f"choose one of {', '.join(names)}"
-        )
+        check_choice("recipe", source, sorted(p.stem for p in _FOLDER.glob("*.toml")))
     try:
         text = path.read_text(encoding="utf-8")
         values: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
@@ -282,9 +278,3 @@ def _are_stages(value: list[Any]) -> bool:
     if not all(type(stage) is list and [type(x) for x in stage] == [int] * 3 and min(stage) > 0 for stage in value):
         return False
     return all(a[0] < b[0] for a, b in pairwise(value))
-
-
-def _check_choice(what: str, name: str, choices: Mapping[str, object] | tuple[str, ...]) -> None:
-    if name not in choices:
-        hint = did_you_mean(name, choices) or f"choose one of {', '.join(choices)}"
-        raise UsageError(f"there is no {what} {name!r}", hint=hint)

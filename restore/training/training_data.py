@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from restore.datasets.crops import Crops, MixedCrops, PairCrops, PhotoCrops, check_pairs, check_photos, rain_layers
 from restore.datasets.pairs import Pair, list_pictures, pair_up, read_rgb
-from restore.degradations import Draw
+from restore.degradations import DEGRADATIONS, Draw
 from restore.degradations.mixtures import WITH_STREAKS
 from restore.degradations.rain import pasted_rain
 from restore.errors import DataError, first_few
 from restore.tasks import TASKS
 from restore.training.held_out import HeldOut, degraded_middles, middle
-from restore.training.recipe import DEGRADATIONS, PAIRS, Recipe, degradation_of
+from restore.training.recipe import PAIRS, Recipe, degradation_of
 
 T = TypeVar("T")
 

@@ -221,7 +221,7 @@ def test_when_the_time_is_over_the_command_that_goes_on_is_named(
         (("--task", "derain", "cs-kit-s-denoise"), 2, "is a recipe for denoise, not for derain"),
         (("cs-kit-denoise",), 2, "hint:  did you mean 'cs-kit-s-denoise'?"),
         (("--network", "cskit"), 2, "hint:  did you mean 'cs-kit'?"),
-        (("--config", "xl"), 2, "error: there is no cs-kit config 'xl'"),
+        (("--config", "xl"), 2, "error: there is no cs-kit config called 'xl'"),
         (("--resume",), 2, "error: run holds no state.pt to resume from"),
         (("--resume", "--from", "tiny-denoise"), 2, "error: --resume continues with the run's own weights"),
         (("--from", "tiny-denose"), 1, "hint:  did you mean 'tiny-denoise'?"),

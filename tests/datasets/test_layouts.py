@@ -7,7 +7,7 @@ import pytest
 
 from restore.datasets.layouts import Absent, find
 from restore.datasets.registry import Layout, datasets
-from restore.errors import DataError
+from restore.errors import DataError, UsageError
 from restore.images import Picture, write_picture
 
 
@@ -78,3 +78,9 @@ def test_a_split_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Pat
     with pytest.raises(DataError, match="PolyU has no split called 'train'") as error:
         find("PolyU", tmp_path, "train")
     assert error.value.hint == "choose one of test"
+
+
+def test_a_set_that_does_not_exist_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no dataset called 'polyu'") as error:
+        find("polyu", tmp_path)
+    assert error.value.hint == "did you mean 'PolyU'?"

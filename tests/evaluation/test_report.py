@@ -13,15 +13,15 @@ from restore.datasets.found import Found, Item
 from restore.datasets.registry import Layout
 from restore.evaluation.plan import Plan
 from restore.evaluation.published import published_for
-from restore.evaluation.report import Report, Restored
+from restore.evaluation.report import Report, Restoration
 from restore.evaluation.scoring import PictureScore, Scores
 
 SCORES = Scores("luma", (PictureScore("a", 20, 0.5, math.inf, 1), PictureScore("b", 22, 0.7, 30, 0.9)))
 WEIGHTS = {"name": "tiny", "path": "tiny.safetensors", "sha256": "0" * 64}
-BY_WEIGHTS = Restored(weights=WEIGHTS, device="cpu", precision="float32")
+BY_WEIGHTS = Restoration(weights=WEIGHTS, device="cpu", precision="float32")
 
 
-def report(restored: Restored, *, degraded: Path | None = Path("noisy/a.png")) -> Report:
+def report(restored: Restoration, *, degraded: Path | None = Path("noisy/a.png")) -> Report:
     found = Found(Layout("own", "*"), Path("photos"), (Item("a", Path("photos/a.png"), degraded),))
     figures = tuple(published_for("LIVE1", "dejpeg", 10))
     return Report(Plan("LIVE1", found, "dejpeg", None, 10, None, "luma", figures), restored, SCORES)
@@ -35,10 +35,10 @@ def test_the_line_names_the_set_the_protocol_and_the_means() -> None:
 
 
 def test_scores_that_say_nothing_are_left_out() -> None:
-    assert report(Restored()).fields == ["input_psnr", "input_ssim"]
+    assert report(Restoration()).fields == ["input_psnr", "input_ssim"]
     assert report(BY_WEIGHTS, degraded=None).fields == ["psnr", "ssim"]
-    assert report(Restored(restored_by_another_tool="theirs")).fields == ["input_psnr", "input_ssim", "psnr", "ssim"]
-    assert "restored" not in report(Restored()).line()
+    assert report(Restoration(restored_by_another_tool="theirs")).fields == ["input_psnr", "input_ssim", "psnr", "ssim"]
+    assert "restored" not in report(Restoration()).line()
     assert "input" not in report(BY_WEIGHTS, degraded=None).line()
 
 

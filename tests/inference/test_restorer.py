@@ -759,7 +759,7 @@ def test_auto_may_be_asked_for_at_a_call_and_what_is_no_precision_is_an_error() 
 def test_an_unknown_precision_is_an_error_that_lists_the_names() -> None:
     with pytest.raises(UsageError, match="no precision called 'half'") as caught:
         Restorer(Identity(), device="cpu", precision="half")
-    assert caught.value.hint == "choose auto, float32, bfloat16, float16"
+    assert caught.value.hint == "choose one of auto, float32, bfloat16, float16"
 
 
 @pytest.mark.slow  # needs a C++ compiler, and takes a minute

@@ -13,12 +13,11 @@ from numpy.random import Generator
 from training_runs import RECIPE, weights_of
 
 from restore.datasets.crops import PhotoCrops
-from restore.degradations import Degradation, Image
+from restore.degradations import DEGRADATIONS, Degradation, Image
 from restore.errors import DataError
 from restore.images import Picture, write_picture
 from restore.training.loop import train
 from restore.training.progress import Progress
-from restore.training.recipe import DEGRADATIONS
 
 pytest_plugins = ["training_fixtures"]
 pytestmark = pytest.mark.usefixtures("tiny_configs")

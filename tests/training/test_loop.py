@@ -16,7 +16,7 @@ from numpy.random import Generator
 from training_runs import RECIPE, assert_same_weights, interrupt_at, log_of, weights_of
 
 from restore import checkpoints
-from restore.degradations import Degradation, Image
+from restore.degradations import DEGRADATIONS, Degradation, Image
 from restore.errors import DataError, UsageError
 from restore.images import read_picture
 from restore.networks import NETWORKS
@@ -24,7 +24,7 @@ from restore.training import loop
 from restore.training.loop import train
 from restore.training.options import Options
 from restore.training.progress import Progress
-from restore.training.recipe import DEGRADATIONS, Recipe
+from restore.training.recipe import Recipe
 from restore.training.training_data import load_training_data
 
 pytest_plugins = ["training_fixtures"]

@@ -12,14 +12,13 @@ from training_runs import RECIPE, interrupt_at, log_of
 
 from restore import checkpoints
 from restore.datasets.pairs import degraded
-from restore.degradations import Degradation, blind_noise
+from restore.degradations import DEGRADATIONS, Degradation, blind_noise
 from restore.evaluation.scoring import PictureScore, evaluate
 from restore.inference.restorer import Restorer
 from restore.training import validation
 from restore.training.held_out import middle
 from restore.training.loop import train
 from restore.training.progress import Progress, Validation
-from restore.training.recipe import DEGRADATIONS
 from restore.training.validation import mean_psnrs
 
 pytest_plugins = ["training_fixtures"]
