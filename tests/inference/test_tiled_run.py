@@ -1,0 +1,225 @@
+"""A picture restored tile by tile, also where memory runs out."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from fake_networks import Enlarge, HalfSizeConvolutions, Identity, LessItsMean, ThreeConvolutions, noise, restore, whole
+from torch import Tensor
+
+from restore.errors import DeviceError
+from restore.images import Picture
+from restore.inference.restorer import Restored, Restorer
+
+
+@pytest.mark.parametrize("shape", [(150, 203, 3), (203, 150, 3), (41, 300, 3), (150, 203, 1)])
+@pytest.mark.parametrize("kind", [ThreeConvolutions, HalfSizeConvolutions])
+def test_tiled_equals_whole_for_a_local_network(kind: type[ThreeConvolutions], shape: tuple[int, ...]) -> None:
+    network, pixels = kind(), noise(*shape, dtype=np.uint16)
+    expected = whole(network, pixels).astype(int)
+    for tile, overlap in ((64, 1), (64, 32), (100, 20)):
+        network.seen.clear()
+        restored = restore(network, pixels, tile=tile, overlap=overlap).astype(int)
+        assert len(network.seen) > 1
+        assert np.abs(restored - expected).max() <= 1  # of 65535: floating-point rounding
+
+
+def test_less_than_its_halo_would_not_do() -> None:
+    # The test above can fail: a network that understates its halo is caught.
+    network, pixels = ThreeConvolutions(halo=2), noise(150, 203, 3, dtype=np.uint16)
+    restored = restore(network, pixels, tile=64, overlap=1)
+    assert np.abs(restored.astype(int) - whole(network, pixels)).max() > 100
+
+
+def test_tiles_of_a_network_that_sees_everything_blend_without_a_step() -> None:
+    row = np.linspace(10_000, 50_000, 400)
+    pixels = np.broadcast_to(row[None, :, None], (300, 400, 3)).astype(np.uint16)
+    network, overlap = LessItsMean(), 32
+    restored = restore(network, pixels, tile=128, overlap=overlap).astype(float)
+    means = [float(x.mean()) * 65535 for x in network.seen]
+    disagreement = (
+        (max(means) - min(means)) / 2 / (len(set(means)) - 1)
+    )  # of neighbours, whose means are equally spaced
+    assert disagreement > 3_000
+    # The steepest slope of a raised cosine is pi / 2 of a straight ramp's; the picture's own slope and rounding add.
+    limit = disagreement * np.pi / 2 / overlap + (row[1] - row[0]) + 2
+    for axis in (0, 1):
+        assert np.abs(np.diff(restored, axis=axis)).max() <= limit
+    assert limit < disagreement / 10
+
+
+@pytest.mark.parametrize("size", [(200, 333), (333, 200), (64, 65), (33, 500)])
+def test_every_tile_position_is_used_once_and_in_order(size: tuple[int, int]) -> None:
+    height, width = size
+    pixels = np.zeros((height, width, 3), np.uint16)
+    pixels[..., 0], pixels[..., 1] = np.mgrid[:height, :width]
+    network = Identity(size_multiple=8)
+    calls: list[tuple[int, int]] = []
+    restore(network, pixels, tile=64, overlap=16, progress=lambda done, total: calls.append((done, total)))
+    corners = [tuple(round(v * 65535) for v in x[0, :2, 0, 0].tolist()) for x in network.seen]
+    tops, lefts = (sorted({corner[i] for corner in corners}) for i in (0, 1))
+    assert corners == list(itertools.product(tops, lefts))
+    assert len({x.shape for x in network.seen}) == 1  # equal tiles
+    assert calls == [(done, len(corners)) for done in range(1, len(corners) + 1)]
+
+
+def test_inner_tiles_are_not_padded() -> None:
+    pixels = noise(250, 250, 3)
+    network = Identity(size_multiple=32)
+    restore(network, pixels, tile=96, overlap=32)
+    side = network.seen[0].shape[2]
+    windows = [pixels[i : i + side, j : j + side] for i, j in itertools.product(range(0, 129, 32), repeat=2)]
+    known = {np.ascontiguousarray(w).tobytes() for w in windows if w.shape[:2] == (side, side)}
+    tiles = [(x[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy() for x in network.seen]
+    unpadded = sum(np.ascontiguousarray(t).tobytes() in known for t in tiles)
+    count = round(len(tiles) ** 0.5)
+    assert unpadded == (count - 1) ** 2  # all but the last row and column, which reach beyond the picture
+
+
+def test_an_enlarged_picture_is_tiled_in_its_own_pixels() -> None:
+    pixels = noise(150, 203, 3)
+    network = Enlarge(size_multiple=4)
+    np.testing.assert_array_equal(restore(network, pixels, tile=64, overlap=8), pixels.repeat(2, 0).repeat(2, 1))
+    assert len(network.seen) > 1
+
+
+def test_no_floating_point_picture_is_made_and_no_tile_is_too_large() -> None:
+    pixels = noise(1500, 2000, 3)
+    network = Identity()
+    network.forward = lambda degraded: degraded  # type: ignore[method-assign]  # keep nothing
+    restorer = Restorer(network, device="cpu")
+    restorer.restore_picture(Picture(pixels[:200, :200]), tile=128)
+    tracemalloc.start()
+    restorer.restore_picture(Picture(pixels), tile=128)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    tile, strip = 128 * 128 * 3 * 4, 128 * 2000 * 3 * 4
+    assert peak < pixels.nbytes + strip + 6 * tile  # the output, one strip; a picture in float would be 4 * nbytes
+
+
+@pytest.mark.parametrize("tile", [50, 64, 200])
+def test_no_side_exceeds_the_tile_asked_for(tile: int) -> None:
+    network = Identity(size_multiple=8)
+    restore(network, noise(150, 203, 3), tile=tile, overlap=8)
+    assert all(max(x.shape[2:]) <= tile for x in network.seen)
+
+
+class RunsOut(ThreeConvolutions):
+    """Fails as if memory ran out, at call number `at` and for every tile of more than `most` pixels."""
+
+    def __init__(self, at: int = -1, most: float = float("inf"), error: Exception | None = None) -> None:
+        super().__init__()
+        self.at, self.most, self.calls, self.error = at, most, 0, error or torch.OutOfMemoryError("CUDA out of memory")
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == self.at or degraded[0, 0].numel() > self.most:
+            raise self.error
+        return super().forward(degraded)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:114] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+]
+
+
+@pytest.mark.parametrize("shape", [(150, 260, 3), (260, 150, 3)], ids=["landscape", "portrait"])
+def test_memory_may_run_out_at_any_tile(shape: tuple[int, ...]) -> None:
+    pixels = noise(*shape, dtype=np.uint16)
+    expected = whole(ThreeConvolutions(), pixels).astype(int)
+    side, at, failed = 100, 1, True
+    while failed:
+        network = RunsOut(at, error=OUT_OF_MEMORY[at % 3])
+        restored = Restorer(network, device="cpu").restore_picture(Picture(pixels), tile=side, overlap=8)
+        assert np.abs(restored.picture.pixels.astype(int) - expected).max() <= 1
+        failed = network.calls >= at
+        assert restored.picture.notes == (["memory ran out; the rest was restored in tiles of 48 pixels"] * failed)
+        assert max(restored.tile) <= (50 if failed else 100)
+        at += 1
+    assert at - 2 == 6  # each of the 2 x 3 tiles failed once
+
+
+def test_rows_of_tiles_that_were_finished_before_memory_ran_out_are_kept() -> None:
+    network = RunsOut(at=5)  # in the last of three rows of two tiles
+    Restorer(network, device="cpu").restore_picture(Picture(noise(260, 150, 3)), tile=100, overlap=8)
+    rows = [x.shape[2] for x in network.seen]
+    assert rows[:4] == [96] * 4
+    assert max(rows[4:]) <= 50
+    assert sum(rows[4:]) < 4 * 150  # the run did not start again at the top
+
+
+def test_memory_may_run_out_again_and_again() -> None:
+    pixels = noise(300, 400, 3, dtype=np.uint16)
+    network = RunsOut(most=3000)
+    restored = Restorer(network, device="cpu").restore_picture(Picture(pixels), tile=400, overlap=8)
+    assert max(restored.tile) <= 50
+    assert np.abs(restored.picture.pixels.astype(int) - whole(ThreeConvolutions(), pixels)).max() <= 1
+    assert network.calls - len(network.seen) == 3  # at 400, 200 and 100
+
+
+def test_a_network_that_sees_everything_fades_from_large_tiles_into_small_ones() -> None:
+    class Flat(RunsOut):
+        """The level of a tile is its number of rows, so every disagreement shows."""
+
+        halo = None  # type: ignore[assignment]
+
+        def forward(self, degraded: Tensor) -> Tensor:
+            super().forward(degraded)
+            return torch.full_like(degraded, degraded.shape[2] / 200)
+
+    picture = Picture(noise(500, 100, 1, dtype=np.uint16))
+    restored = Restorer(Flat(at=3), device="cpu").restore_picture(picture, tile=200, overlap=32)
+    levels = restored.picture.pixels[:, 50, 0] / 65535 * 200
+    steps = np.abs(np.diff(levels))
+    assert levels[0] > 150
+    assert levels[-1] < 101
+    assert steps.max() < (levels[0] - levels[-1]) * np.pi / 2 / 32 + 0.1
+
+
+def test_memory_that_is_never_enough_is_one_clear_error() -> None:
+    network = RunsOut(most=0)
+    with pytest.raises(DeviceError, match=r"memory ran out, even with tiles of 6[0-4] pixels"):
+        Restorer(network, device="cpu").restore_picture(Picture(noise(900, 900, 1)))
+    assert network.calls < 8
+
+
+def test_other_failures_of_a_network_are_not_taken_for_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        Restorer(RunsOut(1, error=RuntimeError("shapes cannot be multiplied")), device="cpu").restore_picture(
+            Picture(noise(90, 90, 3))
+        )
+
+
+def test_the_seam_is_what_tiles_disagree_by() -> None:
+    class Count(Identity):
+        """Each tile is one grey level above the tile before it."""
+
+        def forward(self, degraded: Tensor) -> Tensor:
+            super().forward(degraded)
+            return torch.full_like(degraded, len(self.seen) / 255)
+
+    def restored(height: int, width: int) -> Restored:
+        return Restorer(Count(), device="cpu").restore_picture(Picture(noise(height, width, 1)), tile=64, overlap=8)
+
+    assert restored(60, 60).seam is None
+    row = restored(60, 150).seam
+    assert row is not None
+    assert row.mean == pytest.approx(1, abs=1e-4)
+    assert row.max == pytest.approx(1, abs=1e-4)
+    # Two rows of three tiles: neighbours differ by 1 across and by 3 downwards, where the later tile of a row counts.
+    both = restored(110, 150).seam
+    assert both is not None
+    assert both.max == pytest.approx(3, abs=1e-3)
+    assert 1 < both.mean < 3
+
+
+def test_tiles_of_a_local_network_have_no_seam() -> None:
+    restored = Restorer(ThreeConvolutions(), device="cpu").restore_picture(Picture(noise(150, 203, 3)), tile=64)
+    assert restored.seam is not None
+    assert restored.seam.max < 1e-3
