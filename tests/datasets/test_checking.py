@@ -4,21 +4,12 @@ import dataclasses
 import itertools
 from pathlib import Path
 
-import numpy as np
 import pytest
+from picture_files import save_noise
 
 from restore.datasets.checking import faults
 from restore.datasets.layouts import find, find_folders
 from restore.datasets.registry import datasets
-from restore.images import Picture, write_picture
-
-
-def save(path: Path, *, size: tuple[int, int] = (12, 16), seed: int = 0, channels: int = 3) -> np.ndarray:
-    """Write noise of `size` (height, width) and return its pixels."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(pixels), path)
-    return pixels
 
 
 def broken(tmp_path: Path) -> list[str]:
@@ -32,7 +23,7 @@ def broken(tmp_path: Path) -> list[str]:
 def rain(tmp_path: Path) -> Path:
     """A whole Rain100L of four tiny pairs, 7 to 10."""
     for side, index in itertools.product(("input", "target"), range(7, 11)):
-        save(tmp_path / f"{side}/{index:03d}.bmp", size=(3, 4), seed=index)
+        save_noise(tmp_path / f"{side}/{index:03d}.bmp", size=(3, 4), seed=index)
     return tmp_path
 
 
@@ -51,12 +42,12 @@ def test_a_missing_partner_is_named_whichever_side_it_is(rain: Path) -> None:
 
 
 def test_two_pictures_of_one_name_are_named(rain: Path) -> None:
-    save(rain / "input/007.png", size=(3, 4))
+    save_noise(rain / "input/007.png", size=(3, 4))
     assert broken(rain) == [f"007.bmp and 007.png in {rain / 'input'} have the same name"]
 
 
 def test_a_size_mismatch_is_named(rain: Path) -> None:
-    save(rain / "target/007.bmp", size=(4, 3))
+    save_noise(rain / "target/007.bmp", size=(4, 3))
     assert broken(rain) == ["007: 3x4 clean and 4x3 degraded"]
 
 
@@ -68,7 +59,7 @@ def test_a_file_that_cannot_be_read_is_named(rain: Path, content: bytes) -> None
 
 
 def test_a_truncated_file_is_named(rain: Path) -> None:
-    save(rain / "target/007.bmp", size=(3, 4))
+    save_noise(rain / "target/007.bmp", size=(3, 4))
     (rain / "target/007.bmp").write_bytes((rain / "target/007.bmp").read_bytes()[:-10])
     (fault,) = broken(rain)
     assert str(rain / "target/007.bmp") in fault
@@ -76,32 +67,32 @@ def test_a_truncated_file_is_named(rain: Path) -> None:
 
 def test_grey_among_colour_is_named(rain: Path) -> None:
     for side in ("input", "target"):
-        save(rain / side / "007.png", size=(3, 4), channels=1)
+        save_noise(rain / side / "007.png", size=(3, 4), channels=1)
         (rain / side / "007.bmp").unlink()
     assert broken(rain) == ["1 grey among colour: 007"]
 
 
 def test_an_empty_folder_is_named_by_all_that_lack_it(tmp_path: Path) -> None:
-    save(tmp_path / "target/1.png")
+    save_noise(tmp_path / "target/1.png")
     (tmp_path / "input").mkdir()
     assert broken(tmp_path) == [f"{tmp_path / 'target/1.png'} has no degraded partner", "0 pictures instead of 4"]
 
 
 def test_folders_of_grey_alone_are_whole(tmp_path: Path) -> None:
-    save(tmp_path / "a.png", channels=1)
+    save_noise(tmp_path / "a.png", channels=1)
     assert [fault for fault in faults(find_folders(tmp_path)) if fault] == []
 
 
 def test_several_degraded_versions_of_one_clean_picture_are_no_fault(tmp_path: Path) -> None:
-    save(tmp_path / "ground_truth/901.png")
+    save_noise(tmp_path / "ground_truth/901.png")
     for version in (1, 2):
-        save(tmp_path / f"rainy_image/901_{version}.png", seed=version)
+        save_noise(tmp_path / f"rainy_image/901_{version}.png", seed=version)
     assert [fault for fault in faults(find("DDN-Data", tmp_path)) if fault] == []
 
 
 def test_colour_among_grey_is_named(tmp_path: Path) -> None:
     for name, channels in (("a", 1), ("b", 3)):
-        save(tmp_path / f"{name}.png", channels=channels)
+        save_noise(tmp_path / f"{name}.png", channels=channels)
     assert list(faults(find("Classic5", tmp_path), datasets()["Classic5"])) == [
         "2 pictures instead of 5", None, None, "1 in colour, and all should be grey",
     ]  # fmt: skip

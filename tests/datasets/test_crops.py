@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.random import Generator
+from picture_files import save_noise
 
 from restore.datasets.crops import MixedCrops, PairCrops, PhotoCrops, check_pairs, rain_layers
 from restore.datasets.pairs import list_pictures, pair_up
@@ -13,14 +14,6 @@ from restore.degradations import DEGRADATIONS, Degradation, Image, blind_noise
 from restore.errors import DataError
 from restore.images import Picture, write_picture
 from restore.images.bayer import mosaic
-
-
-def save(path: Path, *, size: tuple[int, int] = (20, 24), seed: int = 0, channels: int = 3) -> np.ndarray:
-    """Write noise of `size` (height, width) and return its pixels."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(pixels), path)
-    return pixels
 
 
 def untouched(_: Generator) -> Degradation:
@@ -37,7 +30,7 @@ def halved(_: Generator) -> Degradation:
 def test_a_crop_is_the_same_whenever_it_is_asked_for(tmp_path: Path) -> None:
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for seed, path in enumerate(paths):
-        save(path, size=(70, 90), seed=seed)
+        save_noise(path, size=(70, 90), seed=seed)
     crops = PhotoCrops(paths, blind_noise, crop=32, seed=3)
     forward = [crops[i] for i in range(12)]
     backward = [PhotoCrops(paths, blind_noise, crop=32, seed=3)[i] for i in reversed(range(12))]
@@ -77,21 +70,21 @@ def test_of_two_places_the_more_detailed_is_preferred(tmp_path: Path) -> None:
 
 
 def test_a_smaller_scale_takes_a_larger_place_and_gives_the_same_crop(tmp_path: Path) -> None:
-    save(tmp_path / "a.png", size=(64, 64))
+    save_noise(tmp_path / "a.png", size=(64, 64))
     reference, spoiled = PhotoCrops([tmp_path / "a.png"], halved, crop=24, seed=0)[0]
     assert reference.shape == spoiled.shape == (3, 24, 24)
     np.testing.assert_array_equal(spoiled, reference + 1)
 
 
 def test_a_photo_too_small_for_a_larger_place_is_mirrored(tmp_path: Path) -> None:
-    save(tmp_path / "a.png", size=(25, 30))
+    save_noise(tmp_path / "a.png", size=(25, 30))
     reference, _ = PhotoCrops([tmp_path / "a.png"], halved, crop=24, seed=0)[0]
     assert reference.shape == (3, 24, 24)
 
 
 def test_photos_smaller_than_a_crop_are_left_out(tmp_path: Path) -> None:
-    save(tmp_path / "a.png", size=(16, 99))
-    pixels = save(tmp_path / "d.png", size=(40, 40))
+    save_noise(tmp_path / "a.png", size=(16, 99))
+    pixels = save_noise(tmp_path / "d.png", size=(40, 40))
     (photo,) = PhotoCrops(list_pictures(tmp_path), untouched, crop=24, seed=0).photos
     np.testing.assert_array_equal(photo.pixels, pixels)
     with pytest.raises(DataError, match="no 8-bit RGB photo of at least 24x24"):
@@ -100,8 +93,8 @@ def test_photos_smaller_than_a_crop_are_left_out(tmp_path: Path) -> None:
 
 def test_every_photo_that_cannot_be_trained_on_is_named_before_the_first_crop(tmp_path: Path) -> None:
     for name in ("good.png", "whole.jpg"):
-        save(tmp_path / name, size=(40, 40))
-    save(tmp_path / "grey.png", size=(40, 40), channels=1)
+        save_noise(tmp_path / name, size=(40, 40))
+    save_noise(tmp_path / "grey.png", size=(40, 40), channels=1)
     write_picture(Picture(np.zeros((40, 40, 3), np.uint16)), tmp_path / "deep.png")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
     (tmp_path / "empty.png").touch()
@@ -126,7 +119,7 @@ def test_crops_to_upscale_show_the_same_place_at_two_sizes(tmp_path: Path) -> No
 
 
 def test_crops_of_a_jpeg_begin_anywhere_in_its_blocks(tmp_path: Path) -> None:
-    save(tmp_path / "a.png", size=(64, 64))
+    save_noise(tmp_path / "a.png", size=(64, 64))
     crops = PhotoCrops([tmp_path / "a.png"], DEGRADATIONS["jpeg-luma"]((1, 1)), crop=32, seed=0)
     phases = set()
     for index in range(60):
@@ -136,7 +129,7 @@ def test_crops_of_a_jpeg_begin_anywhere_in_its_blocks(tmp_path: Path) -> None:
 
 
 def test_a_crop_of_a_blurred_photo_does_not_show_where_the_crop_ends(tmp_path: Path) -> None:
-    pixels = save(tmp_path / "a.png", size=(96, 96))
+    pixels = save_noise(tmp_path / "a.png", size=(96, 96))
     kernel = np.ones((9, 9), np.float32) / 81
 
     def apply(clean: Image, _: Generator) -> tuple[Image, Image]:
@@ -153,7 +146,7 @@ def test_a_crop_of_a_blurred_photo_does_not_show_where_the_crop_ends(tmp_path: P
 
 
 def test_a_mosaic_is_rggb_in_every_crop(tmp_path: Path) -> None:
-    save(tmp_path / "a.png", size=(33, 47))
+    save_noise(tmp_path / "a.png", size=(33, 47))
     crops = PhotoCrops([tmp_path / "a.png"], DEGRADATIONS["mosaic"](None), crop=16, seed=0)
     for index in range(16):
         reference, degraded = crops[index]
@@ -162,7 +155,7 @@ def test_a_mosaic_is_rggb_in_every_crop(tmp_path: Path) -> None:
 
 def test_crops_of_pairs_are_from_the_same_place_and_lie_alike(tmp_path: Path) -> None:
     for name, seed in (("a.png", 0), ("b.png", 1)):
-        pixels = save(tmp_path / "clean" / name, size=(40, 50), seed=seed)
+        pixels = save_noise(tmp_path / "clean" / name, size=(40, 50), seed=seed)
         (tmp_path / "degraded").mkdir(exist_ok=True)
         write_picture(Picture(255 - pixels), tmp_path / "degraded" / name)
     pairs = pair_up(tmp_path / "clean", tmp_path / "degraded")
@@ -194,7 +187,7 @@ def test_upright_crops_are_not_laid_on_their_side(tmp_path: Path) -> None:
 
 
 def test_pairs_may_be_of_two_sizes_to_learn_upscaling(tmp_path: Path) -> None:
-    small = save(tmp_path / "degraded/a.png", size=(20, 24))
+    small = save_noise(tmp_path / "degraded/a.png", size=(20, 24))
     (tmp_path / "clean").mkdir()
     write_picture(Picture(small.repeat(3, 0).repeat(3, 1)), tmp_path / "clean/a.png")
     pairs = pair_up(tmp_path / "clean", tmp_path / "degraded")
@@ -208,8 +201,8 @@ def test_pairs_may_be_of_two_sizes_to_learn_upscaling(tmp_path: Path) -> None:
 def test_every_pair_that_cannot_be_trained_on_is_named(tmp_path: Path) -> None:
     for folder in ("clean", "degraded"):
         for name in ("a.png", "b.png", "c.png"):
-            save(tmp_path / folder / name, size=(30, 30))
-    save(tmp_path / "degraded/b.png", size=(20, 30))
+            save_noise(tmp_path / folder / name, size=(30, 30))
+    save_noise(tmp_path / "degraded/b.png", size=(20, 30))
     (tmp_path / "clean/c.png").write_bytes((tmp_path / "clean/a.png").read_bytes()[:300])
     with pytest.raises(DataError) as refused:
         check_pairs(pair_up(tmp_path / "clean", tmp_path / "degraded"))
@@ -219,7 +212,7 @@ def test_every_pair_that_cannot_be_trained_on_is_named(tmp_path: Path) -> None:
 
 def test_pairs_smaller_than_a_crop_are_left_out(tmp_path: Path) -> None:
     for folder in ("clean", "degraded"):
-        save(tmp_path / folder / "small.png", size=(10, 40))
+        save_noise(tmp_path / folder / "small.png", size=(10, 40))
     pairs = pair_up(tmp_path / "clean", tmp_path / "degraded")
     with pytest.raises(DataError, match="no pair of at least 16x16"):
         PairCrops(pairs, crop=16, seed=0)
@@ -241,7 +234,7 @@ def test_layers_of_rain_are_taken_from_pairs_that_tell_it(tmp_path: Path) -> Non
 
 def test_mixed_crops_are_those_of_one_or_the_other_at_the_share_asked_for(tmp_path: Path) -> None:
     for name in ("photos/a.png", "clean/b.png", "degraded/b.png"):
-        save(tmp_path / name)
+        save_noise(tmp_path / name)
     photos = PhotoCrops([tmp_path / "photos" / "a.png"], untouched, crop=8, seed=1)
     pairs = PairCrops(pair_up(tmp_path / "clean", tmp_path / "degraded"), crop=8, seed=1)
     mixed = MixedCrops(photos, pairs, share=0.3, seed=1)

@@ -4,20 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_files import save_noise
 
 from restore.datasets.layouts import Absent, find
 from restore.datasets.registry import Layout, datasets
 from restore.errors import DataError, UsageError
-from restore.images import Picture, write_picture
-
-
-def save(path: Path, *, size: tuple[int, int] = (12, 16), seed: int = 0, channels: int = 3) -> np.ndarray:
-    """Write noise of `size` (height, width) and return its pixels."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(pixels), path)
-    return pixels
-
 
 LAYOUTS = [
     (dataset.name, split, layout)
@@ -45,9 +36,9 @@ def test_every_accepted_layout_is_found_and_paired(tmp_path: Path, name: str, sp
 
 
 def test_one_clean_picture_may_have_several_degraded_versions(tmp_path: Path) -> None:
-    pixels = save(tmp_path / "ground_truth/901.png")
+    pixels = save_noise(tmp_path / "ground_truth/901.png")
     for version in (1, 2):
-        save(tmp_path / f"rainy_image/901_{version}.png", seed=version)
+        save_noise(tmp_path / f"rainy_image/901_{version}.png", seed=version)
     found = find("DDN-Data", tmp_path)
     assert [item.name for item in found.items] == ["901/1", "901/2"]
     for pair in found.pairs():
@@ -55,8 +46,8 @@ def test_one_clean_picture_may_have_several_degraded_versions(tmp_path: Path) ->
 
 
 def test_endings_and_the_case_of_names_do_not_matter(tmp_path: Path) -> None:
-    save(tmp_path / "CroppedImages/Canon_1_mean.JPG")
-    save(tmp_path / "CroppedImages/Canon_1_Real.png")
+    save_noise(tmp_path / "CroppedImages/Canon_1_mean.JPG")
+    save_noise(tmp_path / "CroppedImages/Canon_1_Real.png")
     (item,) = find("PolyU", tmp_path).items
     assert item.name == "Canon_1"
 
@@ -68,8 +59,8 @@ def test_a_folder_that_holds_no_such_set_is_told_what_is_expected(tmp_path: Path
 
 
 def test_a_pair_of_two_sizes_is_refused_when_it_is_read(tmp_path: Path) -> None:
-    save(tmp_path / "input/007.png", size=(3, 4))
-    save(tmp_path / "target/007.png", size=(4, 3))
+    save_noise(tmp_path / "input/007.png", size=(3, 4))
+    save_noise(tmp_path / "target/007.png", size=(4, 3))
     with pytest.raises(DataError, match="'007' is 3x4 clean and 4x3 degraded"):
         list(find("Rain100L", tmp_path).pairs())
 

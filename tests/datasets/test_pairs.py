@@ -4,18 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_files import save_noise
 
 from restore.datasets.pairs import degraded, degrading, list_pictures, paired, read_rgb, with_gaussian_noise
 from restore.errors import DataError, UsageError
 from restore.images import Picture, write_picture
-
-
-def save(path: Path, *, size: tuple[int, int] = (20, 24), seed: int = 0, channels: int = 3) -> np.ndarray:
-    """Write noise of `size` (height, width) and return its pixels."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(pixels), path)
-    return pixels
 
 
 def test_pictures_of_a_folder_come_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -33,14 +26,14 @@ def test_a_missing_and_an_empty_folder_are_errors_that_name_them(tmp_path: Path)
 
 
 def test_grey_and_16_bit_files_are_read_as_rgb_in_0_to_1(tmp_path: Path) -> None:
-    grey = save(tmp_path / "grey.png", channels=1)
+    grey = save_noise(tmp_path / "grey.png", channels=1)
     np.testing.assert_array_equal(read_rgb(tmp_path / "grey.png"), np.repeat(grey / np.float32(255), 3, axis=2))
     write_picture(Picture(np.full((4, 4, 3), 13107, np.uint16)), tmp_path / "deep.png")
     np.testing.assert_allclose(read_rgb(tmp_path / "deep.png"), 0.2)  # 13107 / 65535
 
 
 def test_pairs_match_by_name_whatever_the_ending(tmp_path: Path) -> None:
-    clean, other = save(tmp_path / "clean/a.png"), save(tmp_path / "noisy/a.bmp", seed=1)
+    clean, other = save_noise(tmp_path / "clean/a.png"), save_noise(tmp_path / "noisy/a.bmp", seed=1)
     (pair,) = paired(tmp_path / "clean", tmp_path / "noisy")
     assert pair.name == "a"
     np.testing.assert_array_equal(pair.clean, clean / np.float32(255))
@@ -57,14 +50,14 @@ def test_pairs_match_by_name_whatever_the_ending(tmp_path: Path) -> None:
 )
 def test_a_picture_without_its_partner_is_named(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
     for name in names:
-        save(tmp_path / name)
+        save_noise(tmp_path / name)
     with pytest.raises(DataError, match=message):
         next(paired(tmp_path / "clean", tmp_path / "noisy"))
 
 
 def test_a_pair_of_two_sizes_is_named(tmp_path: Path) -> None:
-    save(tmp_path / "clean/a.png", size=(20, 24))
-    save(tmp_path / "noisy/a.png", size=(24, 20))
+    save_noise(tmp_path / "clean/a.png", size=(20, 24))
+    save_noise(tmp_path / "noisy/a.png", size=(24, 20))
     with pytest.raises(DataError, match="'a' is 24x20 clean and 20x24 degraded"):
         next(paired(tmp_path / "clean", tmp_path / "noisy"))
 
@@ -72,7 +65,7 @@ def test_a_pair_of_two_sizes_is_named(tmp_path: Path) -> None:
 def test_each_picture_of_a_set_has_its_own_noise_that_never_changes(tmp_path: Path) -> None:
     paths = []
     for name in ("a.png", "b.png"):
-        pixels = save(tmp_path / name)
+        pixels = save_noise(tmp_path / name)
         paths.append(tmp_path / name)
     draw = with_gaussian_noise(25, as_file=False)
     first, second = degraded(paths, draw)
@@ -84,7 +77,7 @@ def test_each_picture_of_a_set_has_its_own_noise_that_never_changes(tmp_path: Pa
 
 
 def test_sigma_0_leaves_pictures_exactly_as_they_are(tmp_path: Path) -> None:
-    save(tmp_path / "a.png")
+    save_noise(tmp_path / "a.png")
     (pair,) = degraded([tmp_path / "a.png"], with_gaussian_noise(0, as_file=False))
     np.testing.assert_array_equal(pair.degraded, pair.clean)
 

@@ -8,18 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_files import save_noise
 
 from restore.datasets import photo_cache
 from restore.datasets.photo_cache import Photo, decode
 from restore.errors import DataError
 from restore.images import Picture, write_picture
-
-
-def save(path: Path, seed: int = 0) -> np.ndarray:
-    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(pixels), path)
-    return pixels
 
 
 def photo_of(path: Path) -> Photo:
@@ -29,9 +23,9 @@ def photo_of(path: Path) -> Photo:
 
 
 def test_a_photo_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = save(tmp_path / "a.png")
+    pixels = save_noise(tmp_path / "a.png")
     first = photo_of(tmp_path / "a.png")
-    assert first.shape == (30, 40, 3)
+    assert first.shape == (20, 24, 3)
     np.testing.assert_array_equal(first.pixels, pixels)
     monkeypatch.setattr(photo_cache, "read_picture", lambda path: pytest.fail("it is decoded again"))
     assert photo_of(tmp_path / "a.png") == first
@@ -39,9 +33,9 @@ def test_a_photo_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_photo_that_has_changed_is_decoded_again(tmp_path: Path) -> None:
-    save(tmp_path / "a.png")
+    save_noise(tmp_path / "a.png")
     before = photo_of(tmp_path / "a.png")
-    pixels = save(tmp_path / "a.png", seed=1)
+    pixels = save_noise(tmp_path / "a.png", seed=1)
     os.utime(tmp_path / "a.png", (1, 1))
     after = photo_of(tmp_path / "a.png")
     assert after.file != before.file
@@ -49,14 +43,14 @@ def test_a_photo_that_has_changed_is_decoded_again(tmp_path: Path) -> None:
 
 
 def test_pixels_cannot_be_changed(tmp_path: Path) -> None:
-    save(tmp_path / "a.png")
+    save_noise(tmp_path / "a.png")
     with pytest.raises(ValueError, match="read-only"):
         photo_of(tmp_path / "a.png").pixels[0, 0] = 0
 
 
 @pytest.mark.parametrize("length", [0, 50, 1000])
 def test_a_copy_that_was_cut_short_is_made_anew(tmp_path: Path, length: int) -> None:
-    pixels = save(tmp_path / "a.png")
+    pixels = save_noise(tmp_path / "a.png")
     photo = photo_of(tmp_path / "a.png")
     photo.file.write_bytes(photo.file.read_bytes()[:length])
     with pytest.raises(DataError, match=r"cannot read the decoded copy of .*a\.png"):
@@ -65,7 +59,7 @@ def test_a_copy_that_was_cut_short_is_made_anew(tmp_path: Path, length: int) -> 
 
 
 def test_faults_are_told_apart_and_do_not_stop_the_others(tmp_path: Path) -> None:
-    save(tmp_path / "a.png")
+    save_noise(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
     write_picture(Picture(np.zeros((9, 9, 1), np.uint8)), tmp_path / "c.png")
     done: list[tuple[int, int]] = []
@@ -79,7 +73,7 @@ def test_faults_are_told_apart_and_do_not_stop_the_others(tmp_path: Path) -> Non
 
 def test_two_processes_may_decode_the_same_folder_at_once(tmp_path: Path, cache_folder: Path) -> None:
     paths = [tmp_path / "photos" / f"{i}.png" for i in range(12)]
-    pixels = [save(path, seed) for seed, path in enumerate(paths)]
+    pixels = [save_noise(path, seed=seed) for seed, path in enumerate(paths)]
     code = "import sys; from pathlib import Path; from restore.datasets.photo_cache import decode; "
     code += "print(len(decode([Path(p) for p in sys.argv[1:]])[1]))"
     command = [sys.executable, "-c", code, *map(str, paths)]
@@ -94,7 +88,7 @@ def test_what_was_not_used_for_a_month_and_what_a_killed_run_left_is_removed(
     tmp_path: Path, cache_folder: Path
 ) -> None:
     for name in ("a.png", "b.png"):
-        save(tmp_path / name)
+        save_noise(tmp_path / name)
     old, used = photo_of(tmp_path / "a.png"), photo_of(tmp_path / "b.png")
     month = time.time() - 32 * 24 * 3600
     leftover = cache_folder / ".restore-0-0-0.tmp"
@@ -111,7 +105,7 @@ def test_what_was_not_used_for_a_month_and_what_a_killed_run_left_is_removed(
 def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save(tmp_path / "a.png")
+    save_noise(tmp_path / "a.png")
     (tmp_path / "file").touch()
     monkeypatch.setenv("RESTORE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match="cannot write decoded photos to") as refused:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from picture_files import save_noise
 
 from restore import checkpoints
 from restore.datasets.pairs import Pair
@@ -23,12 +24,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
     for number in range(2):
-        drawn = np.random.default_rng(number).integers(0, 256, (33, 40, 3), dtype=np.uint8)
-        write_picture(Picture(drawn), folder / f"{number}.png")
-    return folder
+        save_noise(tmp_path / f"photos/{number}.png", size=(33, 40), seed=number)
+    return tmp_path / "photos"
 
 
 @pytest.fixture

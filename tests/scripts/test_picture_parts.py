@@ -5,32 +5,25 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from picture_files import save_noise
 
 from restore.errors import UsageError
-from restore.images import Picture, write_picture
 from scripts import pack_photos, picture_parts
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
     for seed in range(2):
-        drawn = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        write_picture(Picture(cv2.GaussianBlur(drawn, (0, 0), 2)), folder / f"{seed}.png")
-    return folder
+        save_noise(tmp_path / f"photos/{seed}.png", seed=seed)
+    return tmp_path / "photos"
 
 
 def test_packed_photos_are_unpacked_as_they_were_with_the_held_out_ones_in_the_first_part(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    photos.mkdir()
     for number in range(30):
         height = 100 if number < 6 else 20 + number
-        drawn = np.random.default_rng(number).integers(0, 256, (height, 40, 3), dtype=np.uint8)
-        write_picture(Picture(drawn), photos / f"{number:02}.png")
+        save_noise(photos / f"{number:02}.png", size=(height, 40), seed=number)
     out = tmp_path / "parts"
     size = 0.15  # MiB, of which the last 24 take 0.11
     pack_photos.main(photos, out, size)

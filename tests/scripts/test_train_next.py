@@ -9,14 +9,10 @@ import textwrap
 import tomllib
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
-from tiny_training import TINY
+from tiny_training import SET
 
-from restore.images import Picture, write_picture
-from restore.networks import NETWORKS
 from restore.training.loop import train
 from restore.training.progress import Progress
 from restore.training.recipe import Recipe
@@ -25,25 +21,9 @@ from scripts.train_next import Setting
 from scripts.training_plan import Planned
 
 ROOT = Path(__file__).parents[2]
-SET = {
-    "config": "tiny", "stages": [], "local_steps": 0, "batch": 1, "crop": 64, "held_out": 1, "warm_up": 0,
-    "precision": "float32",
-}  # fmt: skip
 
-
-@pytest.fixture(autouse=True)
-def tiny_config(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NETWORKS["cs-kit"].CONFIGS, "tiny", TINY)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for seed in range(2):
-        drawn = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        write_picture(Picture(cv2.GaussianBlur(drawn, (0, 0), 2)), folder / f"{seed}.png")
-    return folder
+pytest_plugins = ["training_fixtures"]
+pytestmark = pytest.mark.usefixtures("tiny_configs")
 
 
 @pytest.fixture
