@@ -1,19 +1,20 @@
 """Measure denoisers side by side, dB against seconds per megapixel, and draw docs/comparison.svg from the figures.
 
     pip install bm3d scikit-image matplotlib     # BM3D's licence: research only
-    python scripts/compare_methods.py measure    # some 30 minutes on 2 cores that do nothing else
+    python scripts/compare_methods.py measure    # about 30 minutes on 2 idle cores
     python scripts/compare_methods.py draw
 
 Two sets: PolyU (real noise, every 5th pair) and CBSD68 (every 8th picture, Gaussian noise of sigma 25, rounded as in a
-file). The classical methods need a strength. Each is run at several, and the best mean PSNR counts: better than a user
-gets who cannot compare with the clean picture. Ours are blind. Time is that of one run on a picture in memory.
+file). The classical methods need a strength. Each runs at several, and its best mean PSNR counts. A user without the
+clean picture gets less. Ours are blind. The time is that of one run on a picture in memory.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -48,34 +49,40 @@ def cbsd68() -> Iterator[Pair]:
         yield Pair(path.stem, *draw(generator).apply(read_rgb(path), generator))
 
 
+def at(strengths: Iterable[float], run: Callable[[float, Image], Image]) -> list[Method]:
+    return [partial(run, s) for s in strengths]
+
+
 def classical(sigma: float) -> dict[str, list[Method]]:
-    """Each method at several strengths, `sigma` (in [0, 1]) being the noise that is expected."""
+    """Each method at several strengths; `sigma` (in [0, 1]) is the expected noise."""
     import bm3d
     from skimage import restoration
 
-    def as_bytes(x: Image) -> Image:
-        return np.round(x * 255).astype(np.uint8)
+    def means(h: float, x: Image) -> Image:
+        levels = np.round(x * 255).astype(np.uint8)
+        return cv2.fastNlMeansDenoisingColored(levels, None, h, h, 7, 21).astype(np.float32) / np.float32(255)
 
-    def means(h: float) -> Method:
-        return lambda x: cv2.fastNlMeansDenoisingColored(as_bytes(x), None, h, h, 7, 21).astype(np.float32) / 255
+    def patches(s: float, x: Image) -> Image:
+        restored: Image = restoration.denoise_nl_means(
+            x, patch_size=5, patch_distance=6, h=0.6 * s * sigma, sigma=s * sigma, channel_axis=2
+        )
+        return restored
+
+    def bilateral(s: float, x: Image) -> Image:
+        return np.asarray(cv2.bilateralFilter(x, 7, 3 * s * sigma, 2), np.float32)
 
     scales = (0.5, 1, 2)
     return {
-        "BM3D": [lambda x, s=s: bm3d.bm3d_rgb(x, s * sigma).astype(np.float32) for s in (1, 2)],
-        "non-local means (OpenCV)": [means(s * sigma * 255) for s in (0.25, 0.35, 0.5, 0.75, 1)],
-        "non-local means (scikit-image)": [
-            lambda x, s=s: restoration.denoise_nl_means(
-                x, patch_size=5, patch_distance=6, h=0.6 * s * sigma, sigma=s * sigma, channel_axis=2
-            )
-            for s in scales
-        ],
-        "wavelets (BayesShrink)": [
-            lambda x, s=s: restoration.denoise_wavelet(x, s * sigma, convert2ycbcr=True, channel_axis=2) for s in scales
-        ],
-        "total variation": [
-            lambda x, s=s: restoration.denoise_tv_chambolle(x, s * sigma, channel_axis=2) for s in (0.5, 1, 2, 4)
-        ],
-        "bilateral filter": [lambda x, s=s: cv2.bilateralFilter(x, 7, 3 * s * sigma, 2) for s in scales],
+        "BM3D": at((1, 2), lambda s, x: bm3d.bm3d_rgb(x, s * sigma).astype(np.float32)),
+        "non-local means (OpenCV)": at([s * sigma * 255 for s in (0.25, 0.35, 0.5, 0.75, 1)], means),
+        "non-local means (scikit-image)": at(scales, patches),
+        "wavelets (BayesShrink)": at(
+            scales, lambda s, x: restoration.denoise_wavelet(x, s * sigma, convert2ycbcr=True, channel_axis=2)
+        ),
+        "total variation": at(
+            (0.5, 1, 2, 4), lambda s, x: restoration.denoise_tv_chambolle(x, s * sigma, channel_axis=2)
+        ),
+        "bilateral filter": at(scales, bilateral),
     }
 
 
@@ -86,7 +93,7 @@ def ours() -> dict[str, list[Method]]:
 
         def run(x: Image) -> Image:
             restored = restorer(np.round(x * 255).astype(np.uint8), self_ensemble=self_ensemble)
-            return np.asarray(restored, np.float32) / 255
+            return np.asarray(restored, np.float32) / np.float32(255)
 
         return run
 
@@ -99,7 +106,7 @@ def ours() -> dict[str, list[Method]]:
 
 @app.command()
 def measure(only: int | None = None) -> None:
-    """Score and time every method on both sets; write docs/comparison.json. ONLY limits the pictures of a set."""
+    """Score and time every method on both sets; write docs/comparison.json. --only N takes N pictures per set."""
     sets = {"PolyU, real noise": (polyu, 6 / 255), "CBSD68, sigma 25": (cbsd68, 25 / 255)}
     report: dict[str, object] = {"processor": processor_name(), "sets": {}}
     for title, (pairs, sigma) in sets.items():
@@ -107,7 +114,7 @@ def measure(only: int | None = None) -> None:
         levels = [(np.round(p.clean * 255), p) for p in pictures]
         rows: dict[str, tuple[float, float]] = {}
         for name, strengths in (ours() | classical(sigma)).items():
-            strengths[0](pictures[0].degraded)  # what is loaded or compiled at the first call
+            strengths[0](pictures[0].degraded)  # The first call loads and compiles; it is not timed.
             results = []
             for method in strengths:
                 scores, seconds, area = [], 0.0, 0

@@ -1,0 +1,1 @@
+"""For developers: train, compare, bundle and score weights. Not part of the wheel."""
