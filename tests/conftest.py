@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 # huggingface_hub reads this at import, so set it before other imports.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -14,31 +14,13 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
+from tiny_networks import Tiny
 
 from restore import checkpoints
 from restore.checkpoints import catalogue
 from restore.cli import app
 from restore.images import Picture, write_picture
 from restore.networks import NETWORKS, Network
-
-
-class Tiny(Network):
-    """Inverts: `offset - x`."""
-
-    CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {"s": {}}
-    halo = 0
-
-    def __init__(self, *, extra: bool = False) -> None:
-        super().__init__()
-        self.config = {"extra": extra}
-        self.offset = nn.Parameter(torch.ones(1, 3, 1, 1))
-        if extra:
-            self.more = nn.Parameter(torch.zeros(2))
-
-    def forward(self, degraded: Tensor) -> Tensor:
-        return self.offset - degraded
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +126,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return Ran(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def inverted_pairs(run: Run) -> None:
+    """`clean/` and `noisy/`: what the tiny network restores up to one grey level."""
+    for name in ("a", "b"):
+        pixels = save(f"clean/{name}.png", seed=ord(name))
+        Path("noisy").mkdir(exist_ok=True)
+        write_picture(Picture(254 - pixels), Path(f"noisy/{name}.png"))

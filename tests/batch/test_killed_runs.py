@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Tiny
+from tiny_networks import Tiny
 
 from restore import checkpoints, files
 from restore.batch import pipeline

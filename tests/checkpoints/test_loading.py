@@ -12,6 +12,7 @@ from conftest import table_of, to_toml
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
+import restore
 from restore import checkpoints
 from restore.errors import WeightsError
 from restore.networks import Network
@@ -247,3 +248,9 @@ def test_what_takes_mosaics_is_given_whole_squares_of_the_pattern(
 ) -> None:
     checkpoints.save(tmp_path / "a.safetensors", tiny(), "tiny", {"task": task})
     assert checkpoints.load(tmp_path / "a.safetensors")[0].size_multiple == multiple
+
+
+def test_load_gives_a_restorer(tiny_catalogue: Path) -> None:
+    restorer = restore.load("tiny-denoise", device="cpu")
+    assert isinstance(restorer, restore.Restorer)
+    assert restorer.entry is not None and restorer.entry.name == "tiny-denoise"

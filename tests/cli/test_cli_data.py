@@ -7,7 +7,6 @@ from conftest import Run, save
 
 from restore.datasets.registry import datasets
 from restore.evaluation.published import published
-from restore.images import Picture, write_picture
 
 
 def test_data_list_has_a_line_for_every_set_and_fits_80_columns(run: Run) -> None:
@@ -15,15 +14,6 @@ def test_data_list_has_a_line_for_every_set_and_fits_80_columns(run: Run) -> Non
     assert [line.split()[0] for line in lines] == ["NAME", *datasets()]
     assert max(map(len, lines)) <= 80
     assert next(line for line in lines if line.startswith("REDS")).split()[2:4] == ["24,000", "3,000"]
-
-
-@pytest.fixture
-def pairs(run: Run) -> None:
-    """`clean/` and `noisy/`, two pictures each."""
-    for name in ("a", "b"):
-        pixels = save(f"clean/{name}.png", seed=ord(name))
-        Path("noisy").mkdir(exist_ok=True)
-        write_picture(Picture(254 - pixels), Path(f"noisy/{name}.png"))
 
 
 @pytest.mark.parametrize("name", datasets())
@@ -40,7 +30,7 @@ def test_data_show_tells_source_terms_layout_and_scores(run: Run, name: str) -> 
             assert str(row.psnr) in ran.out
 
 
-def test_data_check_names_every_fault_and_fails(run: Run, pairs: None) -> None:
+def test_data_check_names_every_fault_and_fails(run: Run, inverted_pairs: None) -> None:
     ran = run("data", "check", "--clean", "clean", "--degraded", "noisy")
     assert (ran.code, ran.out) == (0, "clean: 2 pairs, no faults; clean and noisy\n")
     save("clean/c.png")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Run, table_of, to_toml
+from tiny_networks import Repeats
 from torch import Tensor, nn
 
 from restore import checkpoints
@@ -18,21 +19,6 @@ from restore.images import Picture, read_picture, write_picture
 from restore.images.bayer import PATTERNS, mosaic
 from restore.networks import NETWORKS, Network
 from restore.tasks import TASKS
-
-
-class Enlarges(Network):
-    """Repeats every pixel."""
-
-    CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {"s": {}}
-    halo = 0
-
-    def __init__(self, *, scale: int = 2) -> None:
-        super().__init__()
-        self.config, self.scale = {"scale": scale}, scale
-        self.one = nn.Parameter(torch.ones(1))
-
-    def forward(self, degraded: Tensor) -> Tensor:
-        return degraded.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2) * self.one
 
 
 class Reveals(Network):
@@ -57,16 +43,16 @@ class Reveals(Network):
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalogue of weights to upscale twice and four times, to denoise blindly and at sigma 25, and to demosaic."""
-    monkeypatch.setitem(NETWORKS, "enlarges", Enlarges)
+    monkeypatch.setitem(NETWORKS, "repeats", Repeats)
     monkeypatch.setitem(NETWORKS, "reveals", Reveals)
     monkeypatch.setattr(Reveals, "runs", 0)
     folder, text = tmp_path / "weights", ""
     folder.mkdir()
     for name, network, task, level in (
-        ("x2", Enlarges(scale=2), "upscale", 2.0),
-        ("x4", Enlarges(scale=4), "upscale", 4.0),
-        ("blind", Enlarges(scale=1), "denoise", None),
-        ("sigma-25", Enlarges(scale=1), "denoise", 25.0),
+        ("x2", Repeats(scale=2), "upscale", 2.0),
+        ("x4", Repeats(scale=4), "upscale", 4.0),
+        ("blind", Repeats(scale=1), "denoise", None),
+        ("sigma-25", Repeats(scale=1), "denoise", 25.0),
         ("rggb", Reveals(), "demosaic", None),
     ):
         file, kind = folder / f"{name}.safetensors", type(network).__name__.lower()

@@ -4,13 +4,11 @@ import dataclasses
 import json
 import math
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from conftest import Run, save
@@ -20,7 +18,6 @@ from restore.cli import training_display
 from restore.cli.train import parse_change, parse_time
 from restore.cli.training_display import Display, describe_progress
 from restore.errors import UsageError
-from restore.images import Picture, write_picture
 from restore.networks import NETWORKS
 from restore.training import loop
 from restore.training.options import Options
@@ -300,33 +297,3 @@ def test_on_a_terminal_the_line_is_rewritten_and_validations_stay(
     assert out == ""
     assert "step 1234: held-out pictures 28.10 dB -> 31.50 dB\n" in err.replace("\r", "")
     assert describe_progress(progress(1234)) in err  # not cut
-
-
-# In a process of its own
-
-
-def test_help_and_usage_errors_of_train_do_not_import_torch(tmp_path: Path) -> None:
-    write_picture(Picture(np.zeros((16, 16, 3), np.uint8)), tmp_path / "a.png")
-    train = "train --data . --out run"
-    lines = {
-        "0": ["train --help"],
-        "1": ["train --data gone --out run", "train --data . --out .", f"{train} --from x"],
-        "2": [
-            "train", f"{train} --max-time x", f"{train} --set x", f"{train} --set stepz=3", f"{train} --set steps=x",
-            f"{train} --task x", f"{train} --device x", f"{train} --resume", f"{train} x",
-        ],
-    }  # fmt: skip
-    code = f"""
-import sys
-from restore.cli.app import main
-for code, commands in {lines!r}.items():
-    for command in commands:
-        sys.argv = ["restore", *command.split()]
-        try:
-            main()
-        except SystemExit as stop:
-            assert str(stop.code or 0) == code, (stop.code, command)
-        assert "torch" not in sys.modules, command
-"""
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr

@@ -5,31 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
-import torch
 from conftest import table_of, to_toml
-from torch import Tensor, nn
+from tiny_networks import Repeats
 
 from restore import checkpoints
 from restore.checkpoints import catalogue
-from restore.networks import NETWORKS, Network
-
-
-class Repeats(Network):
-    """Repeats every pixel `scale` times each way."""
-
-    CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {"s": {}}
-    halo = 0
-
-    def __init__(self, *, scale: int = 1) -> None:
-        super().__init__()
-        self.config, self.scale = {"scale": scale}, scale
-        self.one = nn.Parameter(torch.ones(1))
-
-    def forward(self, degraded: Tensor) -> Tensor:
-        return degraded.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2) * self.one
+from restore.networks import NETWORKS
 
 
 def save_repeats(path: Path, task: str, scale: int = 1) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Tiny
+from tiny_networks import Tiny
 
 import restore
 from restore.datasets.pairs import Pair

@@ -1,3 +1,5 @@
+"""Runs of the command of a task."""
+
 from __future__ import annotations
 
 import hashlib
@@ -5,10 +7,7 @@ import io
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,61 +15,48 @@ import numpy as np
 import pytest
 import torch
 from conftest import Ran, Run
+from picture_files import level_of, save_flat
 
 import restore
 from restore import checkpoints
 from restore.batch import pipeline
 from restore.checkpoints import catalogue
-from restore.cli.console import Signals
 from restore.images import Picture, read_picture, write_picture
 from restore.inference.blending import Seam
 from restore.inference.restorer import Restored, Restorer
 from restore.tasks import TASKS, Task
 
-
-def save(name: str, value: int, *, size: tuple[int, int] = (40, 50)) -> None:
-    """Write a picture of one grey level."""
-    Path(name).parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(np.full((*size, 3), value, np.uint8)), Path(name))
-
-
-def level(name: str) -> int:
-    """The grey level of a picture that has only one."""
-    (value,) = np.unique(read_picture(Path(name)).pixels)
-    return int(value)
-
-
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
 
 
 def test_denoise_writes_the_picture_and_prints_only_its_path(run: Run) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     assert run("denoise", "a.png", "-o", "b.png") == Ran(0, "b.png\n", "")
-    assert level("b.png") == 245
+    assert level_of("b.png") == 245
     assert sorted(os.listdir()) == ["a.png", "b.png"]
 
 
 def test_strength_mixes_with_the_input(run: Run) -> None:
-    save("a.png", 11)
+    save_flat("a.png", 11)
     for strength, expected in (("0", 11), ("0.25", 70), ("1", 244)):  # 11 + 0.25 * (244 - 11) = 69.25, or 69.5
         assert run("denoise", "a.png", "-o", "b.png", "--strength", strength, "--overwrite").code == 0
-        assert abs(level("b.png") - expected) <= 1
+        assert abs(level_of("b.png") - expected) <= 1
 
 
 def test_tiles_give_what_the_whole_picture_gives(run: Run) -> None:
-    save("a.png", 10, size=(150, 70))
+    save_flat("a.png", 10, size=(150, 70))
     assert run("denoise", "a.png", "-o", "b.png", "--tile", "64", "--overlap", "8").code == 0
-    assert level("b.png") == 245
+    assert level_of("b.png") == 245
 
 
 def test_weights_may_be_a_file(run: Run, tiny_file: Path) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     assert run("denoise", "a.png", "-o", "b.png", "--weights", str(tiny_file)).code == 0
-    assert level("b.png") == 245
+    assert level_of("b.png") == 245
 
 
 def test_verbose_says_what_is_used_on_stderr(run: Run) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     ran = run("denoise", "a.png", "-o", "b.png", "-v", "--device", "cpu")
     assert ran.out == "b.png\n"
     assert "tiny.safetensors" in ran.err and "device cpu" in ran.err and "a.png: " in ran.err
@@ -78,7 +64,7 @@ def test_verbose_says_what_is_used_on_stderr(run: Run) -> None:
 
 def test_one_broken_picture_of_many_is_named_and_the_others_are_done(run: Run) -> None:
     for name in ("in/a.png", "in/deep/c.png"):
-        save(name, 10)
+        save_flat(name, 10)
     Path("in/b.png").write_text("this is no picture")
     ran = run("denoise", "in", "-r", "-o", "out")
     assert ran.code == 1
@@ -90,7 +76,7 @@ def test_one_broken_picture_of_many_is_named_and_the_others_are_done(run: Run) -
 
 
 def cut_jpeg() -> None:
-    save("whole.jpg", 10)
+    save_flat("whole.jpg", 10)
     Path("bad").write_bytes(Path("whole.jpg").read_bytes()[:-40])
 
 
@@ -152,8 +138,8 @@ def test_a_bad_input_is_one_error_and_leaves_no_output(run: Run, make: object, n
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_reason(run: Run, args: tuple[str, ...], code: int, message: str) -> None:
-    save("a.png", 10)
-    save("c.png", 10)
+    save_flat("a.png", 10)
+    save_flat("c.png", 10)
     ran = run("denoise", *args)
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
@@ -161,13 +147,13 @@ def test_what_cannot_be_done_is_refused_with_a_reason(run: Run, args: tuple[str,
 
 
 def test_overwrite_replaces_the_source(run: Run) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     assert run("denoise", "a.png", "-o", "a.png", "--overwrite").code == 0
-    assert level("a.png") == 245
+    assert level_of("a.png") == 245
 
 
 def test_weights_for_another_task_are_wrong_usage(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     monkeypatch.setitem(TASKS, "derain", Task("derain", summary="", help=""))
     path = catalogue.weights_folder() / "catalogue.toml"
     path.write_text(path.read_text().replace("task = 'denoise'", "task = 'derain'"))
@@ -177,7 +163,7 @@ def test_weights_for_another_task_are_wrong_usage(run: Run, monkeypatch: pytest.
 
 def test_on_a_terminal_a_bar_is_shown_and_stdout_holds_only_paths(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("in/a.png", "in/b.png"):
-        save(name, 10)
+        save_flat(name, 10)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     ran = run("denoise", "in", "-o", "out")
@@ -189,7 +175,7 @@ def test_interruption_ends_with_one_line_and_130(run: Run, monkeypatch: pytest.M
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    save("a.png", 10)
+    save_flat("a.png", 10)
     monkeypatch.setattr(checkpoints, "load", interrupted)
     ran = run("denoise", "a.png", "-o", "b.png")
     assert (ran.code, ran.out, ran.err.count("\n")) == (130, "", 1)
@@ -198,14 +184,14 @@ def test_interruption_ends_with_one_line_and_130(run: Run, monkeypatch: pytest.M
 
 def test_fifty_photos_of_which_three_are_broken_give_47_and_a_summary_that_names_the_three(run: Run) -> None:
     for i in range(50):
-        save(f"in/{i:02}.png", i, size=(8, 9))
+        save_flat(f"in/{i:02}.png", i, size=(8, 9))
     whole = Path("in/31.png").read_bytes()
     for name, content in (("07", b""), ("31", whole[:-30]), ("44", b"no picture")):
         Path(f"in/{name}.png").write_bytes(content)
     ran = run("denoise", "in", "-o", "out", "--json", "report.json")
     assert ran.code == 1
     assert sorted(os.listdir("out")) == sorted({f"{i:02}.png" for i in range(50)} - {"07.png", "31.png", "44.png"})
-    assert all(level(f"out/{name}") == 255 - int(name[:2]) for name in os.listdir("out"))
+    assert all(level_of(f"out/{name}") == 255 - int(name[:2]) for name in os.listdir("out"))
     *_, counts, head, first, second, third = ran.err.splitlines()
     assert counts.startswith("47 restored, 3 failed; ") and head == "error: 3 of 50 pictures failed:"
     assert first == "  cannot read in/07.png: the file is empty"
@@ -228,10 +214,10 @@ def seams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("seams")
 def test_the_report_tells_of_every_picture(run: Run, tiny_file: Path) -> None:
-    save("in/a.png", 10, size=(100, 40))
-    save("in/c.png", 20)
+    save_flat("in/a.png", 10, size=(100, 40))
+    save_flat("in/c.png", 20)
     Path("in/b.png").write_text("this is no picture")
-    save("out/c.png", 0)
+    save_flat("out/c.png", 0)
     args = ("denoise", "in", "-o", "out", "--skip-existing", "--device", "cpu", "--tile", "64", "--overlap", "8")
     assert run(*args, "--json", "report.json").code == 1
     report = json.loads(Path("report.json").read_text())
@@ -244,18 +230,18 @@ def test_the_report_tells_of_every_picture(run: Run, tiny_file: Path) -> None:
     assert a["weights"] == "tiny-denoise" and a["sha256"] == hashlib.sha256(tiny_file.read_bytes()).hexdigest()
     assert b["status"] == "failed" and b["reason"].startswith("cannot read in/b.png: ")
     assert (c["status"], c["reason"]) == ("skipped", "out/c.png already exists")
-    assert level("out/c.png") == 0
+    assert level_of("out/c.png") == 0
 
 
 def test_the_report_on_stdout_is_all_of_it(run: Run) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     ran = run("denoise", "a.png", "-o", "b.png", "--json", "-")
     assert json.loads(ran.out)["pictures"][0]["status"] == "restored"
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="has no such files")
 def test_the_report_may_go_to_a_device(run: Run) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     read, write = os.pipe()
     assert run("denoise", "a.png", "-o", "b.png", "--json", f"/dev/fd/{write}").code == 0
     os.close(write)
@@ -264,7 +250,7 @@ def test_the_report_may_go_to_a_device(run: Run) -> None:
 
 
 def test_a_report_is_written_where_all_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     ran = run("denoise", "a.png", "-o", "b.png", "--weights", "x.safetensors", "--json", "report.json")
     report = json.loads(Path("report.json").read_text())
     assert ran.code == 1 and report["error"] == "cannot find the weights file x.safetensors"
@@ -281,7 +267,7 @@ def test_a_report_is_written_where_all_fails(run: Run, monkeypatch: pytest.Monke
 def test_a_name_that_is_no_text_is_in_the_report(run: Run) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     try:
-        save(name, 10)
+        save_flat(name, 10)
     except OSError:
         pytest.skip("file names are text here")
     assert run("denoise", name, "-o", "b.png", "--json", "report.json").code == 0
@@ -290,19 +276,19 @@ def test_a_name_that_is_no_text_is_in_the_report(run: Run) -> None:
 
 def test_skip_existing_does_the_rest(run: Run) -> None:
     for name in ("a", "b"):
-        save(f"in/{name}.png", 10)
-    save("out/a.png", 0)
+        save_flat(f"in/{name}.png", 10)
+    save_flat("out/a.png", 0)
     ran = run("denoise", "in", "-o", "out", "--skip-existing")
     assert (ran.code, ran.out) == (0, "out/b.png\n") and "1 restored, 1 skipped; " in ran.err
     ran = run("denoise", "in", "-o", "out", "--skip-existing")
     assert (ran.code, ran.out) == (0, "") and "2 skipped; " in ran.err
-    assert (level("out/a.png"), level("out/b.png")) == (0, 245)
+    assert (level_of("out/a.png"), level_of("out/b.png")) == (0, 245)
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(run: Run) -> None:
     for name in ("a", "b"):
-        save(f"in/{name}.png", 10)
-    save("in/b_x.jpg", 10)
+        save_flat(f"in/{name}.png", 10)
+    save_flat("in/b_x.jpg", 10)
     args = ("denoise", "in/a.png", "in/b.png", "--suffix", "_x", "--format", "jpg", "--dry-run")
     assert run(*args, "--skip-existing") == Ran(0, "in/a.png -> in/a_x.jpg\n", "")
     assert run(*args, "--overwrite").out == "in/a.png -> in/a_x.jpg\nin/b.png -> in/b_x.jpg\n"
@@ -312,7 +298,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(run: Run) -> None:
 
 def test_nothing_to_dry_run_is_no_line(run: Run) -> None:
     for name in ("a.png", "b.png"):
-        save(name, 10)
+        save_flat(name, 10)
     assert run("denoise", "a.png", "-o", "b.png", "--dry-run", "--skip-existing") == Ran(0, "", "")
 
 
@@ -333,17 +319,17 @@ def test_a_closed_stdout_does_not_end_a_run(run: Run, monkeypatch: pytest.Monkey
             raise BrokenPipeError
 
     for name in ("a", "b"):
-        save(f"in/{name}.png", 10)
+        save_flat(f"in/{name}.png", 10)
     for stream in (Closed(), None):
         monkeypatch.setattr(sys, "stdout", stream)
         assert run("denoise", "in", "-o", "out", "--overwrite").code == 0
-        assert level("out/a.png") == level("out/b.png") == 245
+        assert level_of("out/a.png") == level_of("out/b.png") == 245
         shutil.rmtree("out")
 
 
 def test_on_error_stop_leaves_the_rest(run: Run) -> None:
     for name in ("a", "c"):
-        save(f"in/{name}.png", 10)
+        save_flat(f"in/{name}.png", 10)
     Path("in/b.png").write_text("this is no picture")
     ran = run("denoise", "in", "-o", "out", "--on-error", "stop")
     assert ran.code == 1 and "1 restored, 1 failed, 1 not reached; " in ran.err
@@ -359,7 +345,7 @@ def test_options_of_the_network_reach_it(run: Run, monkeypatch: pytest.MonkeyPat
         return restore_picture(self, picture, **options)
 
     monkeypatch.setattr(Restorer, "restore_picture", noted)
-    save("a.png", 10)
+    save_flat("a.png", 10)
     threads = torch.get_num_threads()
     try:
         assert run("denoise", "a.png", "-o", "b.png", "--memory", "2g", "--threads", "3").code == 0
@@ -377,7 +363,7 @@ def measured(tiny_catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("measured")
 def test_the_precision_is_chosen_for_each_picture_and_told(run: Run) -> None:
-    save("in/a.png", 10)
+    save_flat("in/a.png", 10)
     write_picture(Picture(np.full((20, 20, 3), 2570, np.uint16)), Path("in/b.png"))
     ran = run("denoise", "in", "-o", "out", "-v", "--json", "r.json")
     assert "precision auto" in ran.err
@@ -390,77 +376,14 @@ def test_the_precision_is_chosen_for_each_picture_and_told(run: Run) -> None:
 
 @pytest.mark.usefixtures("seams")
 def test_verbose_tells_of_tiles_and_seams(run: Run) -> None:
-    save("a.png", 10, size=(100, 40))
+    save_flat("a.png", 10, size=(100, 40))
     err = run("denoise", "a.png", "-o", "b.png", "-v", "--tile", "64", "--overlap", "8").err
     assert "2 tiles of 40 x 54 pixels, seams differ by 0.25 grey levels, 1.5 at most" in err
 
 
-# Pipes
-
-
-@pytest.fixture
-def pipes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], io.BytesIO]:
-    """Puts bytes into stdin and returns what stdout will get."""
-
-    def open_pipes(content: bytes) -> io.BytesIO:
-        out = io.BytesIO()
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, write_through=True))
-        return out
-
-    return open_pipes
-
-
-Pipes = Callable[[bytes], io.BytesIO]
-
-
-def test_a_picture_goes_through_pipes_in_its_own_format(run: Run, pipes: Pipes) -> None:
-    for format, name in (("png", "a.png"), ("bmp", "a.bmp")):
-        save(name, 10)
-        out = pipes(Path(name).read_bytes())
-        assert run("denoise", "-", "-o", "-") == Ran(0, "", "")
-        Path(f"b.{format}").write_bytes(out.getvalue())
-        assert level(f"b.{format}") == 245
-        assert read_picture(Path(f"b.{format}")).source_format == format.upper()
-
-
-def test_a_pipe_may_be_on_one_side_only(run: Run, pipes: Pipes) -> None:
-    save("a.png", 10)
-    out = pipes(b"")
-    assert run("denoise", "a.png", "-o", "-", "--format", "bmp", "-v").code == 0
-    Path("b.bmp").write_bytes(out.getvalue())
-    out = pipes(Path("a.png").read_bytes())
-    assert run("denoise", "-", "-o", "c.png").code == 0
-    assert out.getvalue() == b"c.png\n"
-    assert (level("b.bmp"), level("c.png")) == (245, 245)
-
-
-@pytest.mark.parametrize("content", [b"", b"this is no picture"])
-def test_what_comes_from_a_pipe_and_is_no_picture_is_one_error(run: Run, pipes: Pipes, content: bytes) -> None:
-    out = pipes(content)
-    ran = run("denoise", "-", "-o", "-")
-    assert (ran.code, out.getvalue()) == (1, b"")
-    assert ran.err.startswith("error: cannot read ") and ran.err.count("error:") == 1
-
-
-def test_a_terminal_is_no_pipe(run: Run, pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    save("a.png", 10)
-    for args, stream in ((("-", "-o", "b.png"), "stdin"), (("a.png", "-o", "-"), "stdout")):
-        pipes(b"")
-        monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: True)
-        ran = run("denoise", *args)
-        assert ran.code == 2 and ran.err.startswith(f"error: {stream} is a terminal")
-    monkeypatch.setattr(sys, "stdin", None)  # as it is where a program was started without one
-    ran = run("denoise", "-", "-o", "b.png")
-    assert ran.code == 2 and ran.err.startswith("error: stdin is closed")
-
-
-# Several processes
-
-
 def test_ranks_share_a_folder_and_write_what_one_process_does(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(7):
-        save(f"in/{i}.png", i, size=(8 + i, 9))
+        save_flat(f"in/{i}.png", i, size=(8 + i, 9))
     Path("in/broken.png").write_text("this is no picture")
     assert run("denoise", "in", "-o", "one", "--json", "r.json").code == 1
     monkeypatch.setenv("WORLD_SIZE", "3")
@@ -480,7 +403,7 @@ def test_ranks_share_a_folder_and_write_what_one_process_does(run: Run, monkeypa
 
 
 def test_ranks_refuse_what_they_cannot_share(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    save("a.png", 10)
+    save_flat("a.png", 10)
     monkeypatch.setenv("RANK", "0")
     ran = run("denoise", "a.png", "-o", "b.png")
     assert ran.code == 2 and "RANK and WORLD_SIZE, WORLD_SIZE is missing" in ran.err
@@ -488,120 +411,3 @@ def test_ranks_refuse_what_they_cannot_share(run: Run, monkeypatch: pytest.Monke
     for args in (("-", "-o", "b.png"), ("a.png", "-o", "-"), ("a.png", "-o", "b.png", "--json", "-")):
         ran = run("denoise", *args)
         assert ran.code == 2 and "rank 0: error: several processes cannot share " in ran.err
-
-
-def test_a_bug_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "load_catalogue", lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        run("weights", "list")
-
-
-def test_weights_list_names_them_and_marks_the_default(run: Run) -> None:
-    ran = run("weights", "list")
-    assert (ran.code, ran.err) == (0, "")
-    assert ran.out.splitlines()[1].split()[:3] == ["tiny-denoise*", "denoise", "blind"]
-
-
-def test_weights_show_prints_every_fact(run: Run, tiny_catalogue: Path) -> None:
-    score = "[[tiny-denoise.scores]]\nset = 'PolyU'\nprotocol = 'rgb'\npsnr = 38\ninput_psnr = 36.04\n"
-    tiny_catalogue.write_text(tiny_catalogue.read_text() + score)
-    ran = run("weights", "show", "tiny-denoise")
-    assert ran.code == 0
-    assert ran.out.splitlines()[-1].split() == ["PolyU", "rgb", "38.00", "36.04"]
-    for fact in catalogue.find("tiny-denoise").licence, catalogue.find("tiny-denoise").sha256:
-        assert fact in ran.out
-
-
-def test_weights_verify_finds_the_damaged(run: Run, tiny_file: Path) -> None:
-    assert run("weights", "verify").code == 0
-    tiny_file.write_bytes(tiny_file.read_bytes()[:-1] + b"!")
-    for args in ((), ("tiny-denoise",)):
-        ran = run("weights", "verify", *args)
-        assert ran.code == 1
-        assert "SHA-256" in ran.out and "1 of 1 weights cannot be used: tiny-denoise" in ran.err
-
-
-def test_load_gives_a_restorer(tiny_catalogue: Path) -> None:
-    restorer = restore.load("tiny-denoise", device="cpu")
-    assert isinstance(restorer, restore.Restorer)
-    assert restorer.entry is not None and restorer.entry.name == "tiny-denoise"
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """Those of a program in the foreground, whatever the tests were started by; puts back who handled signals."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("handlers")
-def test_a_signal_that_a_launcher_passes_on_is_not_a_second_one() -> None:
-    asked: list[int] = []
-    with Signals(lambda: asked.append(1), lambda number: pytest.fail("given up"), echo_seconds=3600) as signals:
-        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
-            signal.raise_signal(number)
-    signal.raise_signal(signal.SIGTERM)  # while the process ends
-    assert asked == [1] and signals.received == signal.SIGINT
-
-
-@pytest.mark.usefixtures("handlers")
-def test_a_signal_that_is_ignored_stays_ignored() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job of a script
-    with Signals(lambda: pytest.fail("asked"), lambda number: pytest.fail("given up")):
-        signal.raise_signal(signal.SIGINT)
-
-
-# In processes of their own
-
-
-def test_help_lists_and_usage_errors_do_not_import_torch(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"")
-    code = '''
-import sys
-from restore.cli.app import main
-for line in """--help; denoise --help; --version; weights list; weights verify; ; denoise; dnoise; weights show x;
-denoise gone.png -o b.png; denoise a.png -o b; denoise a.png -o b.png --dry-run; denoise a.png;
-denoise a.png -o b.png --memory x; denoise a.png -o b.png --tile x; denoise a.png -o b.png --device x;
-denoise a.png -o b.png --weights x""".split(";"):
-    args = line.split()
-    sys.argv = ["restore", *args]
-    try:
-        main()
-    except SystemExit as stop:
-        print("CODE", stop.code, *args)
-    assert "torch" not in sys.modules, args
-'''
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    codes = [line.split()[1] for line in ran.stdout.splitlines() if line.startswith("CODE")]
-    assert codes == ["0"] * 5 + ["2"] * 3 + ["1"] * 2 + ["2", "0"] + ["2"] * 4 + ["1"]
-
-
-@pytest.mark.parametrize("args", [["--help"], ["weights", "list"]])
-def test_the_first_look_loads_nothing_that_is_slow(args: list[str]) -> None:
-    code = (
-        "import sys; from restore.cli.app import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "slow = {'torch', 'numpy', 'cv2', 'PIL', 'rich', 'huggingface_hub', 'tifffile', 'imagecodecs', 'psutil'}\n"
-        "print(sorted(slow & set(sys.modules)), file=sys.stderr)"
-    )
-    ran = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
-    assert ran.stderr == "[]\n"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="file names are text here")
-def test_a_file_name_that_is_no_text_comes_out_as_it_is(tmp_path: Path) -> None:
-    code = "import sys; from restore.cli import app; app.app = lambda **_: print(sys.argv[1]); app.main()"
-    name = b"caf\xe9.png"
-    ran = subprocess.run([sys.executable, "-c", code, name], capture_output=True, check=True)
-    assert ran.stdout == name + b"\n"
-
-
-def test_the_module_is_the_command() -> None:
-    ran = subprocess.run([sys.executable, "-m", "restore", "--version"], capture_output=True, text=True, check=True)
-    assert ran.stdout == f"restore {restore.__version__}\n"

@@ -1,0 +1,100 @@
+"""How the command starts and ends: what it imports, and what is not its own error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+
+import restore
+from restore.checkpoints import catalogue
+from restore.images import Picture, write_picture
+
+
+def test_a_bug_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "load_catalogue", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("weights", "list")
+
+
+LINES = {
+    "tasks": {
+        "0": [
+            "--help", "denoise --help", "--version", "weights list", "weights verify",
+            "denoise a.png -o b.png --dry-run",
+        ],
+        "1": ["weights show x", "denoise gone.png -o b.png", "denoise a.png -o b.png --weights x"],
+        "2": [
+            "", "denoise", "dnoise", "denoise a.png -o b", "denoise a.png", "denoise a.png -o b.png --memory x",
+            "denoise a.png -o b.png --tile x", "denoise a.png -o b.png --device x",
+        ],
+    },
+    "eval and data": {
+        "0": ["eval --help", "data list", "data show SIDD", "data check --clean .", "data check --help"],
+        "1": ["eval --clean gone", "eval --dataset PolyU --root .", "data check PolyU --root ."],
+        "2": [
+            "eval", "eval --sigma x", "eval --clean . --protocol x", "eval --clean . --device x",
+            "eval --clean . --weights none", "eval --dataset x --root .", "eval --dataset Set5 --root .",
+        ],
+    },
+    "train": {
+        "0": ["train --help"],
+        "1": ["train --data gone --out run", "train --data . --out .", "train --data . --out run --from x"],
+        "2": [
+            "train", *(f"train --data . --out run {wrong}" for wrong in (
+                "--max-time x", "--set x", "--set stepz=3", "--set steps=x", "--task x", "--device x", "--resume", "x",
+            )),
+        ],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES.keys())
+def test_help_lists_and_usage_errors_do_not_import_torch(tmp_path: Path, lines: dict[str, list[str]]) -> None:
+    write_picture(Picture(np.zeros((16, 16, 3), np.uint8)), tmp_path / "a.png")
+    code = f"""
+import sys
+from restore.cli.app import main
+for code, commands in {lines!r}.items():
+    for command in commands:
+        sys.argv = ["restore", *command.split()]
+        try:
+            main()
+        except SystemExit as stop:
+            assert str(stop.code or 0) == code, (stop.code, command)
+        assert "torch" not in sys.modules, command
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["--help", "denoise --help", "eval --help", "train --help", "weights list", "data list", "data check"]
+)
+def test_the_first_look_loads_nothing_that_is_slow(line: str) -> None:
+    code = (
+        "import sys; from restore.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "slow = {'torch', 'numpy', 'cv2', 'PIL', 'rich', 'huggingface_hub', 'tifffile', 'imagecodecs', 'psutil'}\n"
+        "print(sorted(slow & set(sys.modules)), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True, text=True, check=True)
+    assert ran.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text here")
+def test_a_file_name_that_is_no_text_comes_out_as_it_is(tmp_path: Path) -> None:
+    code = "import sys; from restore.cli import app; app.app = lambda **_: print(sys.argv[1]); app.main()"
+    name = b"caf\xe9.png"
+    ran = subprocess.run([sys.executable, "-c", code, name], capture_output=True, check=True)
+    assert ran.stdout == name + b"\n"
+
+
+def test_the_module_is_the_command() -> None:
+    ran = subprocess.run([sys.executable, "-m", "restore", "--version"], capture_output=True, text=True, check=True)
+    assert ran.stdout == f"restore {restore.__version__}\n"
