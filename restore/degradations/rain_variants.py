@@ -10,8 +10,8 @@ from numpy.random import Generator
 
 from restore.degradations.base import Degradation, Image, log_uniform, to_8_bits
 from restore.degradations.blur import to_linear, to_srgb
-from restore.degradations.dry import patterned
 from restore.degradations.rain import Layer, Mist, Streaks, falling, rainy
+from restore.degradations.rain_like_patterns import patterned
 
 _MOST_DROPS = 20_000  # per picture: more would take minutes on a large one
 
@@ -193,7 +193,7 @@ def lens_drops(generator: Generator) -> Degradation:
 
 
 def dry_patterns(_: Generator) -> Degradation:
-    """`restore.degradations.dry.patterned`, as reference and input."""
+    """`restore.degradations.rain_like_patterns.patterned`, as reference and input."""
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         picture = patterned(clean, g)

@@ -24,7 +24,8 @@ def test_a_task_gets_its_default_weights_on_the_device_that_is_named() -> None:
 
 def test_blind_weights_take_any_level(tiny_file: Path) -> None:
     for weights in (None, str(tiny_file)):
-        load_restorer(RestorerChoice(TASKS["denoise"], weights, level=12.5))
+        _, found = load_restorer(RestorerChoice(TASKS["denoise"], weights, level=12.5))
+        assert found.path == tiny_file
 
 
 def test_weights_of_another_task_are_refused() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn_pictures import at, flat
 
-from restore.degradations.dry import Grid, bars, patterned
+from restore.degradations.rain_like_patterns import Grid, bars, patterned
 
 
 @pytest.mark.parametrize(("period", "width"), [(5.0, 1.0), (12.0, 6.0), (30.0, 4.0)])
