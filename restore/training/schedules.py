@@ -22,11 +22,11 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 @dataclass(frozen=True)
-class Crops:
+class StepCrops:
     """The crops of one step.
 
     Attributes:
-        numbers: Every crop of a run has its own number, whatever the number of processes.
+        numbers: Every crop of a run has its own number, for any number of processes.
         side: Side of the degraded crops in pixels.
     """
 
@@ -34,7 +34,7 @@ class Crops:
     side: int
 
 
-def crops_of(recipe: Recipe, step: int) -> Crops:
+def crops_of(recipe: Recipe, step: int) -> StepCrops:
     """The crops of step 0 .. steps - 1."""
     first = begin = 0
     batch, side = recipe.batch, recipe.crop
@@ -45,7 +45,7 @@ def crops_of(recipe: Recipe, step: int) -> Crops:
         first += (until - begin) * stage_batch
         begin = until
     first += (step - begin) * batch
-    return Crops(range(first, first + batch), side)
+    return StepCrops(range(first, first + batch), side)
 
 
 @dataclass(frozen=True)

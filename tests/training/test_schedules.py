@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from restore.training.recipe import load_recipe
-from restore.training.schedules import Crops, Phase, crops_of, learning_rate, phases, share_of, stretched
+from restore.training.schedules import Phase, StepCrops, crops_of, learning_rate, phases, share_of, stretched
 
 RECIPE = dataclasses.replace(
     load_recipe("cs-kit-s-denoise"), steps=14, stages=(), warm_up=4, learning_rate=1.0, final_learning_rate=0.2
@@ -67,7 +67,7 @@ def test_a_recipe_of_other_steps_keeps_the_shares_of_its_parts() -> None:
 
 
 def test_without_stages_step_n_takes_the_nth_batch() -> None:
-    assert crops_of(dataclasses.replace(RECIPE, batch=3, crop=64), 5) == Crops(range(15, 18), 64)
+    assert crops_of(dataclasses.replace(RECIPE, batch=3, crop=64), 5) == StepCrops(range(15, 18), 64)
 
 
 @pytest.mark.parametrize(("length", "count"), [(8, 2), (7, 3), (3, 3), (2, 4)])
