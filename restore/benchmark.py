@@ -89,7 +89,7 @@ def build(name: str) -> Network:
             raise WeightsError(error.message, hint=did_you_mean(network, NETWORKS) or error.hint) from error
     configs = NETWORKS[network].CONFIGS
     if config and config not in configs:
-        raise UsageError(f"{network} has no config called {config!r}", hint=f"choose one of {', '.join(configs)}")
+        raise UsageError(f"{network} has no config {config!r}", hint=f"choose one of {', '.join(configs)}")
     return NETWORKS[network](**configs[config or next(iter(configs))])
 
 

@@ -90,4 +90,4 @@ def check_choice(what: str, word: str, choices: Collection[str], *, hint: str | 
     """
     if word not in choices:
         listed = hint or f"choose one of {', '.join(choices)}"
-        raise UsageError(f"there is no {what} called {word!r}", hint=did_you_mean(word, choices) or listed)
+        raise UsageError(f"unknown {what} {word!r}", hint=did_you_mean(word, choices) or listed)

@@ -90,7 +90,7 @@ class Setting:
             recipe = load_recipe(str(folder / "recipe.json"))
         else:
             asked = for_gpu(run.asked(), run.gpu) if on_gpu else run.asked()
-            # On a CPU, hours are the processor time of this process, whatever else the core does.
+            # On a CPU, hours are the processor time of this process, not of others on the core.
             clock = time.perf_counter if on_gpu or self.workers else time.process_time
             recipe = fitted(asked, self.hours or run.hours, probe, clock, self.device)
         say(f"{run.name}: {recipe.steps} steps, {'resumed' if resume else 'new'}, in {folder}")

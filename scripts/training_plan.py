@@ -88,7 +88,7 @@ def read_plan(path: Path) -> list[Planned]:
     folders = [run.folder(Path()) for run in plan]
     for folder in folders:
         if folders.count(folder) > 1:
-            raise UsageError(f"two runs of {path} have the folder {folder}", hint="give each a name of its own")
+            raise UsageError(f"two runs of {path} have the folder {folder}", hint="give each its own name")
     return plan
 
 

@@ -186,7 +186,7 @@ class Pipeline:
         if self.stop_on_error or self._bug is not None:
             self.stop.set()
 
-    # In threads of their own:
+    # Each runs in its own thread:
 
     def _read(self, job: Job) -> tuple[Picture, float]:
         begun = time.perf_counter()

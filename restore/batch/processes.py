@@ -35,7 +35,7 @@ class Rank:
         return self.count == 1
 
     def device(self, name: str) -> str:
-        """The device of this process if all are told to use `name`: each gets a GPU of its own."""
+        """The device of this process if all use `name`: each gets its own GPU."""
         if self.is_alone or name not in ("auto", "cuda"):
             return name
         import torch

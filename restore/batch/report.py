@@ -29,7 +29,7 @@ class RunReport:
 
     Args:
         jobs: All jobs of this process.
-        rank: Its place among several processes; each writes a file of its own.
+        rank: Its place among several processes; each writes its own file.
         file: Where the JSON goes: a file, a text stream, or None for nowhere.
 
     Raises:
@@ -109,7 +109,7 @@ class RunReport:
     def _check(self, path: Path) -> None:
         folder = path.absolute().parent
         if path.is_dir() or not os.access(folder, os.W_OK):
-            why = "it is a folder" if path.is_dir() else f"there is no writable folder {folder}"
+            why = "it is a folder" if path.is_dir() else f"cannot write to the folder {folder}"
             raise UsageError(f"cannot write {path}: {why}", hint="choose another --json")
         pictures = (end for job in self.jobs for end in (job.source, job.target) if isinstance(end, Path))
         if os.path.realpath(path) in map(os.path.realpath, pictures):

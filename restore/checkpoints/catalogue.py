@@ -152,7 +152,7 @@ def find(name: str) -> WeightsEntry:
     if name in catalogue:
         return catalogue[name]
     hint = did_you_mean(name, catalogue) or "`restore weights list` shows all names; files end in .safetensors"
-    raise WeightsError(f"there are no weights called {name!r}", hint=hint)
+    raise WeightsError(f"unknown weights {name!r}", hint=hint)
 
 
 def check_new_name(name: str) -> None:
@@ -246,11 +246,11 @@ def weights_for(task: str, level: float | None = None) -> WeightsEntry:
         return found
     if not entries or option is None:
         return default_for(task, level)
-    there = f"there are weights for {', '.join(f'{made_for:g}' for made_for in entries)}"
+    there = f"choose one of {', '.join(f'{made_for:g}' for made_for in entries)}"
     if level is None:
         raise UsageError(f"{task} needs --{option.name}", hint=there)
     raise WeightsError(
-        f"there are no weights for {task} at --{option.name} {level:g}", hint=f"{there}; or use --weights"
+        f"there are no weights for {task} at --{option.name} {level:g}", hint=f"{there}, or use --weights"
     )
 
 

@@ -81,7 +81,7 @@ def bench(
     device: options.Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
-    """Measure speed, memory and multiplications of networks. Each runs in a process of its own.
+    """Measure speed, memory and multiplications of networks. Each runs in its own process.
 
     A network that you name without weights gets random ones: speed and memory are the same.
     """
@@ -98,7 +98,8 @@ def bench(
     from restore.inference.devices import processor_name
 
     threads = threads or torch.get_num_threads()
-    machine = f"{processor_name()}, {threads} threads, PyTorch {torch.__version__}, device {device}, {precision}"
+    count = f"{threads} thread{'s' * (threads != 1)}"
+    machine = f"{processor_name()}, {count}, PyTorch {torch.__version__}, device {device}, {precision}"
     table = Table(title=machine, title_justify="left", box=None)
     if memory:
         rows = _bench_memory(subjects, table, device, threads)

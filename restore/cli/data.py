@@ -153,7 +153,7 @@ def check(
 
 
 def _find_parts(name: str, root: Path, split: str | None) -> list[tuple[str, Found]]:
-    """The split that is asked for, or every one that the folder holds."""
+    """The named split, or every one that the folder holds."""
     from restore.datasets import layouts
     from restore.datasets.registry import datasets
 

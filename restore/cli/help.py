@@ -17,7 +17,7 @@ SPEED = "Speed and memory"
 BATCH = "Batch"
 WEIGHTS = "Weights"
 
-_NAME_WIDTH = 24  # characters; a longer name has a line of its own
+_NAME_WIDTH = 24  # characters; a longer name gets its own line
 
 
 def command(*examples: str, page: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def command(*examples: str, page: str) -> dict[str, Any]:
 
 
 def group(*examples: str, page: str) -> dict[str, Any]:
-    """Settings of `typer.Typer` for a command that has commands of its own; arguments as for `command`."""
+    """Settings of `typer.Typer` for a command with subcommands; arguments as for `command`."""
     return {"cls": Group, "epilog": _epilog(examples, page), "rich_markup_mode": None}
 
 
@@ -69,7 +69,7 @@ class Command(TyperCommand):
         _write_panels(panels, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write examples and link as they are: wrapped they could not be copied."""
+        """Write examples and link unwrapped: people copy them."""
         _write_epilog(self.epilog, formatter)
 
 
@@ -77,7 +77,7 @@ class Group(TyperGroup):
     """A command that has commands, also in panels. Without one it shows its help."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Show the help where nothing else is asked for; that exits with 2, as wrong usage does."""
+        """Without arguments, show the help and exit with 2, as for wrong usage."""
         if not args and not ctx.resilient_parsing:
             print(ctx.get_help(), file=sys.stderr)
             raise typer.Exit(2)
@@ -104,7 +104,7 @@ class Group(TyperGroup):
         _write_panels(panels, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write examples and link as they are."""
+        """Write examples and link unwrapped."""
         _write_epilog(self.epilog, formatter)
 
 

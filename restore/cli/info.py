@@ -47,11 +47,13 @@ def _found() -> dict[str, dict[str, str]]:
     from restore.inference.devices import has_native_bfloat16, pick_device, processor_name
     from restore.inference.memory import free_memory, total_memory
 
+    threads = torch.get_num_threads()
+
     def bfloat16(device: str) -> str:
         return f"{'native' if has_native_bfloat16(torch.device(device)) else 'no native'} bfloat16"
 
     devices = {
-        "cpu": f"{processor_name()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        "cpu": f"{processor_name()}, {os.cpu_count()} cores, {threads} thread{'s' * (threads != 1)}, "
         f"{torch.backends.cpu.get_cpu_capability()}, {bfloat16('cpu')}",
         "memory": f"{free_memory(torch.device('cpu')) / 1e9:.1f} GB free of {total_memory() / 1e9:.1f} GB",
     }

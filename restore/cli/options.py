@@ -253,4 +253,4 @@ def check_device(name: str) -> None:
         UsageError: No device has this name.
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", name, re.ASCII):
-        raise UsageError(f"there is no device called {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(f"unknown device {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")

@@ -43,7 +43,7 @@ def unknown_command(path: str, word: str, commands: Iterable[str]) -> UsageError
     """
     meant = meant_by(word) if path.count(" ") == 0 else ()
     hint = f"did you mean {_either([repr(name) for name in meant])}?" if meant else did_you_mean(word, commands)
-    return UsageError(f"there is no command {word!r}", hint=hint or f"`{path} --help` lists the commands")
+    return UsageError(f"unknown command {word!r}", hint=hint or f"`{path} --help` lists the commands")
 
 
 def meant_by(word: str) -> tuple[str, ...]:
@@ -69,8 +69,8 @@ def in_our_words(error: Any) -> UsageError:
         option, known = error.option_name, _options(error.ctx.command)
         elsewhere = _commands_with(option, error.ctx.find_root().command)
         if 1 <= len(elsewhere) <= 2:
-            return UsageError(f"there is no option {option} here", hint=f"{_either(elsewhere)} has {option}")
-        return UsageError(f"there is no option {option}", hint=did_you_mean(option, known) or hint)
+            return UsageError(f"unknown option {option} here", hint=f"{_either(elsewhere)} has {option}")
+        return UsageError(f"unknown option {option}", hint=did_you_mean(option, known) or hint)
     if kind == "BadOptionUsage":
         needs = "needs a value" if "requires" in message else "takes no value"
         return UsageError(f"{error.option_name} {needs}", hint=hint)

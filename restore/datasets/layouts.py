@@ -34,7 +34,7 @@ def find(name: str, root: Path, split: str | None = None) -> Found:
     dataset = dataset_called(name)
     split = split or dataset.scored_split
     if split not in dataset.splits:
-        raise DataError(f"{name} has no split called {split!r}", hint=f"choose one of {', '.join(dataset.splits)}")
+        raise DataError(f"{name} has no split {split!r}", hint=f"choose one of {', '.join(dataset.splits)}")
     if not root.is_dir():
         raise DataError(f"{root} is not a folder", hint="name the folder that holds the set")
     layouts = dataset.splits[split].layouts

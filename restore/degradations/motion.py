@@ -72,9 +72,9 @@ def moving(
         turn: Rotation from the first frame to the last, in radians.
         approach: Growth of the picture from the first frame to the last, as a part of its size.
         frames: Number of frames, odd; 0: 7 to 17, for 0.8 to 2.5 pixels a frame if possible.
-        is_by_middle: Whether the reference is the middle frame instead of the mean position, as in datasets of
-            high-speed cameras (Nah et al., "Deep Multi-scale Convolutional Neural Network for Dynamic Scene
-            Deblurring", CVPR 2017, Section 2).
+        is_by_middle: Whether the reference is the middle frame instead of the mean position. Datasets of
+            high-speed cameras do this (Nah et al., "Deep Multi-scale Convolutional Neural Network for Dynamic
+            Scene Deblurring", CVPR 2017, Section 2).
     """
     path = trajectory(length, restlessness, jerks, generator)
     step = generator.uniform(0.8, 2.5)

@@ -136,7 +136,7 @@ def rainy(
 def falling(
     layers: Sequence[Streaks], is_screen: bool, tint: NDArray[np.float32] | None, mist: Mist | None
 ) -> Degradation:
-    """`rainy` with layers of streaks and optional mist, drawn anew for each picture."""
+    """`rainy` with layers of streaks and optional mist, drawn for each picture."""
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         height, width = clean.shape[:2]

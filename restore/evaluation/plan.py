@@ -119,7 +119,7 @@ def make_plan(
 
     task = task or next(iter(given), None) or (record.task if record else "denoise")
     level = levels.get(task)
-    own = record if record is not None and record.task == task else None  # a set's ways are those of its own task
+    own = record if record is not None and record.task == task else None  # A set's defaults hold for its own task only.
     usual = (own and own.degradation) or _DEGRADATIONS[task]
     is_asked = bool(given) or degradation is not None
     if found.has_degraded and is_asked:

@@ -179,7 +179,7 @@ def write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> 
 def _write_stream(file: IO[bytes], picture: Picture, options: dict[str, Any]) -> None:
     """Writes tile by tile, because OpenJPEG takes eight times the memory of its input.
 
-    imagecodecs cannot write tiles. So each is encoded as a picture of its own, then gets its number and the size of the
+    imagecodecs cannot write tiles. So each is encoded as a separate picture, then gets its number and the size of the
     whole picture (ISO/IEC 15444-1, annex A).
     """
     import imagecodecs

@@ -46,7 +46,7 @@ def take_exif(exif: bytes, picture: Picture) -> int:
 def _reset_orientation(exif: bytes) -> tuple[bytes, int]:
     """EXIF with the orientation of the main picture set to 1, and the original value. All other bytes stay.
 
-    Writing the block anew would break maker notes, which point to places in the block.
+    Rewriting the block would break maker notes, which point to places in the block.
 
     Raises:
         ValueError, KeyError, struct.error: `exif` is damaged.

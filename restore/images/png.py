@@ -47,7 +47,7 @@ def take_chunks(file: IO[bytes], picture: Picture) -> None:
             raise OSError(f"wrong checksum in chunk {name!r}")
         if name in _COLOUR:
             picture.colour[name] = data
-        elif is_wanted and not data.startswith((_XMP, b"Raw profile type exif\0")):  # these have fields of their own
+        elif is_wanted and not data.startswith((_XMP, b"Raw profile type exif\0")):  # these have their own fields
             picture.text.append((name, data))
 
 

@@ -29,7 +29,7 @@ from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal, b
 # Pillow warns of odd metadata. Everything that matters becomes an error or a note.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-_READABLE = "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC and camera RAW"
+_READABLE = "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC or camera RAW"
 
 
 def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -50,7 +50,7 @@ def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pi
     try:
         file = source.open("rb")
     except FileNotFoundError as error:
-        raise PictureError(f"cannot read {source}: there is no such file", hint="check the spelling") from error
+        raise PictureError(f"cannot read {source}: no such file", hint="check the spelling") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise PictureError(f"cannot read {source}: {reason}", hint="check the file's permissions") from error
@@ -122,7 +122,7 @@ def _kind_of(head: bytes, suffix: str) -> str:
         return kind_of_boxes
     if suffix in RAW_SUFFIXES:
         return "RAW"
-    raise Refusal("it is not a picture in a known format", f"use {_READABLE}; the name of the file does not matter")
+    raise Refusal("it is not a picture in a known format", f"use {_READABLE}; the name does not matter")
 
 
 def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int:

@@ -37,7 +37,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     if not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", name, re.ASCII):
-        raise DeviceError(f"there is no device called {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")
+        raise DeviceError(f"unknown device {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")
     device = torch.device(name)
     if device.type == "cuda" and not cuda:
         built = torch.version.cuda is not None or torch.version.hip is not None

@@ -51,8 +51,8 @@ class Need:
 def need_of(network: Network) -> Need:
     """The measured need of this network; for another size, the largest of its kind; for an unknown kind, zero.
 
-    Measured on a CPU in float32, and used for GPUs too. For a network without its attention, the need without it is
-    used where it is measured.
+    Measured on a CPU in float32, and used for GPUs too. A network without its attention uses the need measured
+    without it, if there is one.
     """
     of_kind = [row for row in _table() if row.network == key_of(network)]
     worst = max((row.need for row in of_kind), key=lambda need: need.bytes_per_pixel, default=Need(0, 0))

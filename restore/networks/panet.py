@@ -147,7 +147,7 @@ class PANet(Network):
 class LastEnlargement(TwoForms):
     """The last upsampling and the tail: `(B, H, W, C)` to `(B, factor * H, factor * W, C')`.
 
-    It has no parameters of its own; the two layers are arguments.
+    It has no parameters; the two layers are arguments.
     """
 
     def plain(self, x: Tensor, up: Convolution, tail: Convolution, factor: int) -> Tensor:

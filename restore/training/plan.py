@@ -51,7 +51,7 @@ def plan_training(
     transfer_from: str | None = None,
     is_first: bool = True,
 ) -> TrainingPlan:
-    """Choose the recipe of a run and check what it is to train on.
+    """Choose the recipe of a run and check its data.
 
     Args:
         recipe: A shipped recipe or a `.toml` file. None takes that of the task and network, or with `resume` that of

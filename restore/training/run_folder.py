@@ -93,7 +93,7 @@ class Run:
             raise DataError(f"cannot write to {self.folder}: {failure.strerror or failure}") from failure
 
     def save(self, average: Network, state: dict[str, Any]) -> None:
-        """Write weights, state and card. Each file is complete or unchanged, whatever ends the process."""
+        """Write weights, state and card. Each file is complete or unchanged, even if the process is killed."""
         if not self.is_writer:
             return
         with whole_file(self.state) as temporary:

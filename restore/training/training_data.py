@@ -79,7 +79,7 @@ def _split(files: list[T], recipe: Recipe, key: str, what: str) -> tuple[list[T]
     if cut <= 0:
         few = len(files) // 8 or min(1, len(files) - 1)
         raise DataError(
-            f"there are only {len(files)} {what}, and {keep} would be held out", hint=f"use --set {key}={few}"
+            f"too few: {len(files)} {what}, of which the recipe holds out {keep}", hint=f"use --set {key}={few}"
         )
     return files[:cut], files[cut:], f"{cut} {what}"
 

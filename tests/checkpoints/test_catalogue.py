@@ -113,7 +113,7 @@ def test_two_defaults_of_one_task_are_an_error_unless_their_levels_differ(
 
 
 def test_a_misspelt_name_gets_a_suggestion(tiny_catalogue: Path) -> None:
-    with pytest.raises(WeightsError, match="no weights called 'tiny-denose'") as raised:
+    with pytest.raises(WeightsError, match="unknown weights 'tiny-denose'") as raised:
         catalogue.find("tiny-denose")
     assert raised.value.hint == "did you mean 'tiny-denoise'?"
 

@@ -328,7 +328,7 @@ def test_the_cache_is_listed_and_weights_are_removed(hub: Hub, run: Run, tiny_ca
     assert not path.exists() and not path.is_symlink()
     assert len(run("weights", "list", "--cached").out.splitlines()) == 1
     ran = run("weights", "remove", "two")
-    assert (ran.code, ran.err.splitlines()[0]) == (1, "error: there are no weights called 'two'")
+    assert (ran.code, ran.err.splitlines()[0]) == (1, "error: unknown weights 'two'")
     ran = run("weights", "remove", "tiny-denoise")
     assert ran.code == 1 and "cannot remove tiny-denoise: it comes with restore" in ran.err
     assert checkpoints.resolve("tiny-denoise")

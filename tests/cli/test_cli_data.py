@@ -64,7 +64,7 @@ def test_data_check_of_a_named_set_looks_at_each_part(run: Run) -> None:
         (("check", "PolyU", "--root", "gone"), 1, "error: gone is not a folder"),
         (("check", "PolyU", "--root", "."), 1, "hint:  expected noisy/* + clean/*"),
         (("check", "Rain200H", "--root", "."), 1, "error: . holds no part of Rain200H in a known layout"),
-        (("check", "Rain200H", "--root", ".", "--split", "val"), 1, "error: Rain200H has no split called 'val'"),
+        (("check", "Rain200H", "--root", ".", "--split", "val"), 1, "error: Rain200H has no split 'val'"),
         (("check", "--clean", "gone"), 1, "error: gone is not a folder"),
         (("check", "--clean", "."), 1, "error: no pictures in ."),
     ],

@@ -61,7 +61,7 @@ def test_eval_scores_in_the_precision_of_the_commands_and_says_which(
     assert run(*args, "--precision", "float32").out.startswith("clean, rgb, mean of 2: ")
     assert json.loads(Path("s.json").read_text())["precision"] == "float32"
     ran = run(*args, "--precision", "half")
-    assert ran.code == 2 and "no precision called 'half'" in ran.err
+    assert ran.code == 2 and "unknown precision 'half'" in ran.err
 
 
 def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted_pairs: None, tiny_file: Path) -> None:
@@ -85,7 +85,7 @@ def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted_pairs: No
         ((), 2, "error: name the pictures to score"),
         (("--clean", "gone"), 1, "error: gone is not a folder"),
         (("--clean", "clean", "--sigma", "300"), 2, "error: --sigma is a number from 0 to 255, not "),
-        (("--clean", "clean", "--device", "gpu"), 2, "error: there is no device called 'gpu'"),
+        (("--clean", "clean", "--device", "gpu"), 2, "error: unknown device 'gpu'"),
         (("--clean", "clean", "--json", "gone/s.json"), 2, "error: cannot write gone/s.json"),
         (("--clean", "clean", "--csv", "gone/s.csv"), 2, "error: cannot write gone/s.csv"),
         (("--clean", "clean", "--submission", "gone/s.csv"), 2, "error: cannot write gone/s.csv"),

@@ -122,7 +122,7 @@ def test_a_command_of_commands_without_one_shows_its_help(run: Run) -> None:
 def test_what_is_no_command_gets_a_suggestion(run: Run, words: str, hint: str) -> None:
     ran = run(*words.split())
     word = words.split()[-1] if words.startswith("weights") else words.split()[0]
-    assert (ran.code, ran.out, ran.err) == (2, "", f"error: there is no command {word!r}\nhint:  {hint}\n")
+    assert (ran.code, ran.out, ran.err) == (2, "", f"error: unknown command {word!r}\nhint:  {hint}\n")
 
 
 def test_a_name_of_another_kind_means_commands_that_exist() -> None:
@@ -134,15 +134,15 @@ def test_a_name_of_another_kind_means_commands_that_exist() -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ("denoise a.png --strenth 1", "error: there is no option --strenth\nhint:  did you mean '--strength'?\n"),
+        ("denoise a.png --strenth 1", "error: unknown option --strenth\nhint:  did you mean '--strength'?\n"),
         (
             "denoise a.png --scale 2",
-            "error: there is no option --scale here\nhint:  `restore upscale` or `restore eval` has --scale\n",
+            "error: unknown option --scale here\nhint:  `restore upscale` or `restore eval` has --scale\n",
         ),
-        ("denoise --version", "error: there is no option --version here\nhint:  `restore` has --version\n"),
+        ("denoise --version", "error: unknown option --version here\nhint:  `restore` has --version\n"),
         (
             "denoise a.png --xyzzy",
-            "error: there is no option --xyzzy\nhint:  `restore denoise --help` lists the options\n",
+            "error: unknown option --xyzzy\nhint:  `restore denoise --help` lists the options\n",
         ),
         ("denoise a.png -o", "error: -o needs a value\nhint:  `restore denoise --help` lists the options\n"),
         (

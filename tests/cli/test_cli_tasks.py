@@ -109,8 +109,8 @@ def test_blind_weights_serve_the_strengths_that_have_no_weights_of_their_own(
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (("upscale",), 2, "error: upscale needs --scale\nhint:  there are weights for 2, 4"),
-        (("upscale", "--scale", "3"), 1, "for upscale at --scale 3\nhint:  there are weights for 2, 4"),
+        (("upscale",), 2, "error: upscale needs --scale\nhint:  choose one of 2, 4"),
+        (("upscale", "--scale", "3"), 1, "for upscale at --scale 3\nhint:  choose one of 2, 4"),
         (("upscale", "--scale", "5"), 2, "--scale"),
         (("upscale", "--weights", "x2", "--scale", "4"), 2, "error: these weights are for --scale 2, not 4"),
         (("denoise", "--weights", "sigma-25", "--sigma", "10"), 2, "error: these weights are for --sigma 25, not 10"),

@@ -66,12 +66,12 @@ def test_a_pair_of_two_sizes_is_refused_when_it_is_read(tmp_path: Path) -> None:
 
 
 def test_a_split_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="PolyU has no split called 'train'") as error:
+    with pytest.raises(DataError, match="PolyU has no split 'train'") as error:
         find("PolyU", tmp_path, "train")
     assert error.value.hint == "choose one of test"
 
 
 def test_a_set_that_does_not_exist_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no dataset called 'polyu'") as error:
+    with pytest.raises(UsageError, match="unknown dataset 'polyu'") as error:
         find("polyu", tmp_path)
     assert error.value.hint == "did you mean 'PolyU'?"

@@ -192,7 +192,7 @@ def test_unreadable_inputs_are_clear_errors(tmp_path: Path) -> None:
     refused(tmp_path / "empty.png", "is empty")
     (tmp_path / "text.png").write_text("This is no picture.\n")
     error = refused(tmp_path / "text.png", "not a picture")
-    assert "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC and camera RAW" in str(error.hint)
+    assert "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC or camera RAW" in str(error.hint)
 
 
 def encoded(name: str) -> bytes:

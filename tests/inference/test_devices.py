@@ -42,7 +42,7 @@ def test_a_device_that_is_there_is_returned(machine: Any) -> None:
 )
 def test_an_unknown_name_is_an_error_that_lists_the_names(machine: Any, name: str) -> None:
     machine(gpus=8)
-    with pytest.raises(DeviceError, match="no device called") as caught:
+    with pytest.raises(DeviceError, match="unknown device") as caught:
         pick_device(name)
     assert "cuda:N" in (caught.value.hint or "")
 

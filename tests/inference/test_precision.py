@@ -141,13 +141,13 @@ def test_what_auto_makes_infinite_is_computed_again_in_float32(measured: Callabl
 def test_auto_may_be_asked_for_at_a_call_and_what_is_no_precision_is_an_error() -> None:
     restorer, picture = Restorer(Identity(), device="cpu", precision="bfloat16"), Picture(noise(16, 16, 3))
     assert restorer.restore_picture(picture, precision="auto").precision == "float32"  # nobody measured these weights
-    with pytest.raises(UsageError, match="no precision called 'half'"):
+    with pytest.raises(UsageError, match="unknown precision 'half'"):
         restorer.restore_picture(picture, precision="half")
-    with pytest.raises(UsageError, match="no precision called 'half'"):
+    with pytest.raises(UsageError, match="unknown precision 'half'"):
         restorer.restore_tensor(torch.zeros(1, 3, 16, 16), precision="half")
 
 
 def test_an_unknown_precision_is_an_error_that_lists_the_names() -> None:
-    with pytest.raises(UsageError, match="no precision called 'half'") as caught:
+    with pytest.raises(UsageError, match="unknown precision 'half'") as caught:
         Restorer(Identity(), device="cpu", precision="half")
     assert caught.value.hint == "choose one of auto, float32, bfloat16, float16"

@@ -129,7 +129,7 @@ def test_a_run_that_cannot_be_does_not_stop_the_next(setting: Setting, capsys: p
     train_next.work(plan, setting, 1000)
     assert sorted(p.name for p in setting.states.iterdir() if p.is_dir()) == ["whole"]
     told = capsys.readouterr().err
-    assert "broken: there is no cs-kit config called 'gone'" in told
+    assert "broken: unknown cs-kit config 'gone'" in told
     assert "rain: skipped, because there are no pairs" in told
 
 

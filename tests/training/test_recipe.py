@@ -135,7 +135,7 @@ def test_the_recipe_of_a_task_trains_the_network_of_its_default_weights() -> Non
         ("jpeg:ten", "'jpeg:ten' is not a degradation with a level"),
         ("jpeg:1-2-3", "'jpeg:1-2-3' is not a degradation with a level"),
         ("jpeg:400", "400 to 400 is not a range of jpeg-quality"),
-        ("jpg", "no degradation called 'jpg'"),
+        ("jpg", "unknown degradation 'jpg'"),
         ("rain:3", "rain has no level"),
     ],
 )
@@ -189,14 +189,14 @@ def test_precision_may_be_left_out_and_a_whole_number_is_a_number(tmp_path: Path
         ({"network": 3}, "network of the recipe .* must be text, not 3", None),
         ({"steps": 0}, "steps must be at least 1, not 0", None),
         ({"learning_rate": -1e-3}, "learning_rate must be at least 0", None),
-        ({"task": "denose"}, "no task called 'denose'", "did you mean 'denoise'?"),
-        ({"degradation": "rian"}, "no degradation called 'rian'", "did you mean 'rain'?"),
-        ({"network": "cskit"}, "no network called 'cskit'", "did you mean 'cs-kit'?"),
-        ({"config": "xl"}, "no cs-kit config called 'xl'", "choose one of"),
-        ({"precision": "float61"}, "no precision called 'float61'", "did you mean"),
-        ({"loss": "l3"}, "no loss called 'l3'", "choose one of l1, l2"),
-        ({"optimizer": "sgd"}, "no optimizer called 'sgd'", "choose one of adamw, adam, muon"),
-        ({"schedule": "step"}, "no schedule called 'step'", "choose one of cosine, halving"),
+        ({"task": "denose"}, "unknown task 'denose'", "did you mean 'denoise'?"),
+        ({"degradation": "rian"}, "unknown degradation 'rian'", "did you mean 'rain'?"),
+        ({"network": "cskit"}, "unknown network 'cskit'", "did you mean 'cs-kit'?"),
+        ({"config": "xl"}, "unknown cs-kit config 'xl'", "choose one of"),
+        ({"precision": "float61"}, "unknown precision 'float61'", "did you mean"),
+        ({"loss": "l3"}, "unknown loss 'l3'", "choose one of l1, l2"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'", "choose one of adamw, adam, muon"),
+        ({"schedule": "step"}, "unknown schedule 'step'", "choose one of cosine, halving"),
         ({"accumulate": 0}, "accumulate must be at least 1, not 0", None),
         ({"level_low": 3}, "only one is given", None),
         ({"degradation": "gaussian-noise", "level_low": 9, "level_high": 3}, "9 to 3 is not a range of sigma", "first"),
@@ -207,7 +207,7 @@ def test_precision_may_be_left_out_and_a_whole_number_is_a_number(tmp_path: Path
         ({"stages": [[10, 2, 64], [10, 2, 64]]}, "stages must be a list such as", "ascending"),
         ({"stages": [[10, 2, 6.5]]}, "stages must be a list such as", "ascending"),
         ({"base": 3}, "base of the recipe .* must name another recipe, not 3", None),
-        ({"base": "cs-kit-denoise"}, "no recipe called 'cs-kit-denoise'", "did you mean"),
+        ({"base": "cs-kit-denoise"}, "unknown recipe 'cs-kit-denoise'", "did you mean"),
     ],
 )
 def test_a_wrong_recipe_is_an_error_that_says_why(
@@ -234,10 +234,10 @@ def test_a_wrong_override_is_an_error_that_says_why(overrides: dict[str, str], m
 
 
 def test_an_unknown_recipe_is_answered_by_the_nearest() -> None:
-    with pytest.raises(UsageError, match="no recipe called 'cs-kit-denoise'") as caught:
+    with pytest.raises(UsageError, match="unknown recipe 'cs-kit-denoise'") as caught:
         load_recipe("cs-kit-denoise")
     assert caught.value.hint == "did you mean 'cs-kit-s-denoise'?"
-    with pytest.raises(UsageError, match=r"no recipe called 'gone\.toml'"):
+    with pytest.raises(UsageError, match=r"unknown recipe 'gone\.toml'"):
         load_recipe("gone.toml")
 
 

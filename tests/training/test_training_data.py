@@ -65,12 +65,12 @@ def test_labels_that_do_not_fit_the_photos_are_refused(
 
 def test_too_few_photos_are_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"there are only 3 pictures of the folder `photos`, and 3 would be held out"
+        DataError, match=r"too few: 3 pictures of the folder `photos`, of which the recipe holds out 3"
     ) as caught:
         train(dataclasses.replace(RECIPE, held_out=3), photos, tmp_path / "run")
     assert caught.value.hint == "use --set held_out=1"
     recipe = dataclasses.replace(RECIPE, degradation="pairs", held_out_pairs=3)
-    with pytest.raises(DataError, match="there are only 3 pairs") as caught:
+    with pytest.raises(DataError, match="too few: 3 pairs") as caught:
         train(recipe, None, tmp_path / "run", pairs=(photos, photos))
     assert caught.value.hint == "use --set held_out_pairs=1"
 
