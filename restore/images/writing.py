@@ -126,9 +126,8 @@ def write_picture(
     except Refusal as refusal:
         raise PictureError(f"cannot write {shown}: {refusal.reason}", hint=refusal.hint) from None
     except OSError as error:
-        raise PictureError(
-            f"cannot write {shown}: {error.strerror or error}", hint="check the folder's permissions and free space"
-        ) from error
+        hint = "check the folder's permissions and free space" if isinstance(target, Path) else None
+        raise PictureError(f"cannot write {shown}: {error.strerror or error}", hint=hint) from error
 
 
 def _check_arrays(picture: Picture) -> None:
