@@ -17,20 +17,29 @@ from pathlib import Path
 
 _OLD = 24 * 3600  # seconds without a write after which a temporary file is a leftover, whoever made it
 
+_TEMPORARY = re.compile(r"\.restore-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")  # place, process, random
+
 _unfinished: set[Path] = set()  # the temporary files of this process
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """A temporary file in the same folder (`.restore-*.tmp`), renamed to `path` at the end.
 
     After an error or interrupt it is removed and `path` stays as it was. A replaced file passes on its mode; a link
     stays a link.
 
+    Args:
+        path: The file to write.
+        replace: False if `path` must be free, at the start and at the end. A link to nowhere is not free.
+
     Raises:
+        FileExistsError: `path` is not free.
         OSError: It cannot be flushed or renamed, or `path` exists and is not a file, such as /dev/null.
     """
-    target = Path(os.path.realpath(path))
+    if not replace and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "it already exists", str(path))
+    target = Path(os.path.realpath(path)) if replace else path
     if os.path.exists(target) and not os.path.isfile(target):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     temporary = target.with_name(f".restore-{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -41,13 +50,33 @@ def whole_file(path: Path) -> Iterator[Path]:
         # file as done. The folder needs no fsync: at worst the name is missing, and the picture is restored again.
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        with suppress(FileNotFoundError):
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
+        if replace:
+            with suppress(FileNotFoundError):
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
+        else:
+            _name(temporary, target)
     finally:
         with suppress(OSError):
             temporary.unlink()
         _unfinished.discard(temporary)
+
+
+def _name(temporary: Path, target: Path) -> None:
+    """Give a finished file a name that must be free, in one step where the system can."""
+    try:
+        if os.name == "nt":
+            os.rename(temporary, target)  # which replaces nothing on Windows
+        else:
+            os.link(temporary, target)
+    except FileExistsError:
+        raise FileExistsError(errno.EEXIST, "it already exists", str(target)) from None
+    except OSError:  # no hard links, as on FAT and some network drives: claim the name with an empty file
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            raise FileExistsError(errno.EEXIST, "it already exists", str(target)) from None
+        os.replace(temporary, target)
 
 
 def remove_unfinished() -> None:
@@ -61,17 +90,20 @@ def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of killed runs from `folder`, as far as possible.
 
     Files of a process that is alive stay. Files of another machine or container stay for a day after the last write.
+    Files with other names stay, such as a user's own `.restore-notes.tmp`.
     """
     for path in folder.glob(".restore-*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is None:
+            continue
         with suppress(OSError):
-            if _is_ownerless(path.name) or time.time() - path.stat().st_mtime > _OLD:
+            if _is_ownerless(match) or time.time() - path.stat().st_mtime > _OLD:
                 path.unlink()
 
 
-def _is_ownerless(name: str) -> bool:
+def _is_ownerless(match: re.Match[str]) -> bool:
     """Whether the process that made the temporary file is known to be gone."""
-    match = re.fullmatch(r"\.restore-(\w+)-(\d+)-\w+\.tmp", name)
-    if not match or match[1] != _place() or os.name != "posix":  # os.kill would end the process on Windows
+    if match[1] != _place() or os.name != "posix":  # os.kill would end the process on Windows
         return False
     try:
         os.kill(int(match[2]), 0)

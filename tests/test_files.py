@@ -88,6 +88,58 @@ with whole_file(Path(sys.argv[1])) as temporary:
 """
 
 
+@pytest.mark.parametrize("taken_by", ["file", "folder", "link", "dangling link"])
+@pytest.mark.parametrize("is_early", [True, False])
+@pytest.mark.parametrize("has_hard_links", [True, False])
+def test_a_name_that_must_be_free_is_never_taken_from_another(
+    tmp_path: Path, taken_by: str, is_early: bool, has_hard_links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_hard_links:
+
+        def refused(*_: Any) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refused)
+    (tmp_path / "other").write_text("old")
+
+    def take() -> None:
+        match taken_by:
+            case "file":
+                (tmp_path / "a").write_text("old")
+            case "folder":
+                (tmp_path / "a").mkdir()
+            case _:
+                os.symlink("other" if taken_by == "link" else "nowhere", tmp_path / "a")
+
+    if is_early:
+        take()
+    with pytest.raises(FileExistsError), whole_file(tmp_path / "a", replace=False) as temporary:
+        temporary.write_text("new")
+        take()
+    assert names(tmp_path) == ["a", "other"] and (tmp_path / "other").read_text() == "old"
+    assert taken_by != "file" or (tmp_path / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize("has_hard_links", [True, False])
+def test_a_free_name_is_taken_without_hard_links_too(
+    tmp_path: Path, has_hard_links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_hard_links:
+        monkeypatch.setattr(os, "link", lambda *_: os.stat(tmp_path / "nothing"))  # any OSError
+    with whole_file(tmp_path / "a", replace=False) as temporary:
+        temporary.write_text("new")
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "new"
+
+
+def test_a_users_file_with_a_similar_name_stays(tmp_path: Path) -> None:
+    for name in (".restore-notes.tmp", ".restore-0123abcd-1-89ab.tmp", ".restore-0123abcd-x-89abcdef.tmp"):
+        (tmp_path / name).write_text("the user's own")
+        os.utime(tmp_path / name, (0, 0))
+    before = names(tmp_path)
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == before and len(before) == 3
+
+
 @pytest.mark.skipif(os.name != "posix", reason="processes are not asked whether they live here")
 def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:
     (tmp_path / "mine.tmp").write_text("the user's own")
@@ -101,11 +153,11 @@ def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not
 
 
 def test_what_another_machine_left_is_removed_after_a_day(tmp_path: Path) -> None:
-    (tmp_path / ".restore-0123abcd-1-89ab.tmp").write_text("half")
+    (tmp_path / ".restore-0123abcd-1-89abcdef.tmp").write_text("half")
     remove_leftovers(tmp_path)
     assert len(names(tmp_path)) == 1
     day = 24 * 3600
-    last_write = (tmp_path / ".restore-0123abcd-1-89ab.tmp").stat().st_mtime
-    os.utime(tmp_path / ".restore-0123abcd-1-89ab.tmp", (last_write - day - 60, last_write - day - 60))
+    last_write = (tmp_path / ".restore-0123abcd-1-89abcdef.tmp").stat().st_mtime
+    os.utime(tmp_path / ".restore-0123abcd-1-89abcdef.tmp", (last_write - day - 60, last_write - day - 60))
     remove_leftovers(tmp_path)
     assert names(tmp_path) == []

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from restore.batch.planning import Job
+from restore.batch.planning import Job, name_of
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_leftovers
 from restore.images import FORMATS, Picture, check_output, read_picture, write_picture
@@ -78,6 +78,8 @@ class Pipeline:
         stop_on_error: Stop in the same way after a picture that fails.
         format: Format of a picture that goes into a pipe, as an extension without dot; None: as the source.
         quality: For `write_picture`.
+        overwrite: Replace files that exist. Without it a picture fails if a file takes its output's name meanwhile.
+        skip_existing: Such a picture is skipped instead.
     """
 
     restore: Callable[[Picture, Callable[[int, int], None]], Restored]
@@ -88,6 +90,8 @@ class Pipeline:
     stop_on_error: bool = False
     format: str | None = None
     quality: int | None = None
+    overwrite: bool = False
+    skip_existing: bool = False
 
     def __post_init__(self) -> None:
         self._ahead: Future[tuple[Picture, float]] | None = None
@@ -174,6 +178,8 @@ class Pipeline:
         reason, hint = f"{type(error).__name__}: {error}", None
         if isinstance(error, RestoreError):
             reason, hint = error.message, error.hint
+            if self.skip_existing and isinstance(error.__cause__, FileExistsError):  # another run wrote it meanwhile
+                return self.report(Outcome(job, "skipped", f"{name_of(job.target)} already exists"))
         elif isinstance(error, MemoryError):
             reason, hint = "not enough memory", "close other programs, or make the picture smaller"
         elif isinstance(error, OSError):  # such as a name that is too long, or a missing drive
@@ -185,6 +191,7 @@ class Pipeline:
         self.report(Outcome(job, "failed", reason, hint))
         if self.stop_on_error or self._bug is not None:
             self.stop.set()
+        return None
 
     # Each runs in its own thread:
 
@@ -193,7 +200,7 @@ class Pipeline:
         picture = read_picture(job.source)
         if isinstance(job.target, Path):
             self._prepare(job.target.parent)
-            check_output(job.target, picture)
+            check_output(job.target, picture, overwrite=self.overwrite)
         return picture, time.perf_counter() - begun
 
     def _prepare(self, folder: Path) -> None:
@@ -210,7 +217,7 @@ class Pipeline:
     def _write(self, picture: Picture, target: Path | BinaryIO) -> tuple[tuple[str, ...], float]:
         begun = time.perf_counter()
         if isinstance(target, Path):
-            write_picture(picture, target, quality=self.quality)
+            write_picture(picture, target, quality=self.quality, overwrite=self.overwrite)
         else:
             write_picture(picture, target, format=self._pipe_format(picture), quality=self.quality)
             try:

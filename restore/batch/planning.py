@@ -112,8 +112,11 @@ def refuse_existing(jobs: Sequence[Job]) -> None:
 
 
 def is_done(job: Job) -> bool:
-    """Whether the output exists. It is then complete, even if the run that wrote it was killed."""
-    return isinstance(job.target, Path) and os.path.exists(job.target)
+    """Whether the output exists. It is then complete, even if the run that wrote it was killed.
+
+    A link that leads nowhere counts: writing would follow it.
+    """
+    return isinstance(job.target, Path) and os.path.lexists(job.target)
 
 
 def _check_names(suffix: str, format: str | None) -> None:
@@ -234,7 +237,7 @@ def _find(text: str, out: Path | None, recursive: bool, notes: list[str]) -> lis
 
 def _in_folder(folder: Path, out: Path | None, recursive: bool, notes: list[str]) -> list[Path]:
     """The pictures of a folder."""
-    tree = _walk(folder, out)
+    tree = _walk(folder, out, notes)
     pictures = list(next(tree))
     if recursive:
         return _some([*pictures, *(picture for deeper in tree for picture in deeper)], folder)
@@ -254,13 +257,17 @@ def _some(pictures: list[Path], folder: Path) -> list[Path]:
     return pictures
 
 
-def _walk(top: Path, out: Path | None) -> Iterator[list[Path]]:
-    """The pictures of a folder, then of each subfolder except `out`."""
+def _walk(top: Path, out: Path | None, notes: list[str]) -> Iterator[list[Path]]:
+    """The pictures of a folder, then of each subfolder except `out`. Pipes and devices are noted and left out."""
     own_output = None if out is None else out.resolve()
     for folder, folders, names in os.walk(top, onerror=_unreadable):
         here = Path(folder)
         folders[:] = sorted(f for f in folders if not f.startswith(".") and (here / f).resolve() != own_output)
-        yield [here / name for name in sorted(names) if _is_picture(name)]
+        pictures = [here / name for name in sorted(names) if _is_picture(name)]
+        odd = [str(picture) for picture in pictures if os.path.exists(picture) and not os.path.isfile(picture)]
+        if odd:
+            notes.append(f"left out, because they are not regular files: {first_few(odd)}")
+        yield [picture for picture in pictures if str(picture) not in odd]
 
 
 def _is_picture(name: str) -> bool:

@@ -92,7 +92,8 @@ def _command(task: Task) -> Callable[..., None]:
             {"tile": largest_tile, "overlap": overlap, "memory": memory_bytes}
             | {"strength": strength, "self_ensemble": self_ensemble},
             pattern if task.takes_mosaic else None,
-            {"format": format, "quality": quality, "stop_on_error": on_error == "stop"},
+            {"format": format, "quality": quality, "stop_on_error": on_error == "stop"}
+            | {"overwrite": overwrite, "skip_existing": skip_existing},
             json_file=json_file,
             verbose=verbose,
         )

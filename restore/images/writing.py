@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import struct
 import tempfile
@@ -35,14 +36,16 @@ _NOT_HELD["HEIC"] = _NOT_HELD["AVIF"]
 _NOT_HELD["J2K"] = _NOT_HELD["BMP"] | {"dpi": "resolution"}
 
 
-def check_output(path: Path, picture: Picture | None = None, *, format: str | None = None) -> str:
+def check_output(
+    path: Path, picture: Picture | None = None, *, format: str | None = None, overwrite: bool = True
+) -> str:
     """Checks an output before the work starts; returns its format ("PNG", ...).
 
     The format is `format`; if that is None, the extension decides.
 
     Raises:
-        PictureError: The extension is not a format to write, `path` is a folder, or its folder does not exist. Or the
-            format cannot hold `picture`, or its encoder is not installed.
+        PictureError: The extension is not a format to write, `path` is a folder, or its folder does not exist. Or it
+            exists and `overwrite` is False. Or the format cannot hold `picture`, or its encoder is not installed.
     """
     name = format or FORMATS.get(path.suffix.lower())
     if name is None:
@@ -50,6 +53,8 @@ def check_output(path: Path, picture: Picture | None = None, *, format: str | No
         raise PictureError(f"cannot write {path}: {shown}", hint=f"use one of {', '.join(FORMATS)}")
     if path.is_dir():
         raise PictureError(f"cannot write {path}: it is a folder", hint="name a file in it")
+    if not overwrite and os.path.lexists(path):
+        raise _taken(path) from FileExistsError()
     if not path.parent.is_dir():
         raise PictureError(
             f"cannot write {path}: the folder {path.parent} does not exist", hint=f"mkdir -p '{path.parent}'"
@@ -87,7 +92,12 @@ def _check_fits(name: str, picture: Picture | None) -> None:
 
 
 def write_picture(
-    picture: Picture, target: Path | BinaryIO, *, format: str | None = None, quality: int | None = None
+    picture: Picture,
+    target: Path | BinaryIO,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Writes a complete file or none (`files.whole_file`); a stream gets bytes only when all are ready.
 
@@ -98,9 +108,10 @@ def write_picture(
         format: One of the values of `FORMATS`; None: the extension of `target` decides. A stream needs one.
         quality: 1..100, for lossy formats. None: `DEFAULT_QUALITY`, or the source JPEG's if that was finer; WebP and
             JPEG 2000 are lossless if the source was. Lossless formats ignore it.
+        overwrite: Replace a file that exists.
 
     Raises:
-        PictureError: As `check_output`, or the file cannot be written.
+        PictureError: As `check_output`, or the file cannot be written, or it exists and `overwrite` is False.
         ValueError: `quality` is out of range, a stream has no format, or the arrays of `picture` have a wrong shape or
             type.
     """
@@ -112,8 +123,8 @@ def write_picture(
     shown = target if isinstance(target, Path) else "to the stream"
     try:
         if isinstance(target, Path):
-            name = check_output(target, picture, format=format)
-            with whole_file(target) as temporary, temporary.open("xb") as file:
+            name = check_output(target, picture, format=format, overwrite=overwrite)
+            with whole_file(target, replace=overwrite) as temporary, temporary.open("xb") as file:
                 _write(file, picture, name, quality)
         elif format is None:
             raise ValueError("a stream needs a format")
@@ -125,9 +136,17 @@ def write_picture(
                 shutil.copyfileobj(file, target)
     except Refusal as refusal:
         raise PictureError(f"cannot write {shown}: {refusal.reason}", hint=refusal.hint) from None
+    except FileExistsError as error:
+        raise _taken(shown) from error
     except OSError as error:
         hint = "check the folder's permissions and free space" if isinstance(target, Path) else None
         raise PictureError(f"cannot write {shown}: {error.strerror or error}", hint=hint) from error
+
+
+def _taken(shown: object) -> PictureError:
+    return PictureError(
+        f"cannot write {shown}: it already exists", hint="use another -o, --skip-existing, or --overwrite"
+    )
 
 
 def _check_arrays(picture: Picture) -> None:

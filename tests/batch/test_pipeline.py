@@ -333,10 +333,40 @@ def test_a_pipe_that_nobody_reads_is_an_error_of_its_picture() -> None:
     assert outcome.reason == "a.png: cannot write to the stream: Broken pipe"
 
 
+@pytest.mark.parametrize("taken", ["before the network", "while the network works"])
+@pytest.mark.parametrize("skip_existing", [True, False])
+def test_a_file_that_appears_at_the_outputs_name_stays(taken: str, skip_existing: bool) -> None:
+    jobs = jobs_of(2)
+
+    def appear() -> None:
+        os.makedirs("out", exist_ok=True)
+        Path("out/0.png").write_text("the user's own")
+
+    def restore(picture: Picture, after_tile: AfterTile) -> Restored:
+        if not Path("out/0.png").exists():
+            appear()
+        return invert(picture, after_tile)
+
+    if taken == "before the network":
+        appear()
+    first, second = run(jobs, restore, skip_existing=skip_existing)
+    assert first.status == ("skipped" if skip_existing else "failed") and second.status == "restored"
+    assert "already exists" in (first.reason or "")
+    assert Path("out/0.png").read_text() == "the user's own"
+
+
+def test_a_file_that_appears_is_replaced_if_the_user_says_so() -> None:
+    jobs = jobs_of(1)
+    os.mkdir("out")
+    Path("out/0.png").write_text("old")
+    (outcome,) = run(jobs, overwrite=True)
+    assert outcome.status == "restored" and read_picture(Path("out/0.png")).pixels[0, 0, 0] == 255
+
+
 def test_what_a_killed_run_left_in_the_folder_is_removed() -> None:
     jobs = jobs_of(1)
     os.mkdir("out")
-    Path("out/.restore-0123abcd-1-89ab.tmp").write_bytes(b"half")
-    os.utime("out/.restore-0123abcd-1-89ab.tmp", (0, 0))
+    Path("out/.restore-0123abcd-1-89abcdef.tmp").write_bytes(b"half")
+    os.utime("out/.restore-0123abcd-1-89abcdef.tmp", (0, 0))
     run(jobs)
     assert os.listdir("out") == ["0.png"]

@@ -126,6 +126,24 @@ def test_a_picture_that_is_still_to_be_read_is_never_replaced() -> None:
         planning.plan(touch("x/a.png", "y/a.png"), "y", overwrite=True)
 
 
+def test_a_link_to_nowhere_at_the_outputs_name_counts_as_taken() -> None:
+    os.mkdir("out")
+    os.symlink("nowhere.png", "out/a.png")
+    (job,) = planning.plan(touch("a.png"), "out").jobs
+    assert planning.is_done(job)
+    with pytest.raises(PictureError, match=r"out/a\.png already exists"):
+        planning.refuse_existing([job])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+def test_a_named_pipe_in_a_folder_is_left_out_with_a_note() -> None:
+    touch("in/a.png")
+    os.mkfifo("in/b.png")
+    plan = planning.plan(["in"], "out")
+    assert [str(job.source) for job in plan.jobs] == ["in/a.png"]
+    assert plan.notes == ("left out, because they are not regular files: in/b.png",)
+
+
 def test_a_missing_input_is_an_error_with_the_nearest_name() -> None:
     touch("holiday.png")
     with pytest.raises(PictureError, match=r"cannot find holyday\.png") as raised:

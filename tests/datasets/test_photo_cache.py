@@ -91,7 +91,7 @@ def test_what_was_not_used_for_a_month_and_what_a_killed_run_left_is_removed(
         save_noise(tmp_path / name)
     old, used = photo_of(tmp_path / "a.png"), photo_of(tmp_path / "b.png")
     month = time.time() - 32 * 24 * 3600
-    leftover = cache_folder / ".restore-0-0-0.tmp"
+    leftover = cache_folder / ".restore-00000000-0-00000000.tmp"
     leftover.touch()
     for file in (old.file, leftover):
         os.utime(file, (month, month))
