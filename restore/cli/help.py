@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from restore.cli.console import DOCS_URL
 from restore.cli.usage_errors import unknown_command
+from restore.errors import UsageError
 
 INPUT_OUTPUT = "Input and output"
 QUALITY = "Quality"
@@ -45,6 +46,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse; every error of usage then knows its command, which Typer leaves out of some."""
         try:
+            _refuse_repeated(self.make_parser(ctx).parse_args(args=list(args))[2])
             return super().parse_args(ctx, args)
         except typer.TyperException as error:
             error.ctx = ctx  # type: ignore[attr-defined]
@@ -106,6 +108,18 @@ class Group(TyperGroup):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write examples and link unwrapped."""
         _write_epilog(self.epilog, formatter)
+
+
+def _refuse_repeated(given: list[Any]) -> None:
+    """Refuse an option that takes one value and has two: the first would be lost in silence.
+
+    Args:
+        given: The parameters in the order of the command line.
+    """
+    for param in given:
+        takes_one = not (_is_argument(param) or param.is_flag or param.multiple)
+        if takes_one and sum(other is param for other in given) > 1:
+            raise UsageError(f"{param.opts[-1]} is given more than once", hint="give it once")
 
 
 def _write_panels(panels: dict[str, list[tuple[str, str]]], formatter: Any) -> None:

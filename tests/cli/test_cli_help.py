@@ -155,6 +155,9 @@ def test_a_name_of_another_kind_means_commands_that_exist() -> None:
             "denoise a.png --on-error stopp",
             "error: --on-error is continue or stop, not 'stopp'\nhint:  did you mean 'stop'?\n",
         ),
+        ("denoise a.png -o b.png --output c.png", "error: --output is given more than once\nhint:  give it once\n"),
+        ("train --data A --data B --out r", "error: --data is given more than once\nhint:  give it once\n"),
+        ("eval --clean A --sigma 15 --sigma=25", "error: --sigma is given more than once\nhint:  give it once\n"),
         ("info x", "error: too many arguments: x\nhint:  `restore info --help` lists the options\n"),
         (
             "weights import a.pth --network kit",
@@ -165,6 +168,12 @@ def test_a_name_of_another_kind_means_commands_that_exist() -> None:
 def test_wrong_usage_is_an_error_in_one_voice(run: Run, words: str, text: str) -> None:
     ran = run(*words.split())
     assert (ran.code, ran.out, ran.err) == (2, "", text)
+
+
+@pytest.mark.parametrize("words", ["bench cs-kit:s --size 8x8 --size 12x12 --json", "train --set a=1 --set b=2 --out"])
+def test_options_that_take_several_values_repeat(run: Run, words: str) -> None:
+    ran = run(*words.split())
+    assert ran.code == 2 and ran.err.startswith(f"error: {words.split()[-1]} needs a value")
 
 
 def test_a_value_that_typer_refuses_for_a_reason_of_its_own_is_named() -> None:
