@@ -34,8 +34,8 @@ def import_published(path: Path, *, network: str, task: str, name: str | None = 
         The new record.
 
     Raises:
-        WeightsError: The file is damaged or holds more than tensors; a tensor is missing, unknown or misshaped; or the
-            name is taken.
+        WeightsError: The file is damaged or holds more than tensors; a tensor is missing, unknown or misshaped; the
+            network does not fit the task; or the name is taken.
     """
     name = name or re.sub(r"[^a-z0-9]+", "-", f"{network}-{task}-{path.stem}".lower()).strip("-")
     catalogue.check_new_name(name)
@@ -51,6 +51,7 @@ def import_published(path: Path, *, network: str, task: str, name: str | None = 
         built = convert(network, read_state_dict(content))
     except WeightsError as error:
         raise WeightsError(f"{path} does not fit {network}: {error.message}", hint=error.hint) from error
+    loading.check_scale(built, task, str(path))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

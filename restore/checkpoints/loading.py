@@ -117,7 +117,8 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
         The network in float32 on the CPU, and what the checkpoint says about itself.
 
     Raises:
-        WeightsError: As `resolve`; or the file is damaged, or a tensor is missing, unknown or misshaped.
+        WeightsError: As `resolve`; or the file is damaged, or a tensor is missing, unknown or misshaped; or
+            its network does not fit its task.
     """
     weights = source if isinstance(source, ResolvedWeights) else resolve(source)
     metadata, tensors = _read(weights.path)
@@ -131,12 +132,29 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
         network = NETWORKS[name](**config)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{weights.path} has a config that {name} does not accept: {error}") from error
+    check_scale(network, task, str(weights.path))
     _fill(network, tensors, weights.path)
     if metadata.get("attention") == "left out":
         network.use_attention(False)
     if TASKS[task].takes_mosaic:  # every tile starts with a red pixel, as the picture does
         network.size_multiple = math.lcm(network.size_multiple, 2)
     return network, CheckpointInfo(weights, name, task, metadata)
+
+
+def check_scale(network: Network, task: str, shown: str) -> None:
+    """Refuse a network whose scale does not fit the task: above 1 to upscale, else 1.
+
+    Args:
+        network: The network.
+        task: Key of `TASKS`.
+        shown: The file, for the message.
+
+    Raises:
+        WeightsError: They do not fit.
+    """
+    if (network.scale > 1) != (task == "upscale"):
+        does = f"enlarges {network.scale} times" if network.scale > 1 else "does not enlarge"
+        raise WeightsError(f"{shown} cannot be used to {task}: its network {does}", hint="name the task it is made for")
 
 
 def save(path: Path, network: Network, name: str, metadata: dict[str, str]) -> None:
@@ -255,6 +273,9 @@ def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, d
         config = json.loads(metadata["config"])
     except ValueError:
         config = None
+    if task not in TASKS:
+        hint = did_you_mean(task, TASKS) or "try a newer version of restore"
+        raise WeightsError(f"{path} is for an unknown task, {task!r}", hint=hint)
     if not isinstance(config, dict):
         raise WeightsError(f"{path} has a config that is not a JSON object: {metadata['config'][:100]!r}")
     if entry and (name, task) != (entry.network, entry.task):

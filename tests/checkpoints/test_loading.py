@@ -16,6 +16,7 @@ import restore
 from restore import checkpoints
 from restore.errors import WeightsError
 from restore.networks import Network
+from restore.networks.panet import PAEDSR
 
 META = {"format": "restore/1", "network": "tiny", "config": "{}", "task": "denoise"}
 OFFSET = torch.zeros(1, 3, 1, 1)
@@ -38,6 +39,28 @@ def test_a_saved_network_is_loaded_with_the_same_values(tiny: type[Network], tmp
     assert (info.network, info.task, info.metadata["steps"], info.entry) == ("tiny", "denoise", "7", None)
     assert info.weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("upscale", "cannot be used to upscale: its network does not enlarge"),
+        ("denose", "is for an unknown task, 'denose'"),
+    ],
+)
+def test_a_task_that_the_network_cannot_do_is_an_error(tiny_file: Path, task: str, message: str) -> None:
+    rewrite(tiny_file, task=task)
+    with pytest.raises(WeightsError, match=message):
+        checkpoints.load(tiny_file)
+
+
+def test_a_network_that_enlarges_is_for_upscaling_only(tmp_path: Path) -> None:
+    network = PAEDSR(scale=2, dim=8, blocks=2, reduction=2)
+    for task in ("denoise", "upscale"):
+        checkpoints.save(tmp_path / f"{task}.safetensors", network, "pa-edsr", {"task": task})
+    assert checkpoints.load(tmp_path / "upscale.safetensors")[0].scale == 2
+    with pytest.raises(WeightsError, match="cannot be used to denoise: its network enlarges 2 times"):
+        checkpoints.load(tmp_path / "denoise.safetensors")
 
 
 def test_half_precision_weights_become_float32(tiny_file: Path) -> None:
