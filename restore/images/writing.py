@@ -159,7 +159,9 @@ def _check_arrays(picture: Picture) -> None:
 
 
 def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
-    held = dataclasses.replace(picture, icc_profile=metadata.profile_for(picture))
+    held = picture
+    if name not in ("PNG", "HEIC"):  # which state colours without a profile, too
+        held = dataclasses.replace(picture, icc_profile=metadata.profile_for(picture))
     if dropped := [word for field, word in _NOT_HELD.get(name, {}).items() if getattr(held, field)]:
         picture.note(f"{NAMES.get(name, name)} has no place for {_listed(dropped)}; dropped")
     if picture.pixels.dtype.kind == "f" and name != "TIFF":

@@ -84,6 +84,17 @@ def test_metadata_after_the_pixels_of_a_png_is_found(tmp_path: Path, dtype: Any)
     assert found.xmp is not None
 
 
+@pytest.mark.parametrize(("suffix", "is_noted"), [("png", False), ("tif", True), ("jpg", True)])
+def test_the_hdr_mark_of_a_png_is_kept_or_a_note_says_that_it_is_dropped(
+    tmp_path: Path, suffix: str, is_noted: bool
+) -> None:
+    mark = bytes([9, 16, 0, 1])  # BT.2100, perceptual quantizer
+    picture = Picture(noise(*SHAPE, 3), colour={b"cICP": mark})
+    write_picture(picture, tmp_path / f"a.{suffix}")
+    assert any("HDR" in note and "dropped" in note for note in picture.notes) == is_noted
+    assert (read_picture(tmp_path / f"a.{suffix}").colour.get(b"cICP") == mark) != is_noted
+
+
 # EXIF 2.3: how viewers turn the rows and columns of the file
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
