@@ -15,8 +15,8 @@ from restore.images.picture import (
     Refusal,
     bands,
     check_size,
+    contents,
     interleaved,
-    mapped,
     split,
     to_16_bits,
     widen,
@@ -44,7 +44,7 @@ def kind_of(head: bytes) -> str | None:
 
 def deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Pixels and alpha of an AVIF of more than 8 bits, not yet upright. None for 8 bits, which Pillow reads."""
-    encoded = mapped(file)
+    encoded = contents(file)
     # AV1 codec configuration, 4 bytes: the third has the flags high_bitdepth and twelve_bit.
     found = re.search(rb"av1C\x81.(.)", encoded, re.DOTALL)
     if found is None or not found[1][0] & 0x40:
@@ -94,7 +94,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
     library = _library()
     images = library.HeifFile(file, convert_hdr_to_8bit=False, hdr_to_16bit=True)
     image = images[images.primary_index]
-    check_size(image.size, max_pixels)
+    check_size(image.size, max_pixels, file)
     if len(images) > 1:
         picture.note(f"only the first of {len(images)} pictures in the file is used")
     values = np.asarray(image)

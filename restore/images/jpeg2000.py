@@ -6,12 +6,12 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 
 from restore.images import metadata
-from restore.images.picture import Picture, Refusal, check_size, interleaved, mapped, split, to_16_bits, widen
+from restore.images.picture import Picture, Refusal, check_size, contents, interleaved, split, to_16_bits, widen
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 STREAM = b"\xff\x4f\xff\x51"
@@ -34,6 +34,8 @@ class Header:
         components: Number of components.
         is_plain: All components are unsigned, of equal depth and not subsampled.
         is_reversible: The wavelet is the one for lossless files.
+        tiles: Number of tiles that the picture consists of.
+        first_tile: Position of the first tile-part in the file.
         palette: (N, C) uint8 colours; the samples are their indices.
     """
 
@@ -44,10 +46,12 @@ class Header:
     components: int
     is_plain: bool
     is_reversible: bool
+    tiles: int
+    first_tile: int
     palette: np.ndarray | None = None
 
 
-def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Name of each box, and the start and end of its data."""
     while start + 8 <= end:
         file.seek(start)
@@ -74,7 +78,7 @@ def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
     stream = 0 if file.read(4) == STREAM else None
     palette = None
     if stream is None:
-        for name, start, stop in _boxes(file, 0, end):
+        for name, start, stop in boxes(file, 0, end):
             file.seek(start)
             if name == b"jp2c" and stream is None:
                 stream = start
@@ -90,14 +94,33 @@ def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
         raise OSError("it holds no stream of pixels")
     header = _read_stream(file, stream)
     header.palette = palette
-    check_size((header.width, header.height), max_pixels)
+    check_size((header.width, header.height), max_pixels, file)
+    found = _count_tiles(file, header)
+    if 2 * found < header.tiles:
+        raise Refusal(f"only {found} of its {header.tiles} tiles are there", "copy or download it again")
     return header
+
+
+def read_codestream(file: IO[bytes]) -> Header:
+    """The header of a bare stream or of the first stream of a JP2.
+
+    Raises:
+        OSError, struct.error: The file is damaged.
+    """
+    file.seek(0)
+    start = 0
+    if file.read(4) != STREAM:
+        start = next((s for name, s, _ in boxes(file, 0, file.seek(0, 2)) if name == b"jp2c"), 0)
+    file.seek(start)
+    if file.read(4) != STREAM:
+        raise OSError("a part of it is not JPEG 2000")
+    return _read_stream(file, start)
 
 
 def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> np.ndarray | None:
     """Sets the profile and resolution of `picture`; returns the palette."""
     palette = None
-    for name, data, stop in _boxes(file, start, end):
+    for name, data, stop in boxes(file, start, end):
         file.seek(data)
         if name == b"colr" and stop - data > 3:
             method = file.read(3)[0]
@@ -109,7 +132,7 @@ def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> np.nd
                 raise Refusal("its palette is not one of 8 bits", _SAVE_OTHERWISE)
             palette = np.frombuffer(file.read(entries * columns), np.uint8).reshape(entries, columns)
         elif name == b"res ":
-            for kind, place, _ in _boxes(file, data, stop):
+            for kind, place, _ in boxes(file, data, stop):
                 if kind == b"resc":
                     file.seek(place)
                     down, d, across, a, down_power, across_power = struct.unpack(">HHHHbb", file.read(10))
@@ -121,7 +144,10 @@ def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> np.nd
 
 def _read_stream(file: IO[bytes], start: int) -> Header:
     file.seek(start + 2)
-    _, _, _, right, bottom, left, top, *_, count = struct.unpack(">HHHIIIIIIIIH", file.read(40))
+    *_, right, bottom, left, top, width, height, x, y, count = struct.unpack(">HHHIIIIIIIIH", file.read(40))
+    if not (width and height and x <= left < right and y <= top < bottom):
+        raise OSError("its stream states an impossible size")
+    tiles = -(-(right - x) // width) * -(-(bottom - y) // height)
     parts = [struct.unpack("BBB", file.read(3)) for _ in range(min(count, 16))]
     depths = {depth for depth, _, _ in parts}
     is_plain = len(depths) == 1 and all(depth < 128 and (dx, dy) == (1, 1) for depth, dx, dy in parts)
@@ -133,7 +159,25 @@ def _read_stream(file: IO[bytes], start: int) -> Header:
         if marker == b"\xff\x52":  # coding style
             is_reversible = data[9] == 1
     bits = max((depth & 127) + 1 for depth in depths)
-    return Header(start, right - left, bottom - top, bits, count, is_plain, is_reversible)
+    first_tile = file.tell() - length - 2
+    return Header(start, right - left, bottom - top, bits, count, is_plain, is_reversible, tiles, first_tile)
+
+
+def _count_tiles(file: IO[bytes], header: Header) -> int:
+    """Number of tiles with at least one tile-part (ISO/IEC 15444-1, A.4.2)."""
+    found: set[int] = set()
+    position = header.first_tile
+    while True:
+        file.seek(position)
+        head = file.read(10)
+        if len(head) < 10 or not head.startswith(_TILE_PART):
+            return len(found)
+        tile, length = struct.unpack(">HI", head[4:])
+        if tile < header.tiles:
+            found.add(tile)
+        if length < 14:  # 0: this is the last one
+            return len(found)
+        position += length
 
 
 def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | None]:
@@ -150,7 +194,7 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
             _SAVE_OTHERWISE,
         )
     # Only the stream: imagecodecs would apply the colour profile of a whole file.
-    values = imagecodecs.jpeg2k_decode(cast(bytes, memoryview(mapped(file))[header.start :]))  # no copy
+    values = imagecodecs.jpeg2k_decode(contents(file)[header.start :])
     values = values.reshape(header.height, header.width, -1)
     if header.palette is not None:
         values = header.palette[values[..., 0]]  # each column is a channel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +48,8 @@ NAMES = {"JP2": "JPEG 2000", "J2K": "a JPEG 2000 stream", "WEBP": "WebP"}
 DEFAULT_QUALITY = 95
 """Default quality of lossy formats, high enough to add no new artifacts. A finer source JPEG raises it."""
 
+_ALWAYS_PLAUSIBLE = 50_000_000  # pixels
+_DENSEST = 20_000  # pixels of one byte; deflate and JPEG reach about 1,000 on flat pictures
 _BAND_BYTES = 4 << 20  # size of the bands of whole rows in which pictures are converted and compressed
 
 
@@ -173,13 +174,14 @@ def widen(values: np.ndarray, bits: int) -> None:
             values[rows] = (values[rows].astype(np.uint32) * 65535 + (1 << bits) // 2) // ((1 << bits) - 1)
 
 
-def mapped(file: IO[bytes]) -> bytes | mmap.mmap:
-    """The bytes of an open file, memory-mapped where possible."""
-    return file.getvalue() if isinstance(file, io.BytesIO) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+def contents(file: IO[bytes]) -> bytes:
+    """The bytes of an open file. Not a memory map: if the file were cut, a decoder in C would end the process."""
+    file.seek(0)
+    return file.read()
 
 
-def check_size(size: tuple[int, int], max_pixels: int) -> None:
-    """Raises Refusal if there are no pixels or more than `max_pixels`."""
+def check_size(size: tuple[int, int], max_pixels: int, file: IO[bytes]) -> None:
+    """Raises Refusal if there are no pixels, more than `max_pixels`, or far more than the file can hold."""
     width, height = size
     if width < 1 or height < 1:
         raise Refusal("it has no pixels", "copy or download it again")
@@ -187,4 +189,12 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise Refusal(
             f"{width} x {height} pixels are more than the limit of {max_pixels:,}",
             "scale it down or split it; a small file of such a size may be an attack",
+        )
+    place = file.tell()
+    stored = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    if width * height > max(_ALWAYS_PLAUSIBLE, stored * _DENSEST):
+        raise Refusal(
+            f"its {stored:,} bytes cannot hold a photo of {width} x {height} pixels",
+            "do not open it if you do not know its source; the size that it states is wrong or an attack",
         )

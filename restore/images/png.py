@@ -6,11 +6,11 @@ import logging
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 
-from restore.images.picture import Picture, bands, interleaved, mapped, split, to_16_bits
+from restore.images.picture import Picture, bands, contents, interleaved, split, to_16_bits
 
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
@@ -63,7 +63,7 @@ def decode_16_bit_colour(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None
     import imagecodecs
 
     logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)  # libpng warns of every interlaced file
-    values = imagecodecs.png_decode(cast(bytes, mapped(file)))
+    values = imagecodecs.png_decode(contents(file))
     if values.dtype != np.uint16 or values.ndim != 3:
         raise OSError("its 16-bit pixels cannot be decoded")
     return split(values)

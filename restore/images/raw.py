@@ -47,7 +47,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
     except rawpy.LibRawFileUnsupportedError:
         raise Refusal("libraw does not know this kind of camera RAW", "convert it to DNG or TIFF first") from None
     with opened as raw:
-        check_size((raw.sizes.iwidth, raw.sizes.iheight), max_pixels)
+        check_size((raw.sizes.iwidth, raw.sizes.iheight), max_pixels, file)
         picture.pixels = raw.postprocess(
             use_camera_wb=True,
             no_auto_bright=True,

@@ -23,8 +23,8 @@ from PIL import (
 )
 
 from restore.errors import PictureError
-from restore.images import heif, jpeg2000, metadata, png, raw, tiff
-from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal, bands, check_size
+from restore.images import heif, inner, jpeg2000, metadata, png, raw, tiff
+from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal, bands, check_size, contents
 
 # Pillow warns of odd metadata. Everything that matters becomes an error or a note.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -141,7 +141,7 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
         if deep := re.search(r"(\d+)-bit layers", str(error)):
             raise Refusal(f"JPEG of {deep[1]} bits is not read", "save it as 16-bit PNG or TIFF first") from None
         raise
-    check_size(image.size, max_pixels)
+    check_size(image.size, max_pixels, file)
     frames = getattr(image, "n_frames", 1)
     if "mp" in image.info:  # MPO: JPEGs one after the other
         with suppress(Exception):  # damage in the other pictures does not matter
@@ -152,6 +152,7 @@ def _read_with_pillow(file: IO[bytes], picture: Picture, max_pixels: int) -> int
     is_deep_png = picture.source_format == "PNG" and ";16" in raw_mode and image.mode in ("RGB", "RGBA")
     decoded = None
     if picture.source_format == "JPEG":
+        inner.check_scans(contents(file))
         picture.jpeg_quality = _jpeg_quality(image.quantization)
         picture.jpeg_subsampling = max(JpegImagePlugin.get_sampling(image), 0)
         picture.comment = image.info.get("comment") or None
@@ -202,6 +203,12 @@ def _read_jpeg2000(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     else:
         file.seek(0)
         image = Jpeg2KImagePlugin.Jpeg2KImageFile(file)
+        if image.size != (header.width, header.height):
+            width, height = image.size
+            raise Refusal(
+                f"its header states {width} x {height} pixels, its stream {header.width} x {header.height}",
+                "copy or download it again; if that does not help, it is damaged or an attack",
+            )
         if profile and image.mode == "CMYK":
             image.info["icc_profile"] = profile
         image.load()

@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from restore.images import metadata
+from restore.images import inner, metadata
 from restore.images.picture import Picture, Refusal, bands, check_size, interleaved, limit, widen
 from restore.images.png import compressor
 
@@ -29,6 +29,8 @@ _LOSSY = (7, 34712, 50001, 50002)  # JPEG, JPEG 2000, WebP, JPEG XL
 # None, CCITT, LZW, JPEG, deflate, PackBits, JPEG 2000, LERC, LZMA, PNG, Zstandard, WebP, JPEG XL: their decoders
 # survive thousands of damaged files. That of JPEG XR crashes the process.
 _COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34712, 34887, 34925, 34933, 50000, 50001, 50002)
+_LARGEST_TILE = 2048 * 2048  # pixels; a small picture may lie in a tile of usual size
+_ODD_PART = "do not open it if you do not know its source; otherwise save it with deflate or LZW"
 _SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
 
 
@@ -55,11 +57,11 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
             if not candidate.subfiletype & 1:
                 page = candidate
                 break
-        check_size((page.imagewidth, page.imagelength), max_pixels)
+        check_size((page.imagewidth, page.imagelength), max_pixels, file)
         if count > 1:
             picture.note(f"only the first of {count} pictures in the file is used")
         picture.source_is_lossless = page.compression not in _LOSSY
-        values, extra = _decode(page, picture, file.seek(0, 2))
+        values, extra = _decode(page, picture, file.seek(0, 2), max_pixels)
         picture.pixels, picture.alpha = _colours(page, values, extra, picture)
 
         tags = page.tags
@@ -91,7 +93,7 @@ def read_exif(file: IO[bytes], offset: int | None, picture: Picture) -> bytes | 
         return None
 
 
-def _decode(page: Any, picture: Picture, file_size: int) -> tuple[np.ndarray, int]:
+def _decode(page: Any, picture: Picture, file_size: int, max_pixels: int) -> tuple[np.ndarray, int]:
     """The samples (H, W, S), and how many of the S are not colours."""
     photometric, samples, bits = page.photometric, page.samplesperpixel, page.bitspersample
     colours = _COLOURS.get(photometric)
@@ -128,11 +130,31 @@ def _decode(page: Any, picture: Picture, file_size: int) -> tuple[np.ndarray, in
             # Damaged strips can crash the process when decoded into a given space. Decoded without one, they raise.
             # This takes 1.6 times the time of decoding, and no memory.
             imagecodecs.lzw_decode(segment)
+    _check_parts(page, max_pixels)
     values = page.asarray(squeeze=False)  # (planes, 1, H, W, samples of a plane)
     values = np.moveaxis(values[:, 0, :, :, 0], 0, -1) if page.planarconfig == 2 and samples > 1 else values[0, 0]
     if values.shape != (page.imagelength, page.imagewidth, samples):
         raise OSError("its pixels are not laid out as it states")
     return values, samples - int(colours or 0)
+
+
+def _check_parts(page: Any, max_pixels: int) -> None:
+    """Raises Refusal if a strip or tile would be far larger than the picture. No decoder checks that."""
+    height, width = page.imagelength, page.imagewidth
+    if page.is_tiled:
+        height, width = page.tilelength, page.tilewidth
+        if height * width > min(max_pixels, max(_LARGEST_TILE, 4 * page.imagelength * page.imagewidth)):
+            raise Refusal(f"its tiles have {width} x {height} pixels, more than the picture", _ODD_PART)
+    elif page.rowsperstrip:
+        height = min(height, page.rowsperstrip)
+    if int(page.compression) not in inner.SIZED:
+        return
+    planes = 1 if page.planarconfig == 2 else page.samplesperpixel
+    for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
+        columns, rows, samples = inner.stated_size(int(page.compression), data)
+        if columns > width or rows > height or samples > planes:
+            found = f"{columns} x {rows} pixels and {max(samples, 1)} channels"
+            raise Refusal(f"a part of {width} x {height} pixels holds a picture of {found}", _ODD_PART)
 
 
 def _colours(page: Any, values: np.ndarray, extra: int, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:

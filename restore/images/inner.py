@@ -1,0 +1,149 @@
+"""What a compressed picture states about itself, read before anything is decoded: its size, and a JPEG's scans.
+
+Decoders in C allocate what a header states. A TIFF holds such pictures in its strips and tiles; each has its own size.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Callable
+
+from restore.images import jpeg2000
+from restore.images.picture import Refusal
+
+MAX_SCANS = 100
+"""Most scans of a JPEG. Encoders write about 10; every scan costs the time of a pass over the whole picture."""
+
+_MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]")  # in entropy-coded data, FF 00 is a byte, FF D0 to FF D7 are restarts
+_JXL_BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
+
+
+def check_scans(data: bytes) -> None:
+    """Raises Refusal if a JPEG has more than `MAX_SCANS` scans. 2 ms for 12 megapixels."""
+    scans = sum(marker == 0xDA for marker, _ in _jpeg_segments(data))
+    if scans > MAX_SCANS:
+        raise Refusal(
+            f"it has {scans:,} scans; a JPEG has about 10",
+            "do not open it if you do not know its source; otherwise save it as a plain JPEG first",
+        )
+
+
+def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
+    """Code and position of each marker of the first picture in a JPEG."""
+    found, position = [], 2
+    while match := _MARKER.search(data, position):
+        position, code = match.start(), data[match.start() + 1]
+        found.append((code, position))
+        if code == 0xD9 or position + 4 > len(data):
+            break
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        position += 2 + length
+    return found
+
+
+def stated_size(compression: int, data: bytes) -> tuple[int, int, int]:
+    """Width, height and samples per pixel of a strip or tile, for a compression in `SIZED`. 0 samples: not stated.
+
+    Raises:
+        Exception: The header is damaged; of any type.
+    """
+    return SIZED[compression](data)
+
+
+def _jpeg(data: bytes) -> tuple[int, int, int]:
+    check_scans(data)
+    frames = [p for code, p in _jpeg_segments(data) if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC)]
+    (place,) = frames  # a second one fails, too
+    height, width, samples = struct.unpack_from(">HHB", data, place + 5)
+    return width, height, samples
+
+
+def _jpeg_2000(data: bytes) -> tuple[int, int, int]:
+    header = jpeg2000.read_codestream(io.BytesIO(data))
+    return header.width, header.height, header.components
+
+
+def _png(data: bytes) -> tuple[int, int, int]:
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise OSError("a part of it is not PNG")
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height, 0
+
+
+def _webp(data: bytes) -> tuple[int, int, int]:
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        raise OSError("a part of it is not WebP")
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little"), 0
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), 0
+    width, height = struct.unpack_from("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF, 0
+
+
+def _lerc(data: bytes) -> tuple[int, int, int]:
+    """LERC2 (https://github.com/Esri/lerc): each of the joined blobs is one band."""
+    width = height = samples = position = 0
+    while data.startswith(b"Lerc2 ", position):
+        (version,) = struct.unpack_from("<i", data, position + 6)
+        numbers = position + (14 if version >= 3 else 10)  # a checksum comes before
+        rows, columns = struct.unpack_from("<ii", data, numbers)
+        depth, blob = 1, numbers + 16
+        if version >= 4:
+            (depth,) = struct.unpack_from("<i", data, numbers + 8)
+            blob += 4
+        (length,) = struct.unpack_from("<i", data, blob)
+        width, height, samples = max(width, columns), max(height, rows), samples + depth
+        if min(rows, columns, depth) < 1 or length < 32:
+            break
+        position += length
+    if not samples:
+        raise OSError("a part of it is not LERC 2")
+    return width, height, samples
+
+
+class _Bits:
+    """Reads bits, the lowest first."""
+
+    def __init__(self, data: bytes) -> None:
+        self.value = int.from_bytes(data, "little")
+
+    def take(self, count: int) -> int:
+        taken = self.value & ((1 << count) - 1)
+        self.value >>= count
+        return taken
+
+
+def _jpeg_xl(data: bytes) -> tuple[int, int, int]:
+    """The SizeHeader of ISO/IEC 18181-1."""
+    if data.startswith(_JXL_BOXES):
+        parts = {name: start for name, start, _ in jpeg2000.boxes(io.BytesIO(data), 0, len(data))}
+        data = data[parts[b"jxlc"] :] if b"jxlc" in parts else b""
+    if not data.startswith(b"\xff\x0a"):
+        raise OSError("a part of it is not JPEG XL")
+    bits = _Bits(data[2:14])
+    is_small = bits.take(1)
+
+    def length() -> int:
+        return 8 * (1 + bits.take(5)) if is_small else 1 + bits.take((9, 13, 18, 30)[bits.take(2)])
+
+    height = length()
+    ratio = bits.take(3)
+    a, b = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio]
+    width = height * a // b if ratio else length()
+    return width, height, 0
+
+
+SIZED: dict[int, Callable[[bytes], tuple[int, int, int]]] = {
+    7: _jpeg,
+    34712: _jpeg_2000,
+    34887: _lerc,
+    34933: _png,
+    50001: _webp,
+    50002: _jpeg_xl,
+}
+"""TIFF compression -> reader of the header of a strip or tile: width, height, samples."""
