@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import tomllib
@@ -104,6 +105,18 @@ def own_folder() -> Path:
     return Path(given) if given else platformdirs.user_data_path("restore", appauthor=False) / "weights"
 
 
+def own_folder_fault() -> str | None:
+    """Why the user's own catalogue cannot be opened; None if it can, or if there is none yet."""
+    path = own_folder() / "catalogue.toml"
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error.strerror
+    return None if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+
+
 def weights_folder() -> Path:
     """The folder of the bundled weights: in the installed package, else beside it in a checkout.
 
@@ -129,7 +142,8 @@ def load_catalogue(path: Path | None = None) -> dict[str, WeightsEntry]:
     if path is None:
         own = own_folder() / "catalogue.toml"
         bundled = load_catalogue(weights_folder() / "catalogue.toml")
-        return bundled | {k: v for k, v in (load_catalogue(own) if own.is_file() else {}).items() if k not in bundled}
+        usable = own_folder_fault() is None and own.is_file()
+        return bundled | {k: v for k, v in (load_catalogue(own) if usable else {}).items() if k not in bundled}
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 import restore
+from restore.checkpoints import catalogue
 from restore.cli import bench, data, evaluate, help, info, task_commands, train, usage_errors, weights
-from restore.cli.console import close_stdout, describe, say, speak_as
+from restore.cli.console import close_stdout, describe, guard_terminals, lose_stdout, open_closed_streams, say, speak_as
 from restore.errors import RestoreError
 
 _TRAIN, _MACHINE = "Train and measure", "Weights and machine"
@@ -73,24 +74,45 @@ def about(
     Paths of results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage,
     130 interrupted (143 by SIGTERM).
     """
+    if fault := catalogue.own_folder_fault():
+        say(f"note:  cannot read {catalogue.own_folder()}: {fault}; only bundled weights can be used by name")
 
 
 def main() -> None:
     """Run the command line and exit."""
+    open_closed_streams()
     speak_as("")  # an earlier call may have been one of several processes
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name need not be text; print it as it is
         sys.stdout.reconfigure(errors="surrogateescape")
+    guard_terminals()
+    code = 0
+    try:
+        code = _run()
+    except OSError:
+        lost = close_stdout()
+        if lost is None:
+            raise  # a bug
+        lose_stdout(lost)
+    finally:
+        lost = close_stdout()
+        if lost is not None and not isinstance(lost, BrokenPipeError):
+            say(describe(RestoreError(f"cannot write to stdout: {lost.strerror}", hint="send it elsewhere")))
+            code = code or 1
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command, tell its error, and return the exit code."""
     try:
         code = app(prog_name="restore", standalone_mode=False)  # otherwise Typer prints its own errors
     except RestoreError as error:
         say(describe(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
     except typer.TyperException as error:
         say(describe(usage_errors.in_our_words(error)))
-        sys.exit(error.exit_code)
-    else:
-        if code == 130:  # what Typer makes of Ctrl-C
-            say("interrupted; every output whose path was printed is complete")
-        sys.exit(code or 0)
-    finally:
-        close_stdout()
+        return error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    if code == 130:  # what Typer makes of Ctrl-C
+        say("interrupted; every output whose path was printed is complete")
+    return code or 0

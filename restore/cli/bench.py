@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from restore.cli import complete, options
-from restore.cli.console import say
+from restore.cli.console import rich_console, say
 from restore.cli.help import SPEED
 from restore.errors import UsageError
 from restore.files import whole_file
@@ -92,7 +92,6 @@ def bench(
     measured = [_parse_size(text) for text in sizes or ["256x256"]]
     options.check_folder_of(json_file)
     import torch
-    from rich.console import Console
     from rich.table import Table
 
     from restore.inference.devices import processor_name
@@ -105,7 +104,7 @@ def bench(
         rows = _bench_memory(subjects, table, device, threads)
     else:
         rows = _bench_speed(subjects, measured, table, device, threads, literal, precision, repeats)
-    Console().print(table)
+    rich_console().print(table)
     if json_file is not None:
         document = {"machine": machine, "memory" if memory else "runs": rows}
         with whole_file(json_file) as temporary:

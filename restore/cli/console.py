@@ -1,26 +1,112 @@
-"""What the user sees: results on stdout, everything else on stderr."""
+"""What the user sees: results on stdout, everything else on stderr.
+
+Names and texts of others can hold escape sequences, which control a terminal. On a terminal they are shown as `\\x1b`.
+Files and pipes get them as they are.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import sys
 import textwrap
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from restore.errors import RestoreError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as RichProgress
 
 DOCS_URL = "https://github.com/restore-photos/restore/blob/main/docs"
 
 _NARROWEST = 12  # characters of a column that is worth wrapping
+
+
+def printable(text: str, *, keep: str = "\n\t") -> str:
+    """Text that cannot control a terminal.
+
+    Control characters, marks that reverse the direction, and lone surrogates become escapes. The joiners U+200C and
+    U+200D stay: Persian and emoji need them.
+
+    Args:
+        text: Any text.
+        keep: Characters that stay.
+
+    >>> print(printable("red \\x1b[31m\\u202egnp.jpg"))
+    red \\x1b[31m\\u202egnp.jpg
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(c) if c not in keep and _is_control(c) else c for c in text)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in "\u200c\u200d"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def one_line(text: str, stream: TextIO | None) -> str:
+    """A name for `stream`: on a terminal its line breaks are escaped too, so it cannot look like a second result."""
+    return printable(text, keep="") if stream is not None and stream.isatty() else text
+
+
+class _Terminal(io.TextIOWrapper):
+    """A terminal that gets only printable text."""
+
+    def isatty(self) -> bool:
+        """Always true."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write the text with its control characters escaped."""
+        super().write(printable(text))
+        return len(text)
+
+
+def guard_terminals() -> None:
+    """From now on, stdout and stderr escape what is not printable if they are terminals."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and stream.isatty() and not isinstance(stream, _Terminal):
+            safe = _Terminal(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True)
+            setattr(sys, name, safe)
+            _raw[name] = stream
+
+
+_raw: dict[str, TextIO] = {}  # the streams below the guard; kept, because a stream that is collected closes its file
+
+
+def rich_console(*, stderr: bool = False) -> Console:
+    """A console of rich, whose own colours and cursor pass the guard and whose texts do not.
+
+    Args:
+        stderr: Write to stderr, not stdout.
+    """
+    from rich.console import Console
+    from rich.segment import Segment
+
+    name = "stderr" if stderr else "stdout"
+    stream = getattr(sys, name)
+
+    class SafeConsole(Console):
+        def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
+            for text, style, control in super().render(*args, **options):
+                yield Segment(text if control else printable(text), style, control)
+
+    kind = SafeConsole if stream.isatty() else Console
+    file = _raw[name] if isinstance(stream, _Terminal) else None
+    return kind(file=file, stderr=stderr, markup=False, highlight=False)
 
 
 def describe(error: RestoreError) -> str:
@@ -30,7 +116,9 @@ def describe(error: RestoreError) -> str:
     error: cannot find a.png
     hint:  did you mean 'b.png'?
     """
-    return f"error: {error.message}" + (f"\nhint:  {error.hint}" if error.hint else "")
+    lines = [f"error: {error.message}", *([f"hint:  {error.hint}"] if error.hint else [])]
+    # Our own messages go on in an indented line; any other line break is that of a name.
+    return "\n".join("\n  ".join(one_line(part, sys.stderr) for part in line.split("\n  ")) for line in lines)
 
 
 _speaker = ""
@@ -43,17 +131,57 @@ def speak_as(name: str) -> None:
 
 
 def say(text: str) -> None:
-    """Write one or more lines to stderr."""
-    print("\n".join(_speaker + line for line in text.splitlines()), file=sys.stderr, flush=True)
+    """Write one or more lines to stderr. If nobody can read them, the work continues."""
+    try:
+        print("\n".join(_speaker + line for line in text.split("\n")), file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
 
 
-def close_stdout() -> None:
-    """Flush stdout now: at exit, a pipe that nobody reads would raise an error."""
+def open_closed_streams() -> None:
+    """Lead closed standard streams to nowhere: else the next file that is opened gets their number, and C's messages.
+
+    `sys.stdin` and `sys.stdout` stay None.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    if sys.stderr is None:  # print(file=None) would write to stdout
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+_lost: OSError | None = None  # the first error of stdout
+
+
+def lose_stdout(error: OSError) -> None:
+    """Note that stdout takes no more. What is printed from now on goes nowhere."""
+    global _lost
+    _lost = _lost or error
+    _discard(sys.stdout)
+
+
+def close_stdout() -> OSError | None:
+    """Flush stdout now: at exit, a pipe that nobody reads would raise an error.
+
+    Returns:
+        The first error of stdout since the last call, such as that of a full disk.
+    """
+    global _lost
     try:
         if sys.stdout is not None:  # None in a program that was started without one
             sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        lose_stdout(error)
+    first, _lost = _lost, None
+    return first
+
+
+def _discard(stream: TextIO) -> None:
+    """Lead the stream to nowhere, with what it holds: at exit it is flushed."""
+    with suppress(OSError):  # not a real file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, width: int | None = None) -> str:
@@ -64,7 +192,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, width: int | No
     a       5.0 MB
     longer  80 kB
     """
-    lines = [head, *rows]
+    lines = [[one_line(cell, sys.stdout) for cell in row] for row in (head, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
     left = (width or _terminal_width()) - indent
@@ -87,7 +215,7 @@ def facts(pairs: Iterable[tuple[str, str]], *, indent: str = "", width: int | No
     summary:  one two
               three
     """
-    pairs = list(pairs)
+    pairs = [(one_line(label, sys.stdout), one_line(fact, sys.stdout)) for label, fact in pairs]
     longest = max((len(label) for label, _ in pairs), default=0) + 1
     return "\n".join(
         textwrap.fill(
@@ -168,7 +296,6 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._is_shown and sys.stderr.isatty():
-            from rich.console import Console
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
             # Lines are printed above the bar; a stdout that is not a terminal is left alone.
@@ -177,7 +304,7 @@ class Progress:
                 BarColumn(),
                 TaskProgressColumn(),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=rich_console(stderr=True),
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
@@ -200,19 +327,22 @@ class Progress:
         """Note that the next file has begun."""
         self._begun += 1
         count = f"{self._begun}/{self._files} " if self._files > 1 else ""
-        self._update(description=f"{count}{name}", total=self._files, completed=self._begun - 1)
+        self._update(description=f"{count}{printable(name, keep='')}", total=self._files, completed=self._begun - 1)
 
     def tile(self, done: int, total: int) -> None:
         """Note how many tiles of the file are done."""
         self._update(completed=self._begun - 1 + done / total)
 
-    def result(self, text: str) -> None:
-        """Write a line to stdout. If nobody reads it any more, the work continues."""
+    def result(self, text: str, *, end: str = "\n") -> None:
+        """Write a name and `end` to stdout. If nobody reads it any more, the work continues."""
+        text = one_line(text, sys.stdout)
         if self._bar is not None and sys.stdout.isatty():
             self._above(text)
-        else:
-            with suppress(BrokenPipeError):
-                print(text, flush=True)
+            return
+        try:
+            print(text, end=end, flush=True)
+        except OSError as error:
+            lose_stdout(error)
 
     def say(self, text: str) -> None:
         """Write a line to stderr."""

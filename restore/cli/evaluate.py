@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +13,7 @@ import typer
 from restore import checkpoints
 from restore.checkpoints import ResolvedWeights, catalogue
 from restore.cli import complete, options
-from restore.cli.console import Progress, say, table
+from restore.cli.console import Progress, one_line, rich_console, say, table
 from restore.cli.help import SPEED, WEIGHTS
 from restore.errors import RestoreError, UsageError
 from restore.files import whole_file
@@ -296,12 +297,11 @@ def _submit(name: str, path: Path, answer: Answer, pairs: Iterable[Pair]) -> Non
     from restore.evaluation.submissions import SUBMISSIONS
 
     SUBMISSIONS[name](path, ((pair.name, answer(pair)) for pair in pairs))
-    print(path)
+    print(one_line(str(path), sys.stdout))
 
 
 def _print_table(report: Report) -> None:
     """Every picture and the mean, to stderr."""
-    from rich.console import Console
     from rich.table import Table
 
     heads = {"input_psnr": "input dB", "input_ssim": "SSIM", "psnr": "restored dB", "ssim": "SSIM"}
@@ -312,7 +312,7 @@ def _print_table(report: Report) -> None:
         shown.add_column(heads[field], _cell(field, report.scores.mean(field)), justify="right")
     for p in report.scores.pictures:
         shown.add_row(p.name, *(_cell(field, getattr(p, field)) for field in report.fields))
-    Console(stderr=True, markup=False, highlight=False).print(shown)
+    rich_console(stderr=True).print(shown)
 
 
 def _cell(field: str, value: float) -> str:

@@ -165,6 +165,12 @@ Json = Annotated[
         help="Write the result of each picture here. With - it goes to stdout, instead of the paths.",
     ),
 ]
+Print0 = Annotated[
+    bool,
+    typer.Option(
+        "--print0", rich_help_panel=BATCH, help="End each printed path with NUL instead of a line break, for xargs -0."
+    ),
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show weights, device, tiles and times.")]
 Pattern = Annotated[
     Literal["RGGB", "GRBG", "GBRG", "BGGR"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 
 import typer
@@ -53,6 +54,7 @@ def _command(task: Task) -> Callable[..., None]:
         on_error: options.OnError = "continue",
         dry_run: options.DryRun = False,
         json_file: options.Json = None,
+        print0: options.Print0 = False,
         tile: options.Tile = "auto",
         overlap: options.Overlap = 32,
         memory: options.Memory = None,
@@ -75,16 +77,20 @@ def _command(task: Task) -> Callable[..., None]:
             )
         if output == json_file == "-":
             raise UsageError("stdout cannot take both the picture and the JSON", hint="--json FILE")
+        if print0 and json_file == "-":
+            raise UsageError("--print0 ends paths, and --json - prints none", hint="leave out one of them")
         from restore.batch.task_restorer import RestorerChoice
         from restore.cli import task_run
+        from restore.cli.console import one_line
 
         work = task_run.plan(
             inputs, output, recursive=recursive, suffix=suffix, format=format, overwrite=overwrite,
             skip_existing=skip_existing,
         )  # fmt: skip
+        end = "\0" if print0 else "\n"
         if dry_run:
             for job in work.to_do:
-                print(job)
+                print(one_line(str(job), sys.stdout), end=end)
             return
         task_run.carry_out(
             work,
@@ -96,6 +102,7 @@ def _command(task: Task) -> Callable[..., None]:
             | {"overwrite": overwrite, "skip_existing": skip_existing},
             json_file=json_file,
             verbose=verbose,
+            end=end,
         )
 
     # The level has the name that the task gives it; only mosaics have a pattern.

@@ -18,7 +18,7 @@ from restore.batch.planning import Job, name_of
 from restore.batch.processes import Rank
 from restore.batch.report import RunReport
 from restore.batch.task_restorer import RestorerChoice, load_restorer, restore_mosaic
-from restore.cli.console import Interrupted, Progress, Signals, describe, say, speak_as
+from restore.cli.console import Interrupted, Progress, Signals, describe, one_line, say, speak_as
 from restore.errors import RestoreError, UsageError
 from restore.files import remove_unfinished
 from restore.images import Picture
@@ -57,7 +57,7 @@ def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_exi
     stdout = _pipe(sys.stdout, "stdout", "restore ... > out.png") if output == "-" else None
     planned = planning.plan(inputs, output, overwrite=overwrite, stdin=stdin, stdout=stdout, **naming)
     for note in planned.notes:
-        say(f"note:  {note}")
+        say(one_line(f"note:  {note}", sys.stderr))
     jobs = processes.share(planned.jobs, rank)
     if not rank.is_alone:
         say(f"{len(jobs)} of {len(planned.jobs)} pictures")
@@ -85,6 +85,7 @@ def carry_out(
     *,
     json_file: str | None,
     verbose: bool,
+    end: str = "\n",
 ) -> None:
     """Restore the pictures, and tell the user about each.
 
@@ -96,6 +97,7 @@ def carry_out(
         options: Attributes of the `Pipeline`.
         json_file: Where the report goes: a file, `-` for stdout, or None.
         verbose: Show weights, device, tiles and times.
+        end: What follows each printed path.
 
     Raises:
         RestoreError: Pictures failed, or the run could not begin.
@@ -121,7 +123,9 @@ def carry_out(
 
             pipeline = Pipeline(
                 restore,
-                lambda outcome: _tell(outcome, report, progress, are_paths_printed=json_file != "-", verbose=verbose),
+                lambda outcome: _tell(
+                    outcome, report, progress, end=None if json_file == "-" else end, verbose=verbose
+                ),
                 started=lambda job: progress.file(os.path.basename(name_of(job.source))),
                 progress=progress.tile,
                 **options,
@@ -175,20 +179,20 @@ def _run(pipeline: Pipeline, jobs: Sequence[Job], report: RunReport, progress: P
     report.signal = signals.received
 
 
-def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, are_paths_printed: bool, verbose: bool) -> None:
-    """Tell the user the result of a picture."""
+def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, end: str | None, verbose: bool) -> None:
+    """Tell the user the result of a picture. `end` follows its path; None prints no path."""
     report.add(outcome)
     source, target = outcome.job.source, outcome.job.target
     for note in outcome.notes:
-        progress.say(f"note:  {name_of(source)}: {note}")
+        progress.say(one_line(f"note:  {name_of(source)}: {note}", sys.stderr))
     if outcome.status == "failed":
         if len(report.jobs) > 1:  # that of a single picture is the error of the command
             progress.say(describe(_error(outcome)))
         return
-    if are_paths_printed and isinstance(target, Path):
-        progress.result(str(target))
+    if end is not None and isinstance(target, Path):
+        progress.result(str(target), end=end)
     if verbose:
-        progress.say(f"{name_of(source)}: {_facts(outcome)}")
+        progress.say(one_line(f"{name_of(source)}: {_facts(outcome)}", sys.stderr))
 
 
 def _error(outcome: Outcome) -> RestoreError:

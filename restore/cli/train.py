@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ import typer
 
 from restore.batch.processes import Rank, rank_from
 from restore.cli import complete, options
-from restore.cli.console import Interrupted, Signals, say
+from restore.cli.console import Interrupted, Signals, one_line, say
 from restore.cli.help import SPEED
 from restore.cli.training_display import Display
 from restore.errors import UsageError
@@ -181,7 +182,7 @@ def train(
     )  # fmt: skip
     checkpoint = run_plan(plan, out, how, resume=resume)
     if rank.index == 0:
-        print(checkpoint)
+        print(one_line(str(checkpoint), sys.stdout))
 
 
 def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool) -> Path:

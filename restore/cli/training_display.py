@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from restore.cli.console import say
+from restore.cli.console import rich_console, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -32,13 +32,12 @@ class Display:
 
     def __enter__(self) -> Display:
         if sys.stderr.isatty():
-            from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
 
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=10),
-                console=Console(stderr=True),
+                console=rich_console(stderr=True),
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
