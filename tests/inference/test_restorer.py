@@ -186,6 +186,7 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
         Restorer(Identity(), device="gpu")
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # of torch itself
 @pytest.mark.slow  # needs a C++ compiler, and takes a minute
 def test_a_compiled_network_gives_what_it_gives_uncompiled() -> None:
     network = ThreeConvolutions()
