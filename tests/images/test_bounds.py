@@ -190,7 +190,23 @@ def progressive(scans: int) -> bytes:
 
 def test_jpeg_of_more_scans_than_encoders_write_is_refused() -> None:
     assert read_picture(io.BytesIO(progressive(inner.MAX_SCANS))).pixels.shape == (48, 64, 1)
-    refused(progressive(inner.MAX_SCANS + 1), "it has 101 scans")
+    data = progressive(inner.MAX_SCANS + 1)
+    refused(data, "it has 101 scans")
+    place = data.index(b"\xff\xda")
+    refused(data[:place] + b"\xff\1" + data[place:], "it has 101 scans")  # a marker without a length hides none
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_second_scans_of_a_sequential_jpeg_are_bounded(is_whole: bool) -> None:
+    file = io.BytesIO()
+    Image.fromarray(noise(16, 16, 3)).save(file, "JPEG")
+    data = file.getvalue()
+    place = data.index(b"\xff\xda\0\x0c\3")
+    if is_whole:  # the decoder refuses a second scan of all samples
+        refused(data[:-2] + 200 * data[place:-2] + b"\xff\xd9", "damaged")
+    else:  # a scan of one sample, and so more to come
+        scan = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+        refused(data[:place] + 200 * (scan + bytes(40)) + b"\xff\xd9", "it has 200 scans")
 
 
 def test_scans_in_metadata_and_after_the_picture_do_not_count() -> None:
