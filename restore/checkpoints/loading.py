@@ -13,6 +13,8 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +22,12 @@ from typing import TYPE_CHECKING, Any
 from restore.checkpoints import catalogue, hub
 from restore.checkpoints.catalogue import WeightsEntry
 from restore.checkpoints.hub import PICKLES, Address
-from restore.errors import WeightsError, did_you_mean, first_few
+from restore.errors import WeightsError, did_you_mean
 from restore.files import whole_file
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from restore.checkpoints.checked_build import TensorHead
     from restore.networks import Network
 
 FORMAT = "restore/1"
@@ -117,23 +118,27 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
         The network in float32 on the CPU, and what the checkpoint says about itself.
 
     Raises:
-        WeightsError: As `resolve`; or the file is damaged, or a tensor is missing, unknown or misshaped; or
-            its network does not fit its task.
+        WeightsError: As `resolve`; or the file is damaged, or a tensor is missing, unknown, misshaped, not of floats or
+            not finite; its config is out of its limits; or its network does not fit its task.
     """
     weights = source if isinstance(source, ResolvedWeights) else resolve(source)
-    metadata, tensors = _read(weights.path)
-    name, config, task = _checked(metadata, weights)
+    from restore.checkpoints import checked_build
     from restore.networks import NETWORKS
 
-    if name not in NETWORKS:
-        hint = did_you_mean(name, NETWORKS) or "try a newer version of restore"
-        raise WeightsError(f"{weights.path} is for an unknown network, {name!r}", hint=hint)
-    try:
-        network = NETWORKS[name](**config)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{weights.path} has a config that {name} does not accept: {error}") from error
+    with _opened(weights.path) as file:
+        metadata, header = _head(file)
+        name, task = _checked(metadata, weights)
+        if name not in NETWORKS:
+            hint = did_you_mean(name[:99], NETWORKS) or "try a newer version of restore"
+            raise WeightsError(f"{weights.path} is for an unknown network, {name[:99]!r}", hint=hint)
+        try:
+            network = checked_build.build(NETWORKS[name], checked_build.parse_config(metadata["config"]), header)
+            tensors = {key: file.get_tensor(key) for key in header}
+            checked_build.check_finite(tensors)
+        except WeightsError as error:
+            raise WeightsError(f"cannot use {weights.path} for {name}: {error.message}", hint=error.hint) from error
     check_scale(network, task, str(weights.path))
-    _fill(network, tensors, weights.path)
+    network.load_state_dict(tensors)
     if metadata.get("attention") == "left out":
         network.use_attention(False)
     if TASKS[task].takes_mosaic:  # every tile starts with a red pixel, as the picture does
@@ -244,21 +249,30 @@ def _verify(path: Path, entry: WeightsEntry, hint: str) -> str:
     return sha256
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a safetensors file."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, open for reading."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
             f"{path} is damaged or not a safetensors file: {error}", hint="download or copy it again"
         ) from error
 
 
-def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, dict[str, Any], str]:
-    """Network, config and task from a checkpoint's metadata."""
+def _head(file: Any) -> tuple[dict[str, str], dict[str, TensorHead]]:
+    """Metadata of an open file, and what its header says of each tensor. No tensor is read."""
+    from restore.checkpoints.checked_build import TensorHead
+
+    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+    return file.metadata() or {}, {k: TensorHead(tuple(s.get_shape()), s.get_dtype()) for k, s in slices.items()}
+
+
+def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, str]:
+    """Network and task from a checkpoint's metadata."""
     path, entry = weights.path, weights.entry
     if metadata.get("format") != FORMAT:
         raise WeightsError(
@@ -269,31 +283,9 @@ def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, d
     if missing:
         raise WeightsError(f"{path} lacks {', '.join(missing)} in its metadata")
     name, task = metadata["network"], metadata["task"]
-    try:
-        config = json.loads(metadata["config"])
-    except ValueError:
-        config = None
     if task not in TASKS:
-        hint = did_you_mean(task, TASKS) or "try a newer version of restore"
-        raise WeightsError(f"{path} is for an unknown task, {task!r}", hint=hint)
-    if not isinstance(config, dict):
-        raise WeightsError(f"{path} has a config that is not a JSON object: {metadata['config'][:100]!r}")
+        hint = did_you_mean(task[:99], TASKS) or "try a newer version of restore"
+        raise WeightsError(f"{path} is for an unknown task, {task[:99]!r}", hint=hint)
     if entry and (name, task) != (entry.network, entry.task):
         raise WeightsError(f"{path} is {name} for {task}; the catalogue says {entry.network} for {entry.task}")
-    return name, config, task
-
-
-def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copy tensors into a network that must have exactly these names and shapes."""
-    wanted = network.state_dict()
-    faults = [f"{key} is missing" for key in wanted if key not in tensors]
-    faults += [f"{key} is unknown" for key in tensors if key not in wanted]
-    for key in wanted.keys() & tensors.keys():
-        given, own = tensors[key], wanted[key]
-        if given.shape != own.shape:
-            faults.append(f"{key} is {tuple(given.shape)}, not {tuple(own.shape)}")
-        elif given.is_floating_point() != own.is_floating_point():
-            faults.append(f"{key} is {given.dtype}, not {own.dtype}")
-    if faults:
-        raise WeightsError(f"{path} does not fit its network: {first_few(sorted(faults))}")
-    network.load_state_dict(tensors)
+    return name, task

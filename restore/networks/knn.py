@@ -13,17 +13,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restore.errors import UsageError
 from restore.networks.blocks import Linear, linear
 
 MAX_BUCKETS = 64  # limit of m in eq. 7: more buckets only split groups of similar patches
+_MOST_ROTATIONS = 2**24  # values that are drawn for a block; the papers' largest needs 2.3 million
 
 
 def rotations(rounds: int, length: int, seed: int) -> Tensor:
     """The random rotations R of eq. 7: `(length, rounds * MAX_BUCKETS / 2)`, standard normal, equal on every machine.
 
     The papers do not say when R is drawn. Here `seed` fixes it (NumPy's frozen legacy generator), so that one input
-    always gives one output.
+    always gives one output. On the device `meta` they have no values.
+
+    Raises:
+        UsageError: There are too many.
     """
+    if rounds * length * MAX_BUCKETS > _MOST_ROTATIONS:
+        raise UsageError(f"{rounds} rounds of hashing for patches of {length} values are too many")
+    if torch.get_default_device().type == "meta":
+        return torch.empty(length, rounds * (MAX_BUCKETS // 2))
     drawn = np.random.RandomState(seed).standard_normal((rounds, length, MAX_BUCKETS // 2))
     return torch.from_numpy(drawn.transpose(1, 0, 2).reshape(length, -1).astype(np.float32))
 

@@ -101,7 +101,9 @@ def test_metadata_that_cannot_be_loaded_are_not_saved(
         ({}, "offset is missing"),
         ({"offset": OFFSET, "left.over": OFFSET + 1}, "left.over is unknown"),
         ({"offset": torch.zeros(1, 4, 1, 1)}, "offset is (1, 4, 1, 1), not (1, 3, 1, 1)"),
-        ({"offset": OFFSET.long()}, "offset is torch.int64, not torch.float32"),
+        ({"offset": OFFSET.long()}, "offset is of type I64, not one of F16, BF16, F32, F64"),
+        ({"offset": torch.full((1, 3, 1, 1), torch.nan)}, "offset has values that are not finite"),
+        ({"offset": torch.full((1, 3, 1, 1), torch.inf)}, "offset has values that are not finite"),
     ],
 )
 def test_a_tensor_that_does_not_fit_is_an_error_that_names_it(
@@ -122,7 +124,13 @@ def test_a_tensor_that_does_not_fit_is_an_error_that_names_it(
         ({"network": "tinny"}, "unknown network, 'tinny'"),
         ({"config": "{"}, "not a JSON object"),
         ({"config": "[1]"}, "not a JSON object"),
-        ({"config": '{"depth": 4}'}, "config that tiny does not accept"),
+        ({"config": '{"depth": 4}'}, "unknown key 'depth'"),
+        ({"config": '{"extra": true, "extra": false}'}, "the key 'extra' twice"),
+        ({"config": '{"extra": 1}'}, "extra in its config is 1, not true or false"),
+        ({"config": '{"extra": null}'}, "extra in its config is None, not true or false"),
+        ({"config": '{"extra": ' + "9" * 6000 + "}"}, "not a JSON object"),  # more digits than Python reads
+        ({"config": '{"extra": ' + "[" * 4000 + "]" * 4000 + "}"}, "config"),
+        ({"config": " " * 10_000 + "{}"}, "its config has 10002 characters"),
     ],
 )
 def test_metadata_that_do_not_fit_are_an_error(tiny_file: Path, metadata: dict[str, str | None], fault: str) -> None:
