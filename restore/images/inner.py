@@ -16,7 +16,7 @@ from restore.images.picture import Refusal
 MAX_SCANS = 100
 """Most scans of a JPEG. Encoders write about 10; every scan costs the time of a pass over the whole picture."""
 
-# FF 00 is a byte of entropy-coded data. FF 01 and FF D0 to FF D7 have no length; taken for a segment, they could hide one.
+# FF 00 is a byte of entropy-coded data. FF 01 and FF D0 to FF D7 have no length; read as segments, they hide others.
 _MARKER = re.compile(rb"\xff[^\0\1\xd0-\xd7\xff]")
 _SCAN, _END = 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

@@ -192,7 +192,7 @@ def test_jpeg_of_more_scans_than_encoders_write_is_refused() -> None:
     assert read_picture(io.BytesIO(progressive(inner.MAX_SCANS))).pixels.shape == (48, 64, 1)
     data = progressive(inner.MAX_SCANS + 1)
     refused(data, "it has 101 scans")
-    place = data.index(b"\xff\xda")
+    place = data.rindex(b"\xff\xda")
     refused(data[:place] + b"\xff\1" + data[place:], "it has 101 scans")  # a marker without a length hides none
 
 
