@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,12 @@ _KINDS: dict[str, tuple[type[Any], str]] = {
     "dict[str, Any]": (dict, 'a table, as JSON such as {"dim": 64}'),
 }
 _LEAST = dict.fromkeys(("steps", "batch", "crop", "validate_every", "halve_every", "accumulate"), 1)
+_BELOW_1 = ("beta1", "beta2", "ema")  # decays: at 1 nothing would ever change
+# Whole numbers without a limit here must fit into 32 bits.
+_MOST: dict[str, float] = dict.fromkeys(("pairs_share", "teacher_share", "learning_rate", "final_learning_rate"), 1)
+_MOST |= dict.fromkeys(("weight_decay", "edge_weight"), 1000) | {"crop": 8192, "batch": 65536, "validate_crop": 65536}
+_MOST |= {"seed": 2**63 - 1}
+_LONGEST, _LONGEST_LIST = 1000, 10_000  # characters of a text, and of a list or table as JSON
 
 
 @dataclass(frozen=True)
@@ -159,13 +166,13 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
     fields = {field.name: field for field in dataclasses.fields(Recipe)}
     for key in (*values, *(overrides or {})):
         if key not in fields:
-            raise UsageError(f"a recipe has no field {key!r}", hint=did_you_mean(key, fields))
+            raise UsageError(f"a recipe has no field {_shown(key)}", hint=did_you_mean(key[:99], fields))
     for key, text in (overrides or {}).items():
         kind, words = _KINDS[str(fields[key].type)]
         try:
             values[key] = json.loads(text) if kind in (list, dict) else kind(text)
-        except ValueError:
-            raise UsageError(f"{key} must be {words}, not {text!r}") from None
+        except (ValueError, RecursionError):  # the latter of nested brackets
+            raise UsageError(f"{key} must be {words}, not {_shown(text)}") from None
     if missing := [key for key in _NEEDED if key not in values]:
         raise UsageError(f"the recipe {source} lacks {', '.join(missing)}", hint="add them, or name a base")
     for key, value in values.items():
@@ -174,12 +181,11 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
             continue
         # Not isinstance: in Python, a bool is an int.
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise UsageError(f"{key} of the recipe {source} must be {words}, not {value!r}")
-        if kind in (int, float) and not (math.isfinite(value) and value >= _LEAST.get(key, 0)):
-            raise UsageError(f"{key} must be at least {_LEAST.get(key, 0)}, not {value}")
+            raise UsageError(f"{key} of the recipe {source} must be {words}, not {_shown(value)}")
+        _check_range(key, value)
     if not _are_stages(stages := values.get("stages", [])):
         raise UsageError(
-            f"stages must be a list such as [[20000, 8, 64]] (until step, batch, crop), not {json.dumps(stages)}",
+            f"stages must be a list such as [[20000, 8, 64]] (until step, batch, crop), not {_shown(stages)}",
             hint="give the steps in ascending order",
         )
     recipe = Recipe(**values)
@@ -204,6 +210,37 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
     check_choice("network", recipe.network, NETWORKS)
     check_choice(f"{recipe.network} config", recipe.config, NETWORKS[recipe.network].CONFIGS)
     return recipe
+
+
+def _check_range(key: str, value: Any) -> None:
+    """Refuse a number out of the range of its field, a long text, and deeply nested options."""
+    if isinstance(value, int | float):
+        least, most = _LEAST.get(key, 0), _MOST.get(key, 2**31 - 1)
+        if key in _BELOW_1:
+            if not 0 <= value < 1:
+                raise UsageError(f"{key} must be at least 0 and below 1, not {_shown(value)}")
+        elif not value >= least or value == math.inf:  # `not`: for nan
+            raise UsageError(f"{key} must be at least {least}, not {_shown(value)}")
+        elif value > most:
+            raise UsageError(f"{key} must be at most {most:g}, not {_shown(value)}")
+    elif isinstance(value, str) and (len(value) > _LONGEST or not value.isprintable()):
+        raise UsageError(f"{key} must be at most {_LONGEST} printable characters, not {_shown(value)}")
+    elif isinstance(value, dict | list):
+        try:
+            fits = len(json.dumps(value, allow_nan=False)) <= _LONGEST_LIST
+        except (ValueError, TypeError, RecursionError):  # nan, a date of TOML, nested brackets
+            fits = False
+        if not fits:
+            raise UsageError(f"{key} must be JSON of at most {_LONGEST_LIST} characters, not {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A value of a recipe, cut to a readable length."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or nested brackets
+        return "a value that is too long to show"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def degradation_of(kind: str) -> Draw:
@@ -255,11 +292,17 @@ def recipe_for(task: str, network: str | None = None, config: str | None = None,
 def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of a recipe, added to those of its base."""
     path = Path(source) if source.endswith((".toml", ".json")) else _FOLDER / f"{source}.toml"
-    if not path.is_file():
-        check_choice("recipe", source, sorted(p.stem for p in _FOLDER.glob("*.toml")))
+    if not os.path.isfile(path):  # not path.is_file(), which raises an OSError for a long name
+        check_choice(
+            "recipe",
+            source if len(source) <= 200 else f"{source[:197]}...",
+            sorted(p.stem for p in _FOLDER.glob("*.toml")),
+        )
     try:
         text = path.read_text(encoding="utf-8")
         values: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except RecursionError:
+        raise UsageError(f"cannot read the recipe {path}: too many nested brackets") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the recipe {path}: {error}") from error
     if not isinstance(values, dict):
@@ -270,8 +313,8 @@ def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     above = (*above, str(path))
     beside = path.parent / str(base)
     if not isinstance(base, str) or str(beside) in above:
-        raise UsageError(f"base of the recipe {source} must name another recipe, not {base!r}")
-    return _read(str(beside) if beside.is_file() else base, above) | values
+        raise UsageError(f"base of the recipe {source} must name another recipe, not {_shown(base)}")
+    return _read(str(beside) if os.path.isfile(beside) else base, above) | values
 
 
 def _are_stages(value: list[Any]) -> bool:

@@ -223,14 +223,33 @@ def test_a_wrong_recipe_is_an_error_that_says_why(
     [
         ({"stepps": "3"}, "no field 'stepps'"),
         ({"steps": "many"}, "steps must be a whole number, not 'many'"),
-        ({"ema": "nan"}, "ema must be at least 0, not nan"),
+        ({"ema": "nan"}, "ema must be at least 0 and below 1, not nan"),
+        ({"ema": "1"}, "ema must be at least 0 and below 1, not 1.0"),
+        ({"ema": "2"}, "ema must be at least 0 and below 1, not 2.0"),
+        ({"beta1": "1"}, "beta1 must be at least 0 and below 1, not 1.0"),
+        ({"beta2": "1.5"}, "beta2 must be at least 0 and below 1, not 1.5"),
+        ({"beta2": "-0.1"}, "beta2 must be at least 0 and below 1, not -0.1"),
+        ({"seed": "99999999999999999999999"}, "seed must be at most 9.22337e.18, not 99999999999999999999999"),
+        ({"seed": "-1"}, "seed must be at least 0, not -1"),
+        ({"seed": "9" * 5000}, "seed must be a whole number, not '999.*\\.\\.\\.$"),
+        ({"pairs_share": "7"}, "pairs_share must be at most 1, not 7.0"),
+        ({"teacher_share": "1.01"}, "teacher_share must be at most 1, not 1.01"),
+        ({"learning_rate": "inf"}, "learning_rate must be at least 0, not inf"),
+        ({"steps": "1" + "0" * 12}, "steps must be at most 2.14748e.09, not 1000000000000"),
+        ({"crop": "100000"}, "crop must be at most 8192, not 100000"),
+        ({"options": "[" * 100_000}, "options must be a table"),
+        ({"options": '{"a": ' + "[" * 300 + '"' + "x" * 10_000 + '"' + "]" * 300 + "}"}, "at most 10000 characters"),
+        ({"options": '{"a": NaN}'}, "options must be JSON"),
+        ({"dataset": "x" * 1001}, "dataset must be at most 1000 printable characters, not 'xxx"),
+        ({"dataset": "a\x1b[2Jb"}, "dataset must be at most 1000 printable characters"),
         ({"stages": "9"}, "stages of the recipe .* must be a list"),
         ({"stages": "[9"}, "stages must be a list such as"),
     ],
 )
 def test_a_wrong_override_is_an_error_that_says_why(overrides: dict[str, str], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=message) as caught:
         load_recipe("cs-kit-s-denoise", overrides)
+    assert len(caught.value.message) < 300 and caught.value.exit_code == 2
 
 
 def test_an_unknown_recipe_is_answered_by_the_nearest() -> None:
@@ -245,6 +264,16 @@ def test_a_file_that_is_no_toml_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("steps = = 3")
     with pytest.raises(UsageError, match="cannot read the recipe"):
         load_recipe(str(tmp_path / "a.toml"))
+
+
+def test_nested_brackets_and_long_names_are_errors(tmp_path: Path) -> None:
+    for suffix, text in ((".json", "[" * 100_000), (".toml", "stages = " + "[" * 100_000)):
+        (tmp_path / f"a{suffix}").write_text(text)
+        with pytest.raises(UsageError, match="cannot read the recipe"):
+            load_recipe(str(tmp_path / f"a{suffix}"))
+    for name in ("a" * 300, "a" * 300 + ".toml"):
+        with pytest.raises(UsageError, match="unknown recipe 'aaa"):
+            load_recipe(name)
 
 
 def test_fields_are_described_in_the_docstring() -> None:
