@@ -1,6 +1,6 @@
 """`python -m restore` is the same as `restore`."""
 
-from restore.cli.app import main
+from restore.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import errno
 import sys
 from typing import Annotated
 
@@ -11,7 +11,15 @@ import typer
 import restore
 from restore.checkpoints import catalogue
 from restore.cli import bench, data, evaluate, help, info, task_commands, train, usage_errors, weights
-from restore.cli.console import close_stdout, describe, guard_terminals, lose_stdout, open_closed_streams, say, speak_as
+from restore.cli.console import (
+    close_stdout,
+    describe,
+    guard_streams,
+    leave_deleted_folder,
+    open_closed_streams,
+    say,
+    speak_as,
+)
 from restore.errors import RestoreError
 
 _TRAIN, _MACHINE = "Train and measure", "Weights and machine"
@@ -82,23 +90,25 @@ def main() -> None:
     """Run the command line and exit."""
     open_closed_streams()
     speak_as("")  # an earlier call may have been one of several processes
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name need not be text; print it as it is
-        sys.stdout.reconfigure(errors="surrogateescape")
-    guard_terminals()
+    guard_streams()
+    leave_deleted_folder()
     code = 0
     try:
         code = _run()
-    except OSError:
-        lost = close_stdout()
-        if lost is None:
-            raise  # a bug
-        lose_stdout(lost)
     finally:
         lost = close_stdout()
         if lost is not None and not isinstance(lost, BrokenPipeError):
             say(describe(RestoreError(f"cannot write to stdout: {lost.strerror}", hint="send it elsewhere")))
             code = code or 1
     sys.exit(code)
+
+
+# Faults of a disk or a name, wherever they appear. Missing and existing files have their own errors.
+_NOT_OURS = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOSPC, errno.EROFS, errno.EIO}
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 100 else f"{name[:50]}...{name[-30:]}"
 
 
 def _run() -> int:
@@ -113,6 +123,11 @@ def _run() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         code = 130
+    except OSError as error:
+        if error.errno not in _NOT_OURS or error.filename is None:
+            raise  # a bug
+        say(describe(RestoreError(f"cannot use {_short(str(error.filename))}: {error.strerror}")))
+        return 1
     if code == 130:  # what Typer makes of Ctrl-C
         say("interrupted; every output whose path was printed is complete")
     return code or 0

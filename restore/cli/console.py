@@ -61,30 +61,54 @@ def one_line(text: str, stream: TextIO | None) -> str:
     return printable(text, keep="") if stream is not None and stream.isatty() else text
 
 
-class _Terminal(io.TextIOWrapper):
-    """A terminal that gets only printable text."""
+class _Stream(io.TextIOWrapper):
+    """stdout or stderr: a terminal gets only printable text, and a stream that takes no more does not end the work."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self._is_terminal = stream.isatty()
+        # The name of a file need not be text. A pipe gets it as it is.
+        errors = "backslashreplace" if self._is_terminal or stream is sys.stderr else "surrogateescape"
+        lines, through = stream.line_buffering, stream.write_through
+        super().__init__(stream.buffer, stream.encoding, errors, line_buffering=lines, write_through=through)
 
     def isatty(self) -> bool:
-        """Always true."""
-        return True
+        """As the stream below it."""
+        return self._is_terminal
 
     def write(self, text: str) -> int:
-        """Write the text with its control characters escaped."""
-        super().write(printable(text))
+        """Write the text; on a terminal with its control characters escaped."""
+        try:
+            super().write(printable(text) if self._is_terminal else text)
+        except OSError as error:
+            _lose(self, error)
         return len(text)
 
+    def flush(self) -> None:
+        """Write what is held back."""
+        try:
+            super().flush()
+        except OSError as error:
+            _lose(self, error)
 
-def guard_terminals() -> None:
-    """From now on, stdout and stderr escape what is not printable if they are terminals."""
+    def close(self) -> None:
+        """Let go of the file, which belongs to the stream below."""
+        with suppress(ValueError):  # it is done
+            self.detach()
+
+
+def guard_streams() -> None:
+    """From now on, stdout and stderr escape what a terminal would obey, and no full disk or closed pipe raises."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper) and stream.isatty() and not isinstance(stream, _Terminal):
-            safe = _Terminal(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True)
-            setattr(sys, name, safe)
+        if isinstance(stream, _Stream) or not isinstance(stream, io.TextIOWrapper):
+            continue
+        with suppress(OSError):  # not a real file
+            stream.fileno()
             _raw[name] = stream
+            setattr(sys, name, _Stream(stream))
 
 
-_raw: dict[str, TextIO] = {}  # the streams below the guard; kept, because a stream that is collected closes its file
+_raw: dict[str, TextIO] = {}  # the streams below; kept, because a stream that is collected closes its file
 
 
 def rich_console(*, stderr: bool = False) -> Console:
@@ -105,7 +129,7 @@ def rich_console(*, stderr: bool = False) -> Console:
                 yield Segment(text if control else printable(text), style, control)
 
     kind = SafeConsole if stream.isatty() else Console
-    file = _raw[name] if isinstance(stream, _Terminal) else None
+    file = _raw[name] if isinstance(stream, _Stream) else None
     return kind(file=file, stderr=stderr, markup=False, highlight=False)
 
 
@@ -132,10 +156,7 @@ def speak_as(name: str) -> None:
 
 def say(text: str) -> None:
     """Write one or more lines to stderr. If nobody can read them, the work continues."""
-    try:
-        print("\n".join(_speaker + line for line in text.split("\n")), file=sys.stderr, flush=True)
-    except OSError:
-        _discard(sys.stderr)
+    print("\n".join(_speaker + line for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
 def open_closed_streams() -> None:
@@ -155,13 +176,6 @@ def open_closed_streams() -> None:
 _lost: OSError | None = None  # the first error of stdout
 
 
-def lose_stdout(error: OSError) -> None:
-    """Note that stdout takes no more. What is printed from now on goes nowhere."""
-    global _lost
-    _lost = _lost or error
-    _discard(sys.stdout)
-
-
 def close_stdout() -> OSError | None:
     """Flush stdout now: at exit, a pipe that nobody reads would raise an error.
 
@@ -173,15 +187,30 @@ def close_stdout() -> OSError | None:
         if sys.stdout is not None:  # None in a program that was started without one
             sys.stdout.flush()
     except OSError as error:
-        lose_stdout(error)
+        _lose(sys.stdout, error)
     first, _lost = _lost, None
     return first
 
 
-def _discard(stream: TextIO) -> None:
+def _lose(stream: TextIO, error: OSError) -> None:
     """Lead the stream to nowhere, with what it holds: at exit it is flushed."""
+    global _lost
+    if stream is sys.stdout:
+        _lost = _lost or error
     with suppress(OSError):  # not a real file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def leave_deleted_folder() -> None:
+    """Go to a folder where nobody can write if the working folder is deleted: MKL ends a process that has none."""
+    try:
+        os.getcwd()
+    except OSError:
+        for folder in ("/proc/self", "/"):
+            with suppress(OSError):
+                os.chdir(folder)
+                break
+        say("note:  the working folder does not exist any more; only absolute paths work")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, width: int | None = None) -> str:
@@ -339,10 +368,8 @@ class Progress:
         if self._bar is not None and sys.stdout.isatty():
             self._above(text)
             return
-        try:
+        with suppress(BrokenPipeError):
             print(text, end=end, flush=True)
-        except OSError as error:
-            lose_stdout(error)
 
     def say(self, text: str) -> None:
         """Write a line to stderr."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -250,6 +251,9 @@ def check_folder_of(*files: Path | None) -> None:
     for file in files:
         if file is not None and not file.absolute().parent.is_dir():
             raise UsageError(f"cannot write {file}: its folder does not exist", hint="make the folder first")
+        if file is not None:
+            with suppress(FileNotFoundError):
+                file.stat()  # raises if the name is too long
 
 
 def check_device(name: str) -> None:

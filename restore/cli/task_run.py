@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import os
 import sys
@@ -19,7 +20,7 @@ from restore.batch.processes import Rank
 from restore.batch.report import RunReport
 from restore.batch.task_restorer import RestorerChoice, load_restorer, restore_mosaic
 from restore.cli.console import Interrupted, Progress, Signals, describe, one_line, say, speak_as
-from restore.errors import RestoreError, UsageError
+from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_unfinished
 from restore.images import Picture
 
@@ -61,10 +62,23 @@ def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_exi
     jobs = processes.share(planned.jobs, rank)
     if not rank.is_alone:
         say(f"{len(jobs)} of {len(planned.jobs)} pictures")
+    for job in jobs:
+        _refuse_long_name(job)
     to_do = [job for job in jobs if not (skip_existing and planning.is_done(job))]
     if not overwrite:
         planning.refuse_existing(to_do)
     return Work(jobs, to_do, rank)
+
+
+def _refuse_long_name(job: Job) -> None:
+    """Raise a PictureError if no file can have the name of the output."""
+    try:
+        if isinstance(job.target, Path):
+            job.target.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            why = f"cannot write the output of {name_of(job.source)}: its name is too long"
+            raise PictureError(why, hint="choose a shorter -o or --suffix") from None
 
 
 def _pipe(stream: Any, name: str, hint: str) -> BinaryIO:

@@ -66,8 +66,8 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
             patch.setattr(sys, "stderr", streams[1])
             with pytest.raises(SystemExit):
                 app.main()
-            sys.stdout.close()
-            sys.stderr.close()
+            for stream in (sys.stdout, sys.stderr, *streams):
+                stream.close()
         reader.join(10)
         os.close(ours)
         return got.decode()

@@ -1,0 +1,96 @@
+"""Streams, folders and names that the system refuses: the work is done, or there is one clear error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from picture_files import level_of, save_flat
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full and a shell")
+
+LONG = "x" * 300
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Runs a line of the shell, in which `restore` is this checkout."""
+    line = f'restore() {{ "{sys.executable}" -m restore "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("line", ["--version", "weights list", "--help", "data list"])
+def test_a_full_device_on_stdout_is_one_error(line: str) -> None:
+    ran = shell(f"restore {line} > /dev/full")
+    assert (ran.returncode, ran.stderr) == (
+        1, "error: cannot write to stdout: No space left on device\nhint:  send it elsewhere\n"
+    )  # fmt: skip
+
+
+def test_a_closed_stderr_changes_no_exit_code_and_adds_nothing_to_stdout() -> None:
+    for line, code in (("--version", 0), ("weights show none", 1), ("none", 2)):
+        ran = shell(f"restore {line} 2>&-")
+        assert ran.returncode == code
+        assert ran.stdout.count("\n") == (code == 0)
+
+
+def test_a_full_device_on_stderr_changes_no_exit_code() -> None:
+    assert shell("restore weights show none 2> /dev/full").returncode == 1
+
+
+def test_a_deleted_working_folder_is_noted_and_the_rest_works(tmp_path: Path) -> None:
+    ran = shell(f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; restore weights list")
+    assert ran.returncode == 0 and "cs-kit-s-denoise" in ran.stdout
+    assert ran.stderr == "note:  the working folder does not exist any more; only absolute paths work\n"
+
+
+@pytest.mark.usefixtures("tiny_catalogue")
+def test_an_own_weights_folder_that_cannot_be_used_is_noted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_flat("a.png", 10)
+    monkeypatch.setenv("RESTORE_WEIGHTS", LONG)
+    ran = run("denoise", "a.png", "-o", "b.png")
+    assert (ran.code, ran.out, level_of("b.png")) == (0, "b.png\n", 245)
+    assert ran.err.startswith("note:  cannot read xxx") and "File name too long; only bundled weights" in ran.err
+
+
+@pytest.mark.usefixtures("tiny_catalogue")
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"denoise {LONG}.png -o b.png", f"denoise a.png -o {LONG}.png", f"denoise a.png -o {LONG}/",
+        f"denoise a.png --suffix {LONG}", f"denoise a.png -o b.png --json {LONG}",
+        f"denoise a.png -o b.png --weights {LONG}", f"eval --clean {LONG}", f"data check --clean {LONG}",
+        f"train --data {LONG} --out run", f"train --data photos --out {LONG}", f"train {LONG} --data photos --out run",
+        f"bench cs-kit:s --json {LONG}", f"eval --clean photos --degraded photos --task denoise --json {LONG}/x.json",
+        f"weights import {LONG}.pth --network drsformer --task derain",
+    ],
+)  # fmt: skip
+def test_a_name_that_is_too_long_is_one_error(run: Run, line: str) -> None:
+    save_flat("a.png", 10)
+    save_flat("photos/a.png", 10)
+    ran = run(*line.split())
+    assert ran.code in (1, 2) and ran.out == ""
+    assert ran.err.startswith("error: ") and ran.err.count("error: ") == 1
+    assert sorted(os.listdir()) == ["a.png", "photos"]
+
+
+def test_ctrl_c_during_the_imports_is_one_line() -> None:
+    code = (
+        "import sys, time, types\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'restore.cli.app': print(flush=True); time.sleep(60)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "from restore.cli.start import main\n"
+        "main()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # the import has begun
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=30)
+    assert (child.returncode, err) == (130, b"interrupted\n")
