@@ -6,9 +6,12 @@ import dataclasses
 import errno
 import os
 import re
+import sys
+import time
 import tomllib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +23,8 @@ from restore.files import whole_file
 from restore.tasks import TASKS
 
 Record = TypeVar("Record", "Score", "WeightsEntry")
+
+_LOCK_WAIT = 30.0  # seconds; a change takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,13 @@ def add_own(name: str, table: dict[str, Any]) -> WeightsEntry:
     """
     check_new_name(name)
     entry = _entry(own_folder() / "catalogue.toml", name, table)
-    _change_own(lambda tables: tables | {name: table})
+
+    def add(tables: dict[str, Any]) -> dict[str, Any]:
+        if name in tables:  # since the check, by another process
+            raise WeightsError(f"weights called {name!r} already exist", hint="choose another with --name")
+        return tables | {name: table}
+
+    _change_own(add)
     return entry
 
 
@@ -210,17 +221,59 @@ def remove_own(name: str) -> WeightsEntry:
 
 
 def _change_own(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Rewrite the user's own catalogue."""
+    """Rewrite the user's own catalogue, one process after the other."""
     import tomli_w  # imported here: every command imports this file, few write
 
     path = own_folder() / "catalogue.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_text(tomli_w.dumps(change(tables)), encoding="utf-8")
+        with _locked(path.with_name(".catalogue.lock")):
+            tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            with whole_file(path) as temporary:
+                temporary.write_text(tomli_w.dumps(change(tables)), encoding="utf-8")
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot write {path}: {error}") from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, which is removed at the end. The system releases the lock of a process that is killed.
+
+    Raises:
+        WeightsError: Others hold it for `_LOCK_WAIT` seconds.
+        OSError: The file cannot be made.
+    """
+    end = time.monotonic() + _LOCK_WAIT
+    while True:
+        with path.open("ab") as file:
+            held = _lock(file.fileno())
+            # The one who held the lock may have removed the file that was opened here.
+            if held and os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):  # Windows removes no open file, and it may stay
+                        path.unlink()
+                return
+        if time.monotonic() > end:
+            raise WeightsError(f"another process holds {path}", hint="try again when it has ended")
+        time.sleep(0.01)
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file, without waiting; False if another process holds it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # others: a drive without locks
+    return True
 
 
 def default_for(task: str, level: float | None = None) -> WeightsEntry:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -122,3 +123,30 @@ def test_what_must_start_quickly_does_not_import_torch() -> None:
     modules = "restore, restore.tasks, restore.checkpoints.loading, restore.batch.planning, restore.cli.app"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ADD = """
+import json, sys
+from restore.checkpoints import catalogue
+for i in range(10):
+    catalogue.add_own(f"{sys.argv[1]}-{i}", json.loads(sys.argv[2]))
+"""
+
+
+def test_two_processes_that_add_at_once_lose_nothing(tiny_file: Path, own_folder: Path) -> None:
+    table = json.dumps(table_of(tiny_file, default=False))
+    adding = [subprocess.Popen([sys.executable, "-c", ADD, name, table]) for name in ("a", "b", "c")]
+    assert [process.wait() for process in adding] == [0, 0, 0]
+    names = {f"{name}-{i}" for name in "abc" for i in range(10)}
+    assert catalogue.load_catalogue(own_folder / "catalogue.toml").keys() == names
+    assert [path.name for path in own_folder.iterdir()] == ["catalogue.toml"]
+
+
+def test_a_lock_that_another_holds_is_an_error_after_a_while(
+    tiny_file: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "_LOCK_WAIT", 0.05)
+    catalogue.add_own("first", table_of(tiny_file, default=False))
+    with catalogue._locked(own_folder / ".catalogue.lock"), pytest.raises(WeightsError, match="another process holds"):
+        catalogue.add_own("second", table_of(tiny_file, default=False))
+    catalogue.add_own("second", table_of(tiny_file, default=False))
