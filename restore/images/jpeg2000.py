@@ -21,6 +21,7 @@ _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _TILE_PART = b"\xff\x90"  # marker
 _TILE = 2048  # pixels; a multiple of 64 * 2**5, so that code blocks align with those of an untiled picture
 _NARROW = 256  # pixels
+_SMALLEST_TILE = 1024  # pixels, on average
 
 
 @dataclass
@@ -95,6 +96,11 @@ def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
     header = _read_stream(file, stream)
     header.palette = palette
     check_size((header.width, header.height), max_pixels, file)
+    # OpenJPEG takes 12 KB for each tile of three components, however small the tile is.
+    if header.components > 4:
+        raise Refusal(f"it has {header.components} channels", _SAVE_OTHERWISE)
+    if header.tiles > max(256, header.width * header.height // _SMALLEST_TILE):
+        raise Refusal(f"it consists of {header.tiles:,} tiles of a few pixels", "save it with larger tiles first")
     found = _count_tiles(file, header)
     if 2 * found < header.tiles:
         raise Refusal(f"only {found} of its {header.tiles} tiles are there", "copy or download it again")
@@ -148,7 +154,7 @@ def _read_stream(file: IO[bytes], start: int) -> Header:
     if not (width and height and x <= left < right and y <= top < bottom):
         raise OSError("its stream states an impossible size")
     tiles = -(-(right - x) // width) * -(-(bottom - y) // height)
-    parts = [struct.unpack("BBB", file.read(3)) for _ in range(min(count, 16))]
+    parts = [struct.unpack("BBB", file.read(3)) for _ in range(count)]
     depths = {depth for depth, _, _ in parts}
     is_plain = len(depths) == 1 and all(depth < 128 and (dx, dy) == (1, 1) for depth, dx, dy in parts)
     is_reversible = False

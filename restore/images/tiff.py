@@ -152,9 +152,10 @@ def _check_parts(page: Any, max_pixels: int) -> None:
     planes = 1 if page.planarconfig == 2 else page.samplesperpixel
     for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
         columns, rows, samples = inner.stated_size(int(page.compression), data)
-        if columns > width or rows > height or samples > planes:
-            found = f"{columns} x {rows} pixels and {max(samples, 1)} channels"
-            raise Refusal(f"a part of {width} x {height} pixels holds a picture of {found}", _ODD_PART)
+        if columns > width or rows > height:
+            raise Refusal(f"a part of {width} x {height} pixels holds a picture of {columns} x {rows}", _ODD_PART)
+        if samples > planes:
+            raise Refusal(f"a part of {planes} channels holds a picture of {samples}", _ODD_PART)
 
 
 def _colours(page: Any, values: np.ndarray, extra: int, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:

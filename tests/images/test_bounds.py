@@ -60,6 +60,15 @@ def test_jpeg_2000_most_of_whose_tiles_are_absent_is_refused(deep: bool) -> None
     refused(data[: starts[0]] + 16 * first + b"\xff\xd9", "only 1 of its 16 tiles")
 
 
+def test_jpeg_2000_of_countless_tiny_tiles_or_channels_is_refused() -> None:
+    data = bytearray(stream(1024))
+    struct.pack_into(">II", data, 24, 4, 4)
+    refused(bytes(data), "it consists of 65,536 tiles of a few pixels")
+    size = 38 + 3 * 16_000
+    head = data[:4] + struct.pack(">H", size) + data[6:40] + struct.pack(">H", 16_000) + 16_000 * b"\7\1\1"
+    refused(bytes(head + data[45:]), "it has 16000 channels")
+
+
 def test_file_that_is_too_small_for_the_pixels_that_it_states_is_refused() -> None:
     data = jp2()
     stream = data.index(b"\xff\x4f\xff\x51")
@@ -141,7 +150,7 @@ def test_tiff_whose_strip_holds_a_picture_of_another_size_is_refused(compression
     samples = 3 if compression == 50001 else 1
     side = min(HUGE, 16_383) if compression == 50001 else HUGE
     assert inner.stated_size(compression, part)[:2] == (side, side)
-    refused(tiff_of(compression, part, samples), f"a part of 16 x 16 pixels holds a picture of {side} x {side} pixels")
+    refused(tiff_of(compression, part, samples), f"a part of 16 x 16 pixels holds a picture of {side} x {side}")
     if compression != 50002:
         right = tiff_of(compression, HOSTILE[compression](16), samples)
         assert read_picture(io.BytesIO(right)).pixels.shape[:2] == (16, 16)
@@ -172,7 +181,7 @@ def test_size_in_the_header_of_a_part_is_that_of_the_encoded_picture(name: str, 
 
 
 def test_tiff_whose_strip_has_many_joined_bands_is_refused() -> None:
-    refused(tiff_of(34887, 1000 * lerc(16)), "holds a picture of 16 x 16 pixels and 1000 channels")
+    refused(tiff_of(34887, 1000 * lerc(16)), "a part of 1 channels holds a picture of 1000")
 
 
 def test_tiff_with_a_tile_far_larger_than_the_picture_is_refused() -> None:
