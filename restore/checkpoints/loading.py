@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore.checkpoints import catalogue, hub
 from restore.checkpoints.catalogue import WeightsEntry
+from restore.checkpoints.file_kinds import refuse_other_kinds
 from restore.checkpoints.hub import PICKLES, Address
 from restore.errors import WeightsError, did_you_mean
 from restore.files import whole_file
@@ -254,12 +255,14 @@ def _opened(path: Path) -> Iterator[Any]:
     """A safetensors file, open for reading."""
     from safetensors import SafetensorError, safe_open
 
+    refuse_other_kinds(path, is_published=False)
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{path} is damaged or not a safetensors file: {error}", hint="download or copy it again"
+            f"{path} is damaged or not a safetensors file: its header does not fit its data",
+            hint="download or copy it again",
         ) from error
 
 

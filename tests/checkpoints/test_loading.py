@@ -143,7 +143,7 @@ def test_a_file_cut_anywhere_is_an_error(tiny_file: Path) -> None:
     whole = tiny_file.read_bytes()
     for length in (0, 1, 7, 8, 9, len(whole) // 2, len(whole) - 1):
         tiny_file.write_bytes(whole[:length])
-        with pytest.raises(WeightsError, match="damaged or not a safetensors file"):
+        with pytest.raises(WeightsError, match="damaged or not a safetensors file" if length else "is empty"):
             checkpoints.load(tiny_file)
 
 
