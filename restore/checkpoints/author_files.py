@@ -17,6 +17,7 @@ from torch import Tensor
 from restore.checkpoints import catalogue, loading
 from restore.checkpoints.author_names import config_of, is_idle, mean_faults, names_of
 from restore.checkpoints.catalogue import WeightsEntry
+from restore.checkpoints.file_kinds import reason_of, refuse_other_kinds
 from restore.errors import WeightsError, first_few
 from restore.networks import NETWORKS, Network
 
@@ -41,12 +42,12 @@ def import_published(path: Path, *, network: str, task: str, name: str | None = 
     catalogue.check_new_name(name)
     folder = catalogue.own_folder()
     source_sha256 = loading.sha256_of(path)
+    refuse_other_kinds(path, is_published=True)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # errors of a damaged or hostile pickle have no common type
-        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         hint = "download it again; files that run code when opened are refused"
-        raise WeightsError(f"cannot read tensors from {path}: {reason}", hint=hint) from None
+        raise WeightsError(f"cannot read tensors from {path}: {reason_of(error)}", hint=hint) from None
     try:
         built = convert(network, read_state_dict(content))
     except WeightsError as error:
