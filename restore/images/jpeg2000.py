@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from restore.images import metadata
-from restore.images.picture import Picture, Refusal, check_size, contents, interleaved, split, to_16_bits, widen
+from restore.images.picture import Picture, Refusal, check_size, interleaved, split, to_16_bits, widen
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 STREAM = b"\xff\x4f\xff\x51"
@@ -200,7 +200,8 @@ def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | No
             _SAVE_OTHERWISE,
         )
     # Only the stream: imagecodecs would apply the colour profile of a whole file.
-    values = imagecodecs.jpeg2k_decode(contents(file)[header.start :])
+    file.seek(header.start)
+    values = imagecodecs.jpeg2k_decode(file.read())
     values = values.reshape(header.height, header.width, -1)
     if header.palette is not None:
         values = header.palette[values[..., 0]]  # each column is a channel
