@@ -103,13 +103,13 @@ def build(kind: type[Network], config: dict[str, Any], header: Header) -> Networ
     Raises:
         WeightsError: A value is out of its limits, or a tensor is missing, unknown, misshaped or not of floats.
     """
-    _check_config(kind, config, header)
+    check_config(kind, config, header)
     try:
         with _at_most(Counter(head.shape for head in header.values())):
             network = kind(**config)
         fits = True
     except _NotInHeaderError:
-        network, fits = _without_values(kind, config, len(header)), False
+        network, fits = without_values(kind, config, len(header)), False
     except Exception as error:  # errors of a hostile config have no common type
         raise WeightsError(f"no network can be built from its config {_shown(config)}") from error
     own = network.state_dict()
@@ -128,8 +128,12 @@ def build(kind: type[Network], config: dict[str, Any], header: Header) -> Networ
     return network
 
 
-def _without_values(kind: type[Network], config: dict[str, Any], tensors: int) -> Network:
-    """The network on the device `meta`, to name what differs from a file of so many tensors."""
+def without_values(kind: type[Network], config: dict[str, Any], tensors: int) -> Network:
+    """The network on the device `meta`, to name what differs from a file of so many tensors.
+
+    Raises:
+        WeightsError: No network can be built, or it has many more tensors.
+    """
     try:
         with _at_most(None, tensors + 100), torch.device("meta"), _Without(_SET_VALUES):
             return kind(**config)
@@ -194,8 +198,12 @@ def _is_finite(tensor: torch.Tensor) -> bool:
     return math.isfinite(float(tensor.sum(dtype=torch.float32))) or bool(torch.isfinite(tensor).all())
 
 
-def _check_config(kind: type[Network], config: dict[str, Any], header: Header) -> None:
-    """Check the names, types and ranges of a config's values."""
+def check_config(kind: type[Network], config: dict[str, Any], header: Header) -> None:
+    """Check the names, types and ranges of a config's values.
+
+    Raises:
+        WeightsError: One is wrong.
+    """
     defaults = _defaults(kind)
     sides = [side for head in header.values() if 0 not in head.shape for side in head.shape]
     for key, value in config.items():

@@ -127,6 +127,7 @@ def import_weights(
     from restore.checkpoints import author_files
 
     entry = author_files.import_published(file, network=network, task=task, name=name)
+    say(entry.summary)
     say(f"{entry.parameters:,} parameters, config {entry.config}; use it with `restore {task} --weights {entry.name}`")
     print(entry.name)
 

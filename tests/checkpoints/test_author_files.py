@@ -123,6 +123,86 @@ def test_tensors_that_the_published_networks_do_not_use_are_left_out() -> None:
     author_files.convert("panet", state | idle | {"body.1.escape_NaN": torch.ones(1)})
 
 
+def raw(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor + 0.001 for name, tensor in state.items()}
+
+
+def under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "taken"),
+    [
+        (lambda s: s, ""),
+        (lambda s: {"params": raw(s), "params_ema": s}, "params_ema"),
+        (lambda s: {"model": raw(s), "ema": s}, "ema"),
+        (lambda s: {"model_ema": s, "args": {"lr": 1e-4}}, "model_ema"),
+        (lambda s: {"state": {"net_g": raw(s), "net_g_ema": s}}, "state.net_g_ema"),
+        (lambda s: {"any key": {"at": {"all": s}}, "epoch": 3}, "any?key.at.all"),
+        (lambda s: {"schema": s, "step": torch.ones(1)}, "schema"),
+        (lambda s: {"ema": {"decay": torch.ones(1)}, "model": s}, "model"),  # averages of something else
+        (lambda s: {"model": under("module._orig_mod.net.", s)}, "model"),
+        (lambda s: {"optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}, "weights": s}, "weights"),
+        (lambda s: under("module.", s) | {"n_averaged": torch.tensor(3)}, ""),
+        (lambda s: under("net.", s) | {"net.total_ops": torch.ones(1), "net.head.total_params": torch.ones(1)}, ""),
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_the_weights_are_found_under_any_key_and_averaged_ones_first(
+    wrap: Callable[[dict[str, Tensor]], dict[str, Any]], taken: str
+) -> None:
+    state = build("panet", SMALL["panet"][1])[1]
+    wanted = author_files.convert("panet", state).state_dict()
+    read, where = author_files.read_network("panet", wrap(state))
+    assert where == taken
+    assert all(torch.equal(tensor, wanted[key]) for key, tensor in read.state_dict().items())
+
+
+def test_what_was_taken_is_said_and_recorded(tmp_path: Path, run: Run) -> None:
+    state = build("panet", SMALL["panet"][1])[1]
+    torch.save({"model": raw(state), "ema": state}, tmp_path / "a.pth")
+    imported = run("weights", "import", str(tmp_path / "a.pth"), "--network", "panet", "--task", "denoise")
+    assert (imported.code, imported.out) == (0, "panet-denoise-a\n"), imported.err
+    assert ", its ema" in imported.err
+    assert catalogue.find("panet-denoise-a").summary.endswith(", its ema")
+
+
+def test_where_nothing_fits_three_names_are_shown_beside_three_wanted() -> None:
+    state = under("module.", build("panet", SMALL["panet"][1])[1])
+    other = {name.replace("head.0", "first").replace("body", "trunk"): tensor for name, tensor in state.items()}
+    with pytest.raises(WeightsError) as raised:
+        author_files.read_network("panet", {"model": other})
+    given, wanted = raised.value.message.split("its keys are like ")[1].split(", and wanted are like ")
+    assert len(given.split(", ")) == len(wanted.split(", ")) == 3
+    assert all(name.startswith(("first.", "trunk.")) for name in given.split(", "))
+    assert all(name.startswith(("head.0.", "body.")) for name in wanted.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.full((8,), torch.nan), "head.0.bias has values that are not finite"),
+        (torch.full((8,), -torch.inf), "head.0.bias has values that are not finite"),
+        (torch.ones(8, dtype=torch.int64), "head.0.bias is not a plain tensor of floats"),
+        (torch.ones(8).to_sparse(), "head.0.bias is not a plain tensor of floats"),
+        (torch.ones(8, dtype=torch.complex64), "head.0.bias is not a plain tensor of floats"),
+    ],
+)
+def test_values_that_cannot_be_weights_are_refused_by_name(value: Tensor, message: str) -> None:
+    state = build("panet", SMALL["panet"][1])[1] | {"head.0.bias": value}
+    with pytest.raises(WeightsError, match=message):
+        author_files.convert("panet", state)
+
+
+@pytest.mark.parametrize("name", ["panet", "drsformer", "kit"])
+def test_a_name_with_a_large_number_does_not_make_a_large_network(name: str) -> None:
+    state = build(name, SMALL[name][1])[1]
+    number = {"panet": "body.{}.weight", "drsformer": "latent.{}.x", "kit": "encoder.0.blocks.{}.x"}[name]
+    with pytest.raises(WeightsError, match=r"fit no|is missing"):
+        author_files.convert(name, state | {number.format(10**9): torch.ones(1)})
+
+
 @pytest.mark.parametrize("under", [None, "params", "state_dict"])
 def test_an_imported_file_restores_pictures(under: str | None, tmp_path: Path, run: Run, own_folder: Path) -> None:
     state = build("drsformer", SMALL["drsformer"][1])[1]
