@@ -99,7 +99,7 @@ def _version(name: str) -> str:
 
 def _short(path: Path) -> str:
     """The path with the home folder as ~, so that a report does not name its author."""
-    home = str(Path.home())
+    home = os.path.expanduser("~")
     text = str(path)
     shown = "~" + text[len(home) :] if home != os.sep and text.startswith(home + os.sep) else text
-    return shown if path.exists() else f"{shown} (does not exist)"
+    return shown if os.path.exists(path) else f"{shown} (does not exist)"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from conftest import Run
 from picture_files import level_of, save_flat
 
+from restore.checkpoints import catalogue
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full and a shell")
+
+pwd = pytest.importorskip("pwd")  # not on Windows
 
 LONG = "x" * 300
 
@@ -55,6 +61,31 @@ def test_an_own_weights_folder_that_cannot_be_used_is_noted(run: Run, monkeypatc
     ran = run("denoise", "a.png", "-o", "b.png")
     assert (ran.code, ran.out, level_of("b.png")) == (0, "b.png\n", 245)
     assert ran.err.startswith("note:  cannot read xxx") and "File name too long; only bundled weights" in ran.err
+
+
+@pytest.mark.usefixtures("tiny_catalogue")
+def test_an_own_weights_folder_that_cannot_be_entered_is_noted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, own = Path.stat, catalogue.own_folder()
+
+    def stat(path: Path, **how: Any) -> os.stat_result:
+        if own in path.parents:  # root can enter every folder
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    ran = run("weights", "list")
+    assert ran.code == 0 and "tiny-denoise" in ran.out
+    assert ran.err == f"note:  cannot read {own}: Permission denied; only bundled weights can be used by name\n"
+
+
+@pytest.mark.usefixtures("tiny_catalogue")
+def test_info_needs_no_home(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_user(_: int) -> NoReturn:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", no_user)
+    assert run("info").code == 0
 
 
 @pytest.mark.usefixtures("tiny_catalogue")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import sys
 import threading
 from collections.abc import Callable
@@ -29,6 +28,8 @@ pytestmark = [
     pytest.mark.usefixtures("tiny_catalogue"),
     pytest.mark.skipif(sys.platform == "win32", reason="no pty, and no such names"),
 ]
+
+pty = pytest.importorskip("pty")  # not on Windows
 
 EVIL = "\x1b]0;owned\x07\x9b31m\u202e"  # sets a title; turns red, in one byte of C1; turns the text around
 SHOWN = r"\x1b]0;owned\x07\x9b31m\u202e"
