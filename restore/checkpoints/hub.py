@@ -318,4 +318,5 @@ def _explain(error: BaseException, address: Address, doing: str) -> tuple[str, s
     if status is not None:
         said = str(getattr(error, "server_message", None) or "").partition("\n")[0][:200]
         return f"{what}: the Hub answers with error {status}" + (f", {said}" if said else ""), "try again later"
+    first_line = re.sub(r"^\[Errno -?\d+\] ", "", first_line)
     return f"{what}: {first_line}", "check the network, the free disk space, and HF_ENDPOINT if it is set"
