@@ -111,7 +111,8 @@ def test_a_name_that_is_too_long_is_one_error(run: Run, line: str) -> None:
 
 def test_ctrl_c_during_the_imports_is_one_line() -> None:
     code = (
-        "import sys, time, types\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "class Slow:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'restore.cli.app': print(flush=True); time.sleep(60)\n"

@@ -131,8 +131,9 @@ def test_pyramid_attention_can_be_left_out_and_comes_back(
 ) -> None:
     monkeypatch.setitem(NETWORKS[network].CONFIGS, "tiny", {"dim": 8, "blocks": 2, "reduction": 2})
     recipe = dataclasses.replace(
-        RECIPE, network=network, degradation=degradation, level_low=level, level_high=level, crop=16, local_steps=1
-    )
+        RECIPE, network=network, degradation=degradation, level_low=level, level_high=level, crop=16, local_steps=1,
+        task="demosaic" if level is None else "upscale",
+    )  # fmt: skip
     for steps in (1, 2):
         train(dataclasses.replace(recipe, steps=steps), photos, tmp_path / str(steps))
     one, two = (weights_of(tmp_path / str(steps)) for steps in (1, 2))

@@ -54,7 +54,14 @@ def test_tensors_of_another_shape_begin_anew(photos: Path, tmp_path: Path, monke
         monkeypatch.setitem(NETWORKS["pa-edsr"].CONFIGS, name, config)
     two, three = (
         dataclasses.replace(
-            RECIPE, network="pa-edsr", config=name, degradation="bicubic", level_low=scale, level_high=scale, crop=8
+            RECIPE,
+            task="upscale",
+            network="pa-edsr",
+            config=name,
+            degradation="bicubic",
+            level_low=scale,
+            level_high=scale,
+            crop=8,
         )
         for scale, name in zip((2, 3), configs, strict=True)
     )
