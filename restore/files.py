@@ -70,12 +70,9 @@ def _name(temporary: Path, target: Path) -> None:
         else:
             os.link(temporary, target)
     except FileExistsError:
-        raise FileExistsError(errno.EEXIST, "it already exists", str(target)) from None
+        raise
     except OSError:  # no hard links, as on FAT and some network drives: claim the name with an empty file
-        try:
-            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        except FileExistsError:
-            raise FileExistsError(errno.EEXIST, "it already exists", str(target)) from None
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         os.replace(temporary, target)
 
 

@@ -264,10 +264,10 @@ def _walk(top: Path, out: Path | None, notes: list[str]) -> Iterator[list[Path]]
         here = Path(folder)
         folders[:] = sorted(f for f in folders if not f.startswith(".") and (here / f).resolve() != own_output)
         pictures = [here / name for name in sorted(names) if _is_picture(name)]
-        odd = [str(picture) for picture in pictures if os.path.exists(picture) and not os.path.isfile(picture)]
+        odd = [picture for picture in pictures if not os.path.isfile(picture) and os.path.exists(picture)]
         if odd:
-            notes.append(f"left out, because they are not regular files: {first_few(odd)}")
-        yield [picture for picture in pictures if str(picture) not in odd]
+            notes.append(f"left out, because they are not regular files: {first_few([str(path) for path in odd])}")
+        yield [picture for picture in pictures if picture not in odd]
 
 
 def _is_picture(name: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from restore.errors import WeightsError
 
-_AGAIN = "download or copy it again"
+AGAIN = "download or copy it again"
 
 _PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
 
@@ -31,7 +31,7 @@ def refuse_other_kinds(path: Path, *, is_published: bool) -> None:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
-        raise WeightsError(f"{path} is empty", hint=_AGAIN)
+        raise WeightsError(f"{path} is empty", hint=AGAIN)
     if start.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path} is a Git LFS pointer, not the weights", hint="run `git lfs pull` in its repository")
     if text.startswith(_PAGES):
@@ -52,7 +52,7 @@ def _check_zip(path: Path, is_published: bool) -> None:
         with zipfile.ZipFile(path) as archive:
             has_tensors = any(re.fullmatch(r"(.*/)?data\.pkl", name) for name in archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise WeightsError(f"{path} is damaged: its end is missing or its index is wrong", hint=_AGAIN) from None
+        raise WeightsError(f"{path} is damaged: its end is missing or its index is wrong", hint=AGAIN) from None
     if not has_tensors:
         raise WeightsError(f"{path} is a zip archive without tensors", hint="unpack it and name the checkpoint in it")
     if not is_published:
@@ -67,7 +67,7 @@ def _check_safetensors(path: Path, start: bytes, size: int) -> None:
         hint = "use a .safetensors file, or `restore weights import`"
         raise WeightsError(f"{path} is a Python pickle, which can run code when opened", hint=hint)
     if size < 8 or length > size - 8 or start[8:9] != b"{":
-        raise WeightsError(f"{path} is damaged or not a safetensors file: it has no whole header", hint=_AGAIN)
+        raise WeightsError(f"{path} is damaged or not a safetensors file: it has no whole header", hint=AGAIN)
 
 
 def reason_of(error: Exception) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore.checkpoints import catalogue, hub
 from restore.checkpoints.catalogue import WeightsEntry
-from restore.checkpoints.file_kinds import refuse_other_kinds
+from restore.checkpoints.file_kinds import AGAIN, refuse_other_kinds
 from restore.checkpoints.hub import PICKLES, Address
 from restore.errors import WeightsError, did_you_mean
 from restore.files import whole_file
@@ -262,7 +262,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
             f"{path} is damaged or not a safetensors file: its header does not fit its data",
-            hint="download or copy it again",
+            hint=AGAIN,
         ) from error
 
 
