@@ -1,4 +1,4 @@
-"""AVIF of 10 and 12 bits, read; HEIC, read and written (pillow-heif)."""
+"""AVIF (Pillow; deeper ones with imagecodecs) and HEIC (pillow-heif)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import struct
 from typing import IO, Any
 
 import numpy as np
+from PIL import AvifImagePlugin, Image
 
-from restore.images import metadata
+from restore.images import metadata, pillow
 from restore.images.picture import (
     DEFAULT_QUALITY,
     Picture,
@@ -42,7 +43,24 @@ def kind_of(head: bytes) -> str | None:
     return next(known, "HEIC" if {b"mif1", b"msf1", b"heim", b"heis"} & set(brands) else None)
 
 
-def deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
+def read_avif(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
+    """Fills `picture`; returns the orientation still to apply."""
+    image: Any = AvifImagePlugin.AvifImageFile(file)
+    check_size(image.size, max_pixels, file)
+    if image.n_frames > 1:
+        picture.note(f"only the first of {image.n_frames} pictures in the file is used")
+    picture.source_is_lossless = False
+    if deep := _deep_avif(file):
+        picture.pixels, picture.alpha = deep
+    else:
+        pillow.load(image, picture)
+    metadata.take_profile(image.info.get("icc_profile"), picture)
+    _take_cicp(file, picture)
+    metadata.take_xmp(image.info.get("xmp"), picture)  # only EXIF turns an AVIF
+    return metadata.take_exif(image.info.get("exif") or b"", picture)
+
+
+def _deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Pixels and alpha of an AVIF of more than 8 bits, not yet upright. None for 8 bits, which Pillow reads."""
     encoded = contents(file)
     # AV1 codec configuration, 4 bytes: the third has the flags high_bitdepth and twelve_bit.
@@ -58,7 +76,7 @@ def deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
     return split(values)
 
 
-def take_cicp(file: IO[bytes], picture: Picture) -> None:
+def _take_cicp(file: IO[bytes], picture: Picture) -> None:
     """Sets the colours that an AVIF without a profile states, as a cICP chunk of PNG."""
     file.seek(0)
     found = re.search(rb"colrnclx(.{7})", file.read(1 << 16), re.DOTALL)
@@ -89,8 +107,8 @@ def check_encoder() -> None:
         raise Refusal("no encoder for HEIC is installed", refusal.hint) from None
 
 
-def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
-    """Fills `picture` from a HEIC; its pixels are upright."""
+def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
+    """Fills `picture` from a HEIC, upright."""
     library = _library()
     images = library.HeifFile(file, convert_hdr_to_8bit=False, hdr_to_16bit=True)
     image = images[images.primary_index]
@@ -114,6 +132,36 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
     nclx = image.info.get("nclx_profile")
     if nclx and not picture.icc_profile:
         _set_cicp(nclx["color_primaries"], nclx["transfer_characteristics"], picture)
+    return 0
+
+
+class _Verbatim(Image.Exif):
+    """EXIF that Pillow writes unchanged. For AVIF it would remove the orientation and repack the rest."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._verbatim = data
+
+    def __bool__(self) -> bool:
+        return True
+
+    def tobytes(self, offset: int = 8) -> bytes:
+        return self._verbatim
+
+
+def write_avif(file: IO[bytes], picture: Picture, quality: int | None) -> None:
+    """Writes AVIF of 8 bits with full chroma."""
+    # 4 megapixels of photos at quality 95: speed 6 (Pillow's default) takes 7.7 s for 46.4 dB in 1.77 MB, speed 9
+    # takes 0.8 s for 46.2 dB in 1.79 MB. Speed 10 and threads gain nothing more.
+    pillow.save(
+        file,
+        picture,
+        "AVIF",
+        exif=_Verbatim(picture.exif) if picture.exif else None,
+        quality=quality or max(DEFAULT_QUALITY, picture.jpeg_quality or 0),
+        subsampling="4:0:0" if picture.pixels.shape[2] == 1 and picture.alpha is None else "4:4:4",
+        speed=9,
+    )
 
 
 def write(file: IO[bytes], picture: Picture, quality: int | None) -> None:

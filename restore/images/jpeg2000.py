@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
+from PIL import Jpeg2KImagePlugin
 
-from restore.images import metadata
+from restore.images import metadata, pillow
 from restore.images.picture import Picture, Refusal, check_size, interleaved, split, to_16_bits, widen
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -52,6 +53,32 @@ class Header:
     palette: np.ndarray | None = None
 
 
+def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
+    """Fills `picture`; returns the orientation still to apply."""
+    header = _read_header(file, picture, max_pixels)
+    by_xmp = metadata.take_xmp(picture.xmp, picture)
+    picture.source_is_lossless = header.is_reversible
+    profile, picture.icc_profile = picture.icc_profile, None
+    if header.bits > 8 or header.palette is not None:
+        picture.pixels, picture.alpha = _decode(file, header)
+    else:
+        file.seek(0)
+        image = Jpeg2KImagePlugin.Jpeg2KImageFile(file)
+        if image.size != (header.width, header.height):
+            width, height = image.size
+            raise Refusal(
+                f"its header states {width} x {height} pixels, its stream {header.width} x {header.height}",
+                "copy or download it again; if that does not help, it is damaged or an attack",
+            )
+        if profile and image.mode == "CMYK":
+            image.info["icc_profile"] = profile
+        image.load()
+        picture.pixels, picture.alpha = pillow.decoded(image, "", picture)
+        profile = None if image.mode == "CMYK" else profile
+    metadata.take_profile(profile, picture)
+    return metadata.take_exif(picture.exif or b"", picture) or by_xmp
+
+
 def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Name of each box, and the start and end of its data."""
     while start + 8 <= end:
@@ -67,7 +94,7 @@ def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, i
         start = stop
 
 
-def read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
+def _read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
     """Reads everything before the pixels into `picture`; EXIF and XMP keep their orientation.
 
     Raises:
@@ -186,7 +213,7 @@ def _count_tiles(file: IO[bytes], header: Header) -> int:
         position += length
 
 
-def decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels and alpha of a file of 9 to 16 bits or with a palette.
 
     Raises:

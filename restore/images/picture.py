@@ -82,6 +82,19 @@ class Picture:
         jpeg_quality: Lowest quality (1..100) that quantises no frequency more coarsely than the source JPEG; None for
             other sources.
         jpeg_subsampling: Chroma of the source JPEG, numbered as in Pillow: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
+        damage: What the decoder warned of, where pixels are missing or wrong; None for a whole file.
+        page: Number of this picture in its file, from 1.
+        pages: Number of pictures in the file: pages of a TIFF, frames of an animation.
+        duration: Milliseconds that a frame of an animation is shown; None for pages.
+        loops: How often an animation is shown; 0 is for ever.
+        extra: (H, W, K) channels of the same dtype that are neither colour nor transparency, such as a scanner's
+            infrared; None without any.
+        extra_kinds: The K meanings of `extra`, as in TIFF's tag ExtraSamples.
+        iptc: IPTC-IIM records.
+        jpeg_is_progressive: The source is a progressive JPEG.
+        parts: Pieces of the file that only its own format can hold, unchanged: (name, data), such as
+            (b"APP13", ...) or a PNG chunk.
+        history: What was done to the picture, for its XMP: one sentence per step.
         notes: Changes that the user should know, one sentence each; reading and writing add to them.
     """
 
@@ -98,6 +111,17 @@ class Picture:
     source_is_lossless: bool = True
     jpeg_quality: int | None = None
     jpeg_subsampling: int = 0
+    jpeg_is_progressive: bool = False
+    damage: str | None = None
+    page: int = 1
+    pages: int = 1
+    duration: float | None = None
+    loops: int = 0
+    extra: np.ndarray | None = None
+    extra_kinds: tuple[int, ...] = ()
+    iptc: bytes | None = None
+    parts: list[tuple[bytes, bytes]] = field(default_factory=list)
+    history: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -9,12 +9,29 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
+from PIL import PngImagePlugin
 
-from restore.images.picture import Picture, bands, contents, interleaved, split, to_16_bits
+from restore.images import pillow
+from restore.images.picture import Picture, bands, check_size, contents, interleaved, split, to_16_bits
 
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
 _XMP = b"XML:com.adobe.xmp\0"
+
+
+def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
+    """Fills `picture`; returns the orientation still to apply."""
+    image: Any = PngImagePlugin.PngImageFile(file)
+    check_size(image.size, max_pixels, file)
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        picture.note(f"only the first of {frames} pictures in the file is used")
+    _take_chunks(file, picture)
+    if ";16" in pillow.layout_of(image) and image.mode in ("RGB", "RGBA"):
+        _read_late_metadata(image, file)
+        picture.pixels, picture.alpha = _decode_16_bit_colour(file)
+    else:
+        pillow.load(image, picture)
+    return pillow.take_metadata(image, picture)
 
 
 def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
@@ -27,7 +44,7 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
         position += 12 + length
 
 
-def take_chunks(file: IO[bytes], picture: Picture) -> None:
+def _take_chunks(file: IO[bytes], picture: Picture) -> None:
     """Sets the text and colour chunks of `picture`. Checks all checksums, because Pillow skips those of the pixels.
 
     Raises:
@@ -51,14 +68,14 @@ def take_chunks(file: IO[bytes], picture: Picture) -> None:
             picture.text.append((name, data))
 
 
-def read_late_metadata(image: Any, file: IO[bytes]) -> None:
+def _read_late_metadata(image: Any, file: IO[bytes]) -> None:
     """Reads EXIF and XMP after the pixels into Pillow's `image`, which must not be loaded yet."""
     for name, length in chunks(file):
         if name in (b"eXIf", b"iTXt"):
             image.png.call(name, file.tell(), length)
 
 
-def decode_16_bit_colour(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode_16_bit_colour(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels and alpha of a 16-bit PNG in RGB(A) or grey+alpha; a transparent colour (tRNS) becomes alpha."""
     import imagecodecs
 

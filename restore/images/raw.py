@@ -31,8 +31,8 @@ def is_raw_tiff(file: IO[bytes]) -> bool:
     return False
 
 
-def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
-    """Fills `picture`, upright: 16-bit sRGB with the camera's white balance, without brightening.
+def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
+    """Fills `picture`, upright (returns 0): 16-bit sRGB with the camera's white balance, without brightening.
 
     Raises:
         Refusal: rawpy is not installed, or libraw does not support the file.
@@ -64,3 +64,4 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> None:
             with suppress(Exception):  # no thumbnail, or one without EXIF
                 thumb = Image.open(io.BytesIO(bytes(raw.extract_thumb().data)))
                 metadata.take_exif(thumb.info.get("exif", b""), picture)
+    return 0

@@ -1,28 +1,25 @@
-"""Writing a picture: checks that it fits the format, and encodes with Pillow or the module of the format."""
+"""Writing a picture: checks that it fits the format, and encodes with the module of the format."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import shutil
-import struct
 import tempfile
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from restore.errors import PictureError
 from restore.files import whole_file
-from restore.images import heif, jpeg2000, metadata, png, tiff
-from restore.images.picture import DEFAULT_QUALITY, FORMATS, NAMES, Picture, Refusal, bands, interleaved, to_8_bits
+from restore.images import bmp, heif, jpeg, jpeg2000, metadata, png, tiff, webp
+from restore.images.picture import FORMATS, NAMES, Picture, Refusal
 
 # Pixels; limits of the formats. AVIF: limit of libavif's readers. HEIC: just below HEVC level 6.2.
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768, "HEIC": 16_384}
 _MOST_AVIF_PIXELS = 1 << 28  # limit of libavif's readers
 _LONGEST_THIN_HEIC = 4_216  # pixels; x265 refuses longer pictures whose other side is under 32
-_LONGEST_MARKER = 65_533  # bytes; a JPEG segment has a length of 16 bits
 _EIGHT_BITS = ("JPEG", "WEBP", "BMP", "AVIF")
 _NOT_HELD = {  # fields that a format cannot store, and their names in notes
     "JPEG": {"text": "PNG text"},
@@ -180,12 +177,14 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
         tiff.write(file, picture)
     elif name in ("JP2", "J2K"):
         jpeg2000.write(file, picture, name, quality)
-    elif name == "BMP" and picture.alpha is not None:
-        _write_bmp_with_alpha(file, picture)
+    elif name == "BMP":
+        bmp.write(file, picture)
     elif name == "HEIC":
         heif.write(file, picture, quality)
+    elif name == "AVIF":
+        heif.write_avif(file, picture, quality)
     else:
-        _write_with_pillow(file, picture, name, quality)
+        (jpeg if name == "JPEG" else webp).write(file, picture, quality)
 
 
 def _listed(words: list[str]) -> str:
@@ -195,71 +194,3 @@ def _listed(words: list[str]) -> str:
     ('EXIF', 'EXIF, XMP and text')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
-
-
-def _write_bmp_with_alpha(file: IO[bytes], picture: Picture) -> None:
-    """Writes a BMP with header version 4, the first with transparency. Pillow cannot write it."""
-    height, width, channels = picture.pixels.shape
-    across, down = (round(d / 0.0254) for d in picture.dpi or (0, 0))
-    size = 4 * width * height
-    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, size, across, down, 0, 0)  # 3: channels by masks
-    head += struct.pack("<IIII4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs").ljust(68, b"\0")
-    file.write(b"BM" + struct.pack("<IHHI", 14 + len(head) + size, 0, 0, 14 + len(head)) + head)
-    order = [2, 1, 0, 3] if channels == 3 else [0, 0, 0, 1]
-    for rows in reversed(list(bands(height, 4 * width))):
-        file.write(to_8_bits(interleaved(picture, rows))[::-1, :, order].tobytes())
-
-
-class _Verbatim(Image.Exif):
-    """EXIF that Pillow writes unchanged. For AVIF it would remove the orientation and repack the rest."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self._verbatim = data
-
-    def __bool__(self) -> bool:
-        return True
-
-    def tobytes(self, offset: int = 8) -> bytes:
-        return self._verbatim
-
-
-def _write_with_pillow(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
-    """Writes JPEG, WebP, AVIF and BMP. Copies an RGB picture once, into Pillow's four bytes per pixel."""
-    exif, xmp = picture.exif, picture.xmp
-    profile = None if name == "BMP" else metadata.profile_for(picture)
-    comment = picture.comment
-    if name == "JPEG":
-        if exif and len(exif) + 6 > _LONGEST_MARKER:
-            picture.note("the EXIF is too long for JPEG; it is dropped")
-            exif = None
-        if xmp and len(xmp) + 29 > _LONGEST_MARKER:
-            picture.note("the XMP is too long for JPEG; it is dropped")
-            xmp = None
-        if comment and len(comment) > _LONGEST_MARKER:
-            picture.note("the comment is too long for JPEG; it is dropped")
-            comment = None
-
-    height, width, channels = picture.pixels.shape
-    mode = ("L" if channels == 1 else "RGB") + ("" if picture.alpha is None else "A")
-    image = Image.new(mode, (width, height))
-    for rows in bands(height, 4 * width):
-        values = to_8_bits(interleaved(picture, rows))
-        image.paste(Image.fromarray(values[..., 0] if mode == "L" else values), (0, rows.start))
-
-    options: dict[str, Any] = {"icc_profile": profile, "xmp": xmp or b"", "dpi": picture.dpi or (0, 0)}
-    if exif:
-        options["exif"] = _Verbatim(exif) if name == "AVIF" else b"Exif\0\0" + exif
-    if comment and name == "JPEG":
-        options["comment"] = comment
-    default = max(DEFAULT_QUALITY, picture.jpeg_quality or 0)
-    if name == "WEBP" and quality is None and picture.source_is_lossless:
-        options |= {"lossless": True, "exact": True}  # exact: keep colours under full transparency
-    elif name == "AVIF":
-        options |= {"quality": quality or default, "subsampling": "4:0:0" if mode == "L" else "4:4:4"}
-        # 4 megapixels of photos at quality 95: speed 6 (Pillow's default) takes 7.7 s for 46.4 dB in 1.77 MB, speed 9
-        # takes 0.8 s for 46.2 dB in 1.79 MB. Speed 10 and threads gain nothing more.
-        options["speed"] = 9
-    else:
-        options |= {"quality": quality or default, "subsampling": picture.jpeg_subsampling}
-    image.save(file, name, **options)
