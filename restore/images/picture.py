@@ -204,6 +204,14 @@ def contents(file: IO[bytes]) -> bytes:
     return file.read()
 
 
+def check_page(picture: Picture, pages: int) -> None:
+    """Sets the number of pictures in the file. Raises Refusal if `picture.page` is not one of them."""
+    picture.pages = pages
+    if not 1 <= picture.page <= pages:
+        count = "only one picture" if pages == 1 else f"{pages} pictures"
+        raise Refusal(f"it has {count}, and no page {picture.page}", f"--page is a number from 1 to {pages}")
+
+
 def check_size(size: tuple[int, int], max_pixels: int, file: IO[bytes]) -> None:
     """Raises Refusal if there are no pixels, more than `max_pixels`, or far more than the file can hold."""
     width, height = size
