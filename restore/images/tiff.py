@@ -1,18 +1,17 @@
-"""TIFF: read with tifffile; written in bands, as BigTIFF where the file would end beyond 4 GB."""
+"""Reading TIFF with tifffile: every page, compression and layout that it decodes safely."""
 
 from __future__ import annotations
 
 import logging
 import math
-from itertools import accumulate
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from restore.images import inner, metadata
-from restore.images.picture import Picture, Refusal, bands, check_size, interleaved, limit, widen
-from restore.images.png import compressor
+from restore.images.picture import Picture, Refusal, check_size
+from restore.images.tiff_colours import colours_of
 
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # PhotometricInterpretation -> samples without the extra ones
 _OTHER_COLOURS = {
@@ -62,7 +61,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
             picture.note(f"only the first of {count} pictures in the file is used")
         picture.source_is_lossless = page.compression not in _LOSSY
         values, extra = _decode(page, picture, file.seek(0, 2), max_pixels)
-        picture.pixels, picture.alpha = _colours(page, values, extra, picture)
+        picture.pixels, picture.alpha = colours_of(page, values, extra, picture)
 
         tags = page.tags
         if isinstance(profile := page.iccprofile, bytes) and page.photometric != 5:
@@ -156,151 +155,3 @@ def _check_parts(page: Any, max_pixels: int) -> None:
             raise Refusal(f"a part of {width} x {height} pixels holds a picture of {columns} x {rows}", _ODD_PART)
         if samples > planes:
             raise Refusal(f"a part of {planes} channels holds a picture of {samples}", _ODD_PART)
-
-
-def _colours(page: Any, values: np.ndarray, extra: int, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of the decoded samples (H, W, S)."""
-    bits, colours = page.bitspersample, values.shape[2] - extra
-    if page.photometric != 3:
-        values = _full_range(values, bits, picture)
-    # Extra samples without a stated meaning are transparency, as Photoshop writes them.
-    meanings = page.extrasamples or (2,)
-    alpha = None
-    if extra:
-        place = next((k for k, meaning in enumerate(meanings[:extra]) if meaning in (1, 2)), None)
-        alpha = None if place is None else values[..., colours + place]
-        if extra > (alpha is not None):
-            picture.note("channels that are neither colour nor transparency are dropped")
-    pixels = values[..., :colours]
-    if page.photometric == 3:
-        palette = (np.asarray(page.colormap).reshape(3, -1) >> 8).T.astype(np.uint8)
-        pixels = palette[pixels[..., 0]]
-        alpha = None if alpha is None else _full_range(alpha[..., None], bits, picture)[..., 0]
-    elif page.photometric == 0:
-        np.subtract(np.array(limit(pixels.dtype), pixels.dtype), pixels, out=pixels)
-    elif page.photometric == 5:
-        if pixels.dtype != np.uint8:
-            picture.note("16-bit CMYK is read at 8 bits")
-            pixels = (pixels >> 8).astype(np.uint8)
-            alpha = None if alpha is None else (alpha >> 8).astype(np.uint8)
-        pixels = _cmyk_to_rgb(pixels, page.iccprofile, picture)
-    if alpha is not None and 1 in meanings:
-        _divide_by_alpha(pixels, alpha)
-    return pixels, alpha
-
-
-def _cmyk_to_rgb(inks: np.ndarray, profile: bytes | None, picture: Picture) -> np.ndarray:
-    """uint8 (H, W, 4) to (H, W, 3)."""
-    transform = metadata.cmyk_transform(profile, picture)
-    height, width = inks.shape[:2]
-    pixels = np.empty((height, width, 3), np.uint8)
-    for rows in bands(height, 4 * width):
-        values = np.ascontiguousarray(inks[rows])
-        band = Image.frombuffer("CMYK", (width, len(values)), values.tobytes(), "raw", "CMYK", 0, 1)
-        pixels[rows] = np.asarray(transform.apply(band) if transform else band.convert("RGB"))
-    return pixels
-
-
-def _full_range(values: np.ndarray, bits: int, picture: Picture) -> np.ndarray:
-    """uint8 or uint16 over their whole range, or float32; writable and in native byte order."""
-    if values.dtype.kind == "f":
-        if values.dtype.itemsize == 8:
-            picture.note("64-bit floating-point numbers are read as 32-bit ones")
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32, copy=False)
-        for rows in bands(len(values), values[0].nbytes):
-            if not np.isfinite(values[rows]).all():
-                raise Refusal("its pixels hold NaN or infinity", "replace them with numbers first")
-        return values
-    if bits < 8:
-        return (values * np.uint8(255 // (2**bits - 1))).astype(np.uint8) if 8 % bits == 0 else _few_bits(values, bits)
-    values = values.astype("=u2" if bits > 8 else "u1", copy=False)
-    if bits not in (8, 16):
-        widen(values, bits)
-    return values
-
-
-def _few_bits(values: np.ndarray, bits: int) -> np.ndarray:
-    table = np.rint(np.arange(2**bits) * 255 / (2**bits - 1)).astype(np.uint8)
-    found: np.ndarray = table[values]
-    return found
-
-
-def _divide_by_alpha(pixels: np.ndarray, alpha: np.ndarray) -> None:
-    """Divides premultiplied `pixels` (H, W, C) by alpha, in place."""
-    white = limit(pixels.dtype)
-    for rows in bands(len(pixels), 8 * pixels[0].size):
-        opacity = alpha[rows, :, None].astype(np.float64)
-        straight = np.divide(pixels[rows] * white, opacity, where=opacity > 0, out=pixels[rows].astype(np.float64))
-        pixels[rows] = straight if pixels.dtype.kind == "f" else np.rint(np.minimum(straight, white))
-
-
-def write(file: IO[bytes], picture: Picture) -> None:
-    """Writes TIFF 6.0, or BigTIFF above 4 GB: little-endian, directory first, deflated strips.
-
-    Integers are stored as horizontal differences, floats as differences of their bytes (Adobe's TIFF Technical
-    Note 3).
-    """
-    height, width, channels = picture.pixels.shape
-    samples, size = channels + (picture.alpha is not None), picture.pixels.itemsize
-    is_float = picture.pixels.dtype.kind == "f"
-    strips = list(bands(height, width * samples * size))
-    is_big = height * width * samples * size > _LARGEST
-    start = 16 if is_big else 8
-    profile = metadata.profile_for(picture)
-
-    def directory(offsets: tuple[int, ...], counts: tuple[int, ...], with_exif: bool) -> Any:
-        tags: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II+\0\x08" + bytes(11) if is_big else b"II*\0" + bytes(4))
-        if with_exif and picture.exif:
-            exif = Image.Exif()
-            exif.load(picture.exif)
-            for tag, value in metadata.descriptive(exif).items():
-                tags[tag] = value
-        tags[256], tags[257], tags[258], tags[259] = width, height, (8 * size,) * samples, 8  # 8 is deflate
-        tags[262], tags[274], tags[277], tags[278] = 2 if channels == 3 else 1, 1, samples, strips[0].stop
-        tags[284], tags[317] = 1, 3 if is_float else 2  # interleaved samples, differences
-        if picture.alpha is not None:
-            tags[338] = 2  # not premultiplied
-        if is_float:
-            tags[339] = (3,) * samples
-        if picture.dpi:
-            tags[282], tags[283], tags[296] = *picture.dpi, 2
-        if picture.xmp:
-            tags[700] = picture.xmp
-        if profile:
-            tags[34675] = profile
-        for tag, values in ((273, offsets), (279, counts)):
-            tags[tag] = values
-            tags.tagtype[tag] = 16 if is_big else 4  # always LONG8 or LONG, so that the directory keeps its length
-        return tags
-
-    zeros, with_exif = (0,) * len(strips), True
-    try:
-        length = len(directory(zeros, zeros, with_exif).tobytes(start))
-    except Exception:  # on odd EXIF Pillow raises errors of any type
-        picture.note("TIFF could not take this EXIF; it is dropped")
-        with_exif = False
-        length = len(directory(zeros, zeros, with_exif).tobytes(start))
-    file.seek(start + length)
-    counts = []
-    for rows in strips:
-        deflate = compressor()
-        strip = _differences(interleaved(picture, rows))
-        counts.append(file.write(deflate.compress(strip)) + file.write(deflate.flush()))
-    file.seek(0)
-    # Offsets count from the end of the directory; Pillow adds its position.
-    directory(tuple(accumulate(counts[:-1], initial=0)), tuple(counts), with_exif).save(file)
-
-
-_LARGEST = 4_100_000_000  # bytes of pixels; below this, a file with its metadata ends before 4 GB
-
-
-def _differences(values: np.ndarray) -> bytes:
-    """The bytes of a strip (H, W, S) to compress: its differences."""
-    if values.dtype.kind == "f":
-        import imagecodecs
-
-        return bytes(imagecodecs.floatpred_encode(np.ascontiguousarray(values.astype("<f4", copy=False)), axis=-2))
-    values = values.astype(f"<u{values.itemsize}")
-    values[:, 1:] -= values[:, :-1].copy()
-    return values.tobytes()

@@ -13,7 +13,7 @@ import numpy as np
 
 from restore.errors import PictureError
 from restore.files import whole_file
-from restore.images import bmp, heif, jpeg, jpeg2000, metadata, png, tiff, webp
+from restore.images import bmp, heif, jpeg, jpeg2000, metadata, png, tiff_writing, webp
 from restore.images.picture import FORMATS, NAMES, Picture, Refusal
 
 # Pixels; limits of the formats. AVIF: limit of libavif's readers. HEIC: just below HEVC level 6.2.
@@ -174,7 +174,7 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
     if name == "PNG":
         png.write(file, picture)
     elif name == "TIFF":
-        tiff.write(file, picture)
+        tiff_writing.write(file, picture)
     elif name in ("JP2", "J2K"):
         jpeg2000.write(file, picture, name, quality)
     elif name == "BMP":

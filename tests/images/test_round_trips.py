@@ -15,7 +15,7 @@ from made_files import SHAPE, assert_same, full_picture, noise, parsed, smooth
 from PIL import Image
 
 from restore.errors import PictureError
-from restore.images import FORMATS, Picture, read_picture, tiff, write_picture
+from restore.images import FORMATS, Picture, read_picture, tiff_writing, write_picture
 from restore.images import picture as shared
 
 KINDS = [(dtype, channels, alpha) for dtype in (np.uint8, np.uint16) for channels in (1, 3) for alpha in (False, True)]
@@ -214,7 +214,7 @@ def test_float_tiff_keeps_what_lies_beyond_white(tmp_path: Path) -> None:
 
 
 def test_a_tiff_beyond_4_gb_is_a_big_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiff, "_LARGEST", 100)
+    monkeypatch.setattr(tiff_writing, "_LARGEST", 100)
     picture = full_picture()
     write_picture(picture, tmp_path / "a.tif")
     assert (tmp_path / "a.tif").read_bytes()[:4] == b"II+\0"

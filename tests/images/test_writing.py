@@ -12,7 +12,7 @@ from made_files import SHAPE, assert_same, full_picture, noise, smooth
 from PIL import Image, JpegImagePlugin
 
 from restore.errors import PictureError
-from restore.images import Picture, check_output, pillow, png, read_picture, tiff, write_picture
+from restore.images import Picture, check_output, pillow, png, read_picture, tiff_writing, write_picture
 
 
 @pytest.mark.parametrize("quality", [10, 50, 80, 95, 97, 100])
@@ -132,7 +132,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
         seen.extend(p.name for p in tmp_path.iterdir() if p != path)
         raise error("stop")
 
-    monkeypatch.setattr({"png": png, "tif": tiff, "jpg": pillow}[extension], "interleaved", fail)
+    monkeypatch.setattr({"png": png, "tif": tiff_writing, "jpg": pillow}[extension], "interleaved", fail)
     with pytest.raises(PictureError if error is OSError else error, match="stop"):
         write_picture(Picture(smooth(3)), path)
     assert len(seen) == 1
