@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from restore.cli.console import describe
+from restore.cli.streams import describe
 from restore.errors import RestoreError
 
 

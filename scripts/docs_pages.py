@@ -18,7 +18,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from restore.cli.app import app
-from restore.cli.console import DOCS_URL
+from restore.cli.help import DOCS_URL
 
 ROOT = Path(__file__).parents[1]
 PAGE = re.compile(re.escape(DOCS_URL) + r"/([\w-]+)\.md")

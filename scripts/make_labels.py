@@ -24,7 +24,7 @@ import torch
 import typer
 
 from restore import checkpoints
-from restore.cli.console import say
+from restore.cli.streams import say
 from restore.datasets.pairs import list_pictures, read_rgb
 from restore.degradations import Degradation, Image
 from restore.errors import UsageError

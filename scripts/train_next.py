@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from restore.cli.console import say
+from restore.cli.streams import say
 from restore.cli.training_display import describe_progress, news
 from restore.errors import RestoreError, UsageError
 from scripts import commands

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -11,15 +13,7 @@ import typer
 import restore
 from restore.checkpoints import catalogue
 from restore.cli import bench, data, evaluate, help, info, task_commands, train, usage_errors, weights
-from restore.cli.console import (
-    close_stdout,
-    describe,
-    guard_streams,
-    leave_deleted_folder,
-    open_closed_streams,
-    say,
-    speak_as,
-)
+from restore.cli.streams import close_stdout, describe, guard_streams, open_closed_streams, say, speak_as
 from restore.errors import RestoreError
 
 _TRAIN, _MACHINE = "Train and measure", "Weights and machine"
@@ -86,12 +80,24 @@ def about(
         say(f"note:  cannot read {catalogue.own_folder()}: {fault}; only bundled weights can be used by name")
 
 
+def _leave_deleted_folder() -> None:
+    """Go to a folder where nobody can write if the working folder is deleted: MKL ends a process that has none."""
+    try:
+        os.getcwd()
+    except OSError:
+        for folder in ("/proc/self", "/"):
+            with suppress(OSError):
+                os.chdir(folder)
+                break
+        say("note:  the working folder does not exist any more; only absolute paths work")
+
+
 def main() -> None:
     """Run the command line and exit."""
     open_closed_streams()
     speak_as("")  # an earlier call may have been one of several processes
     guard_streams()
-    leave_deleted_folder()
+    _leave_deleted_folder()
     code = 0
     try:
         code = _run()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from restore.cli import complete, options
-from restore.cli.console import rich_console, say
 from restore.cli.help import SPEED
+from restore.cli.streams import rich_console, say
 from restore.errors import UsageError
 from restore.files import whole_file
 from restore.inference.precision import PRECISIONS, check_precision

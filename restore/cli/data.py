@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from restore.cli import complete, help
-from restore.cli.console import Progress, facts, say, table
+from restore.cli.columns import facts, table
+from restore.cli.progress_bar import Progress
+from restore.cli.streams import say
 from restore.errors import DataError, UsageError
 
 if TYPE_CHECKING:

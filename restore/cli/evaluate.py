@@ -13,8 +13,10 @@ import typer
 from restore import checkpoints
 from restore.checkpoints import ResolvedWeights, catalogue
 from restore.cli import complete, options
-from restore.cli.console import Progress, one_line, rich_console, say, table
+from restore.cli.columns import table
 from restore.cli.help import SPEED, WEIGHTS
+from restore.cli.progress_bar import Progress
+from restore.cli.streams import one_line, rich_console, say
 from restore.errors import RestoreError, UsageError
 from restore.files import whole_file
 from restore.inference.precision import check_precision

@@ -8,9 +8,10 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from restore.cli.console import DOCS_URL
 from restore.cli.usage_errors import unknown_command
 from restore.errors import UsageError
+
+DOCS_URL = "https://github.com/restore-photos/restore/blob/main/docs"
 
 INPUT_OUTPUT = "Input and output"
 QUALITY = "Quality"

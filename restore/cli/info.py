@@ -13,7 +13,7 @@ import typer
 
 import restore
 from restore.checkpoints import catalogue
-from restore.cli.console import facts
+from restore.cli.columns import facts
 from restore.cli.weights import where
 
 _PACKAGES = (

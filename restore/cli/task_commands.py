@@ -81,7 +81,7 @@ def _command(task: Task) -> Callable[..., None]:
             raise UsageError("--print0 ends paths, and --json - prints none", hint="leave out one of them")
         from restore.batch.task_restorer import RestorerChoice
         from restore.cli import task_run
-        from restore.cli.console import one_line
+        from restore.cli.streams import one_line
 
         work = task_run.plan(
             inputs, output, recursive=recursive, suffix=suffix, format=format, overwrite=overwrite,

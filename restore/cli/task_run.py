@@ -19,7 +19,9 @@ from restore.batch.planning import Job, name_of
 from restore.batch.processes import Rank
 from restore.batch.report import RunReport
 from restore.batch.task_restorer import RestorerChoice, load_restorer, restore_mosaic
-from restore.cli.console import Interrupted, Progress, Signals, describe, one_line, say, speak_as
+from restore.cli.progress_bar import Progress
+from restore.cli.signals import Interrupted, Signals
+from restore.cli.streams import describe, one_line, say, speak_as
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_unfinished
 from restore.images import Picture

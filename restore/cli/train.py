@@ -18,8 +18,9 @@ import typer
 
 from restore.batch.processes import Rank, rank_from
 from restore.cli import complete, options
-from restore.cli.console import Interrupted, Signals, one_line, say
 from restore.cli.help import SPEED
+from restore.cli.signals import Interrupted, Signals
+from restore.cli.streams import one_line, say
 from restore.cli.training_display import Display
 from restore.errors import UsageError
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from restore.cli.console import rich_console, say
+from restore.cli.streams import rich_console, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

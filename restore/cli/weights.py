@@ -11,7 +11,8 @@ from restore import checkpoints
 from restore.checkpoints import catalogue, pull_push
 from restore.checkpoints.catalogue import WeightsEntry
 from restore.cli import complete, help
-from restore.cli.console import describe, facts, say, table
+from restore.cli.columns import facts, table
+from restore.cli.streams import describe, say
 from restore.errors import WeightsError, check_choice
 from restore.tasks import TASKS
 

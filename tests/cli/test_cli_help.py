@@ -18,7 +18,8 @@ from conftest import Run
 from restore.checkpoints import catalogue
 from restore.cli import complete
 from restore.cli.app import app
-from restore.cli.console import DOCS_URL, facts, table
+from restore.cli.columns import facts, table
+from restore.cli.help import DOCS_URL
 from restore.cli.usage_errors import _OTHER_NAMES, in_our_words, meant_by
 from restore.networks import NETWORKS
 from restore.tasks import TASKS

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from restore.checkpoints import catalogue
 from restore.cli import app
-from restore.cli.console import printable
+from restore.cli.streams import printable
 
 pytestmark = [
     pytest.mark.usefixtures("tiny_catalogue"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from restore.cli.console import Signals
+from restore.cli.signals import Signals
 
 
 @pytest.fixture
