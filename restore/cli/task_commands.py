@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, get_type_hints
 
 import typer
 
@@ -36,83 +38,114 @@ def _examples(task: Task) -> tuple[str, str]:
     )
 
 
+@dataclass(frozen=True)
+class Given:
+    """The options of a task's command, with their defaults, in the order in which the help lists them."""
+
+    inputs: options.Inputs
+    output: options.Output = None
+    suffix: options.Suffix = ""
+    format: options.Format = None
+    quality: options.Quality = None
+    pattern: options.Pattern = "RGGB"  # only where the task takes mosaics
+    strength: options.Strength = 1.0
+    self_ensemble: options.SelfEnsemble = False
+    weights: options.Weights = None
+    level: float | None = None  # under the name that the task gives it
+    recursive: options.Recursive = False
+    skip_existing: options.SkipExisting = False
+    overwrite: options.Overwrite = False
+    on_error: options.OnError = "continue"
+    dry_run: options.DryRun = False
+    json_file: options.Json = None
+    print0: options.Print0 = False
+    tile: options.Tile = "auto"
+    overlap: options.Overlap = 32
+    memory: options.Memory = None
+    device: options.Device = "auto"
+    threads: options.Threads = None
+    precision: options.Precision = "auto"
+    compile_network: options.Compile = False
+    verbose: options.Verbose = False
+
+
 def _command(task: Task) -> Callable[..., None]:
-    def command(
-        inputs: options.Inputs,
-        output: options.Output = None,
-        suffix: options.Suffix = "",
-        format: options.Format = None,
-        quality: options.Quality = None,
-        pattern: options.Pattern = "RGGB",
-        strength: options.Strength = 1.0,
-        self_ensemble: options.SelfEnsemble = False,
-        weights: options.Weights = None,
-        level: float | None = None,
-        recursive: options.Recursive = False,
-        skip_existing: options.SkipExisting = False,
-        overwrite: options.Overwrite = False,
-        on_error: options.OnError = "continue",
-        dry_run: options.DryRun = False,
-        json_file: options.Json = None,
-        print0: options.Print0 = False,
-        tile: options.Tile = "auto",
-        overlap: options.Overlap = 32,
-        memory: options.Memory = None,
-        device: options.Device = "auto",
-        threads: options.Threads = None,
-        precision: options.Precision = "auto",
-        compile_network: options.Compile = False,
-        verbose: options.Verbose = False,
-    ) -> None:
-        # Check the options before the import of torch, which takes seconds.
-        largest_tile = options.parse_tile(tile, overlap)
-        memory_bytes = None if memory is None else options.parse_memory(memory)
-        options.check_device(device)
-        check_precision(precision)
-        if overwrite and skip_existing:
-            raise UsageError("--overwrite and --skip-existing contradict each other", hint="leave out one of them")
-        if dry_run and json_file is not None:
-            raise UsageError(
-                "--dry-run restores nothing, so --json has nothing to report", hint="leave out one of them"
-            )
-        if output == json_file == "-":
-            raise UsageError("stdout cannot take both the picture and the JSON", hint="--json FILE")
-        if print0 and json_file == "-":
-            raise UsageError("--print0 ends paths, and --json - prints none", hint="leave out one of them")
-        from restore.batch.task_restorer import RestorerChoice
-        from restore.cli import task_run
-        from restore.cli.streams import one_line
+    """The function that Typer calls; its signature has a parameter for each field of `Given` that the task has."""
 
-        work = task_run.plan(
-            inputs, output, recursive=recursive, suffix=suffix, format=format, overwrite=overwrite,
-            skip_existing=skip_existing,
-        )  # fmt: skip
-        end = "\0" if print0 else "\n"
-        if dry_run:
-            for job in work.to_do:
-                print(one_line(str(job), sys.stdout), end=end)
-            return
-        task_run.carry_out(
-            work,
-            RestorerChoice(task, weights, level, device, precision, compile_network, threads),
-            {"tile": largest_tile, "overlap": overlap, "memory": memory_bytes}
-            | {"strength": strength, "self_ensemble": self_ensemble},
-            pattern if task.takes_mosaic else None,
-            {"format": format, "quality": quality, "stop_on_error": on_error == "stop"}
-            | {"overwrite": overwrite, "skip_existing": skip_existing},
-            json_file=json_file,
-            verbose=verbose,
-            end=end,
-        )
+    def command(**values: Any) -> None:
+        _run(task, Given(**values))
 
-    # The level has the name that the task gives it; only mosaics have a pattern.
-    signature = inspect.signature(command, eval_str=True)
-    parameters = dict(signature.parameters)
+    types = get_type_hints(Given, include_extras=True)
     if task.level is None:
-        del parameters["level"]
+        del types["level"]
     else:
-        parameters["level"] = parameters["level"].replace(annotation=options.level_of(task))
+        types["level"] = options.level_of(task)
     if not task.takes_mosaic:
-        del parameters["pattern"]
-    command.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
+        del types["pattern"]
+    defaults = {
+        field.name: inspect.Parameter.empty if field.default is MISSING else field.default for field in fields(Given)
+    }
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=type_)
+            for name, type_ in types.items()
+        ]
+    )
     return command
+
+
+def _run(task: Task, given: Given) -> None:
+    """Restore the pictures; before torch is imported, which takes seconds, the options are checked."""
+    _check(given)
+    how = {
+        "tile": options.parse_tile(given.tile, given.overlap),
+        "overlap": given.overlap,
+        "memory": None if given.memory is None else options.parse_memory(given.memory),
+        "strength": given.strength,
+        "self_ensemble": given.self_ensemble,
+    }
+    from restore.batch.task_restorer import RestorerChoice
+    from restore.cli import task_run
+    from restore.cli.streams import one_line
+
+    work = task_run.plan(
+        given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=given.format,
+        overwrite=given.overwrite, skip_existing=given.skip_existing,
+    )  # fmt: skip
+    end = "\0" if given.print0 else "\n"
+    if given.dry_run:
+        for job in work.to_do:
+            print(one_line(str(job), sys.stdout), end=end)
+        return
+    task_run.carry_out(
+        work,
+        RestorerChoice(
+            task, given.weights, given.level, given.device, given.precision, given.compile_network, given.threads
+        ),
+        how,
+        given.pattern if task.takes_mosaic else None,
+        {
+            "format": given.format,
+            "quality": given.quality,
+            "stop_on_error": given.on_error == "stop",
+            "overwrite": given.overwrite,
+            "skip_existing": given.skip_existing,
+        },
+        json_file=given.json_file,
+        verbose=given.verbose,
+        end=end,
+    )
+
+
+def _check(given: Given) -> None:
+    """Refuse options that contradict each other, and values that no type refuses."""
+    options.check_device(given.device)
+    check_precision(given.precision)
+    if given.overwrite and given.skip_existing:
+        raise UsageError("--overwrite and --skip-existing contradict each other", hint="leave out one of them")
+    if given.dry_run and given.json_file is not None:
+        raise UsageError("--dry-run restores nothing, so --json has nothing to report", hint="leave out one of them")
+    if given.output == given.json_file == "-":
+        raise UsageError("stdout cannot take both the picture and the JSON", hint="--json FILE")
+    if given.print0 and given.json_file == "-":
+        raise UsageError("--print0 ends paths, and --json - prints none", hint="leave out one of them")
