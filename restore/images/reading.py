@@ -72,6 +72,7 @@ def _read(file: IO[bytes], suffix: str, max_pixels: int) -> Picture:
     if orientation > 1:
         picture.pixels = metadata.upright(picture.pixels, orientation)
         picture.alpha = None if picture.alpha is None else metadata.upright(picture.alpha, orientation)
+        picture.extra = None if picture.extra is None else metadata.upright(picture.extra, orientation)
     return picture
 
 

@@ -1,75 +1,154 @@
-"""Writing TIFF: deflated strips, and BigTIFF where the file would end beyond 4 GB."""
+"""Writing TIFF: deflated strips, one directory per page, and BigTIFF where the file would end beyond 4 GB."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from restore.images import metadata
-from restore.images.picture import Picture, bands, interleaved
+from restore.images import metadata, tiff_tags
+from restore.images.picture import Picture, Refusal, bands, interleaved
 from restore.images.png import compressor
 
 _LARGEST = 4_100_000_000  # bytes of pixels; below this, a file with its metadata ends before 4 GB
 
 
 def write(file: IO[bytes], picture: Picture) -> None:
-    """Writes TIFF 6.0, or BigTIFF above 4 GB: little-endian, directory first, deflated strips.
+    """Writes a TIFF of one picture, as `write_pages` does."""
+    _write(file, [picture], 1)
+
+
+def write_pages(file: IO[bytes], pages: Iterable[Picture]) -> None:
+    """Writes TIFF 6.0, or BigTIFF above 4 GB: little-endian, directories before their deflated strips.
 
     Integers are stored as horizontal differences, floats as differences of their bytes (Adobe's TIFF Technical
-    Note 3).
+    Note 3). Only one page is in memory at a time. The size of the first and its number of pages (`Picture.pages`)
+    decide whether the file is a BigTIFF.
+
+    Raises:
+        Refusal: Later pages are so large that the file would end beyond 4 GB after all.
     """
-    height, width, channels = picture.pixels.shape
-    samples, size = channels + (picture.alpha is not None), picture.pixels.itemsize
-    is_float = picture.pixels.dtype.kind == "f"
-    strips = list(bands(height, width * samples * size))
-    is_big = height * width * samples * size > _LARGEST
-    start = 16 if is_big else 8
-    profile = metadata.profile_for(picture)
+    _write(file, pages, None)
 
-    def directory(offsets: tuple[int, ...], counts: tuple[int, ...], with_exif: bool) -> Any:
-        tags: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II+\0\x08" + bytes(11) if is_big else b"II*\0" + bytes(4))
-        if with_exif and picture.exif:
-            exif = Image.Exif()
-            exif.load(picture.exif)
-            for tag, value in metadata.descriptive(exif).items():
-                tags[tag] = value
-        tags[256], tags[257], tags[258], tags[259] = width, height, (8 * size,) * samples, 8  # 8 is deflate
-        tags[262], tags[274], tags[277], tags[278] = 2 if channels == 3 else 1, 1, samples, strips[0].stop
-        tags[284], tags[317] = 1, 3 if is_float else 2  # interleaved samples, differences
-        if picture.alpha is not None:
-            tags[338] = 2  # not premultiplied
-        if is_float:
-            tags[339] = (3,) * samples
-        if picture.dpi:
-            tags[282], tags[283], tags[296] = *picture.dpi, 2
-        if picture.xmp:
-            tags[700] = picture.xmp
-        if profile:
-            tags[34675] = profile
-        for tag, values in ((273, offsets), (279, counts)):
-            tags[tag] = values
-            tags.tagtype[tag] = 16 if is_big else 4  # always LONG8 or LONG, so that the directory keeps its length
-        return tags
 
-    zeros, with_exif = (0,) * len(strips), True
+def _write(file: IO[bytes], pages: Iterable[Picture], count: int | None) -> None:
+    is_big, link, number = False, 0, 0
+    for number, picture in enumerate(pages):
+        if count is None:
+            count = picture.pages
+        if number == 0:
+            is_big = _size(picture) * count > _LARGEST
+            file.write(_head(is_big))
+            link = len(_head(is_big)) - (8 if is_big else 4)  # place of the offset of the next directory
+        start = file.seek(0, 2)
+        start += file.write(bytes(start % 2))  # a directory starts at an even place
+        if not is_big and start + _size(picture) > _LARGEST and number:
+            raise Refusal("its later pages make it longer than 4 GB", "write fewer pages to a file")
+        file.seek(link)
+        file.write(struct.pack("<Q" if is_big else "<I", start))
+        link = _write_page(file, picture, start, is_big, (number, count))
+    if not number and count is None:
+        raise ValueError("a TIFF needs at least one page")
+
+
+def _size(picture: Picture) -> int:
+    channels = picture.pixels.shape[2] + (picture.alpha is not None) + len(picture.extra_kinds)
+    return picture.pixels[..., 0].nbytes * channels
+
+
+def _head(is_big: bool) -> bytes:
+    """The start of a file, up to and with the offset of its first directory."""
+    return b"II+\0\x08" + bytes(11) if is_big else b"II*\0" + bytes(4)
+
+
+def _write_page(file: IO[bytes], picture: Picture, start: int, is_big: bool, place: tuple[int, int]) -> int:
+    """Writes directory and strips at `start`; returns the place of the offset of the next directory."""
+    height = len(picture.pixels)
+    strips = list(bands(height, _size(picture) // height))
+    zeros, exif = (0,) * len(strips), _exif_tags(picture)
     try:
-        length = len(directory(zeros, zeros, with_exif).tobytes(start))
+        packed = _directory(picture, strips, zeros, zeros, exif, is_big, place).tobytes(start)
     except Exception:  # on odd EXIF Pillow raises errors of any type
         picture.note("TIFF could not take this EXIF; it is dropped")
-        with_exif = False
-        length = len(directory(zeros, zeros, with_exif).tobytes(start))
-    file.seek(start + length)
+        exif = {}
+        packed = _directory(picture, strips, zeros, zeros, exif, is_big, place).tobytes(start)
+    file.seek(start + len(packed))
     counts = []
     for rows in strips:
         deflate = compressor()
-        strip = _differences(interleaved(picture, rows))
+        strip = _differences(_samples(picture, rows))
         counts.append(file.write(deflate.compress(strip)) + file.write(deflate.flush()))
-    file.seek(0)
+    file.seek(start)
     # Offsets count from the end of the directory; Pillow adds its position.
-    directory(tuple(accumulate(counts[:-1], initial=0)), tuple(counts), with_exif).save(file)
+    offsets = tuple(accumulate(counts[:-1], initial=0))
+    directory = _directory(picture, strips, offsets, tuple(counts), exif, is_big, place)
+    file.write(directory.tobytes(start))
+    return int(start + (8 + 20 * len(directory) if is_big else 2 + 12 * len(directory)))
+
+
+def _samples(picture: Picture, rows: slice) -> np.ndarray:
+    """The colours of a band, then its transparency, then its further channels."""
+    values = interleaved(picture, rows)
+    return values if picture.extra is None else np.concatenate([values, picture.extra[rows]], axis=2)
+
+
+def _exif_tags(picture: Picture) -> dict[int, Any]:
+    if not picture.exif:
+        return {}
+    try:
+        exif = Image.Exif()
+        exif.load(picture.exif)
+        return metadata.descriptive(exif)
+    except Exception:  # on odd EXIF Pillow raises errors of any type
+        picture.note("TIFF could not take this EXIF; it is dropped")
+        return {}
+
+
+def _directory(
+    picture: Picture,
+    strips: list[slice],
+    offsets: tuple[int, ...],
+    counts: tuple[int, ...],
+    exif: dict[int, Any],
+    is_big: bool,
+    place: tuple[int, int],
+) -> Any:
+    """The tags of a page. Its packed length depends neither on `offsets` nor on `counts`."""
+    height, width, channels = picture.pixels.shape
+    size, is_float = picture.pixels.itemsize, picture.pixels.dtype.kind == "f"
+    kinds = (() if picture.alpha is None else (2,)) + picture.extra_kinds  # 2: not premultiplied
+    samples = channels + len(kinds)
+    tags: Any = TiffImagePlugin.ImageFileDirectory_v2(_head(is_big))
+    for tag, (kind, values) in tiff_tags.kept(picture).items():
+        tags.tagtype[tag] = kind
+        tags[tag] = values
+    for tag, value in exif.items():
+        tags[tag] = value
+    number, count = place
+    if count > 1:
+        tags[254], tags[297] = 2, (number, count)  # one page of many
+        tags.tagtype[254] = 4
+    tags[256], tags[257], tags[258], tags[259] = width, height, (8 * size,) * samples, 8  # 8 is deflate
+    tags[262], tags[274], tags[277], tags[278] = 2 if channels == 3 else 1, 1, samples, strips[0].stop
+    tags[284], tags[317] = 1, 3 if is_float else 2  # interleaved samples, differences
+    if kinds:
+        tags[338] = kinds
+    if is_float:
+        tags[339] = (3,) * samples
+    if picture.dpi:
+        tags[282], tags[283], tags[296] = *picture.dpi, 2
+    if picture.xmp:
+        tags[700] = picture.xmp
+    if profile := metadata.profile_for(picture):
+        tags[34675] = profile
+    for tag, values in ((273, offsets), (279, counts)):
+        tags[tag] = values
+        tags.tagtype[tag] = 16 if is_big else 4  # always LONG8 or LONG, so that the directory keeps its length
+    return tags
 
 
 def _differences(values: np.ndarray) -> bytes:

@@ -31,6 +31,7 @@ _NOT_HELD = {  # fields that a format cannot store, and their names in notes
 }
 _NOT_HELD["HEIC"] = _NOT_HELD["AVIF"]
 _NOT_HELD["J2K"] = _NOT_HELD["BMP"] | {"dpi": "resolution"}
+_EXTRA = {"extra_kinds": "further channels"}  # which only TIFF holds
 
 
 def check_output(
@@ -159,7 +160,8 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
     held = picture
     if name not in ("PNG", "HEIC"):  # which state colours without a profile, too
         held = dataclasses.replace(picture, icc_profile=metadata.profile_for(picture))
-    if dropped := [word for field, word in _NOT_HELD.get(name, {}).items() if getattr(held, field)]:
+    not_held = _NOT_HELD.get(name, {}) | ({} if name == "TIFF" else _EXTRA)
+    if dropped := [word for field, word in not_held.items() if getattr(held, field)]:
         picture.note(f"{NAMES.get(name, name)} has no place for {_listed(dropped)}; dropped")
     if picture.pixels.dtype.kind == "f" and name != "TIFF":
         bits = 8 if name in _EIGHT_BITS else 16
