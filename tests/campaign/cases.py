@@ -1,0 +1,74 @@
+"""What a campaign does with one file: functions for `limited_children`, which take a path."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from restore.errors import RestoreError
+from restore.images import FORMATS, read_picture, write_picture
+
+
+def copied(path: str) -> str:
+    """Reads a picture, writes it in its own format, reads that again, and compares.
+
+    Raises:
+        Exception: Anything but a clear refusal: each is a fault of `restore`.
+    """
+    try:
+        picture = read_picture(Path(path))
+    except RestoreError as error:
+        return _refusal(error, path)
+    height, width = picture.pixels.shape[:2]
+    assert picture.alpha is None or picture.alpha.shape == (height, width)
+    assert all(note.isprintable() for note in picture.notes), picture.notes
+    pixels = picture.pixels.copy()
+    name = picture.source_format if picture.source_format in FORMATS.values() else "TIFF"
+    file = io.BytesIO()
+    try:
+        write_picture(picture, file, format=name)
+    except RestoreError as error:  # such as a JPEG 2000 of one pixel a side that its encoder cannot write
+        return _refusal(error, path)
+    file.seek(0)
+    again = read_picture(file)
+    assert again.pixels.shape[:2] == (height, width), f"{again.pixels.shape} from {pixels.shape}"
+    assert again.damage is None, again.damage
+    if name in ("PNG", "TIFF", "BMP"):
+        np.testing.assert_array_equal(again.pixels, pixels)
+    return "restored"
+
+
+def _refusal(error: RestoreError, path: str) -> str:
+    """The refusal, which must be one clear line that names what to do."""
+    assert error.hint, f"no hint: {error.message}"
+    text = error.message.replace(path, "").replace("to the stream", "")
+    assert text.isprintable(), f"not printable: {text!r}"
+    assert len(text) < 400, f"too long: {text[:400]}"
+    return f"refused: {error.message}"
+
+
+def configured(path: str) -> str:
+    """Loads a checkpoint as `--weights` does."""
+    import torch
+
+    torch.set_num_threads(1)
+    from restore import checkpoints
+
+    try:
+        checkpoints.load(path)
+    except RestoreError as error:
+        return _refusal(error, path)
+    return "restored"
+
+
+def recipe(path: str) -> str:
+    """Reads a training recipe."""
+    from restore.training.recipe import load_recipe
+
+    try:
+        load_recipe(Path(path))
+    except RestoreError as error:
+        return _refusal(error, path)
+    return "restored"
