@@ -9,6 +9,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ _unfinished: set[Path] = set()  # the temporary files of this process
 
 
 @contextmanager
-def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
+def whole_file(path: Path, *, replace: bool = True, rights: int | None = None) -> Iterator[Path]:
     """A temporary file in the same folder (`.restore-*.tmp`), renamed to `path` at the end.
 
     After an error or interrupt it is removed and `path` stays as it was. A replaced file passes on its mode; a link
@@ -32,6 +33,8 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     Args:
         path: The file to write.
         replace: False if `path` must be free, at the start and at the end. A link to nowhere is not free.
+        rights: The most permission bits of a new file, beside the umask; the temporary file is then created. None: only
+            the umask counts. Windows has no such bits.
 
     Raises:
         FileExistsError: `path` is not free.
@@ -45,11 +48,19 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     temporary = target.with_name(f".restore-{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     _unfinished.add(temporary)
     try:
+        if rights is not None:
+            with suppress(FileNotFoundError):
+                rights &= stat.S_IMODE(target.stat().st_mode) if replace else 0o777
+            # The owner must be able to write; who may read is right from the first byte.
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, rights & 0o666 | 0o600))
         yield temporary
         # Without fsync a power failure can leave the new name without its bytes, and a resumed run would take that
         # file as done. The folder needs no fsync: at worst the name is missing, and the picture is restored again.
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        if rights is not None and rights & 0o600 != 0o600 and os.name == "posix":
+            with suppress(OSError):  # FAT and some network drives have no permission bits
+                temporary.chmod(stat.S_IMODE(temporary.stat().st_mode) & rights)
         if replace:
             with suppress(FileNotFoundError):
                 shutil.copymode(target, temporary)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -161,3 +162,32 @@ def test_what_another_machine_left_is_removed_after_a_day(tmp_path: Path) -> Non
     os.utime(tmp_path / ".restore-0123abcd-1-89abcdef.tmp", (last_write - day - 60, last_write - day - 60))
     remove_leftovers(tmp_path)
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no permission bits")
+@pytest.mark.parametrize(
+    ("source", "umask", "expected"),
+    [(0o600, 0o022, 0o600), (0o666, 0o022, 0o644), (0o777, 0o000, 0o666), (0o640, 0o027, 0o640), (0o444, 0o022, 0o444)],
+)
+def test_a_new_file_has_no_more_rights_than_asked_for_not_even_while_it_is_written(
+    source: int, umask: int, expected: int, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        with whole_file(tmp_path / "a", rights=stat.S_IFREG | source) as temporary:
+            temporary.write_text("private")
+            assert stat.S_IMODE(temporary.stat().st_mode) & ~source & 0o077 == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no permission bits")
+def test_a_replaced_file_keeps_its_mode_and_is_never_readable_by_others_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    for mode, source in ((0o600, 0o644), (0o644, 0o600)):
+        (tmp_path / "a").chmod(mode)
+        with whole_file(tmp_path / "a", rights=source) as temporary:
+            temporary.write_text("new")
+            assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 from restore.batch.planning import Job, name_of
 from restore.errors import PictureError, RestoreError, UsageError
@@ -80,6 +82,7 @@ class Pipeline:
         quality: For `write_picture`.
         overwrite: Replace files that exist. Without it a picture fails if a file takes its output's name meanwhile.
         skip_existing: Such a picture is skipped instead.
+        keep_times: An output file gets the times of its source file.
     """
 
     restore: Callable[[Picture, Callable[[int, int], None]], Restored]
@@ -92,12 +95,14 @@ class Pipeline:
     quality: int | None = None
     overwrite: bool = False
     skip_existing: bool = False
+    keep_times: bool = False
 
     def __post_init__(self) -> None:
         self._ahead: Future[tuple[Picture, float]] | None = None
         self._writing: tuple[Outcome, Future[tuple[tuple[str, ...], float]]] | None = None
         self._folders: set[Path] = set()  # that exist and are free of leftovers
         self._bug: Exception | None = None
+        self._sources: dict[Job, os.stat_result] = {}  # of files, from before they were read
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do the jobs in order.
@@ -147,7 +152,7 @@ class Pipeline:
             job, "restored", seconds=seconds + network_seconds, network_seconds=network_seconds,
             tile=restored.tile, tiles=restored.tiles, seam=restored.seam, precision=restored.precision,
         )  # fmt: skip
-        self._writing = outcome, self._encoder.submit(self._write, restored.picture, job.target)
+        self._writing = outcome, self._encoder.submit(self._write, restored.picture, job)
         if is_alone or _is_large(restored.picture):
             del restored
             self._settle()
@@ -197,6 +202,9 @@ class Pipeline:
 
     def _read(self, job: Job) -> tuple[Picture, float]:
         begun = time.perf_counter()
+        if isinstance(job.source, Path):
+            with suppress(OSError):  # which reading tells
+                self._sources[job] = os.stat(job.source)
         picture = read_picture(job.source)
         if isinstance(job.target, Path):
             self._prepare(job.target.parent)
@@ -214,10 +222,17 @@ class Pipeline:
         remove_leftovers(folder)
         self._folders.add(folder)
 
-    def _write(self, picture: Picture, target: Path | BinaryIO) -> tuple[tuple[str, ...], float]:
+    def _write(self, picture: Picture, job: Job) -> tuple[tuple[str, ...], float]:
         begun = time.perf_counter()
+        target, source = job.target, self._sources.pop(job, None)
         if isinstance(target, Path):
-            write_picture(picture, target, quality=self.quality, overwrite=self.overwrite)
+            rights = None if source is None else source.st_mode
+            write_picture(picture, target, quality=self.quality, overwrite=self.overwrite, rights=rights)
+            if self.keep_times and source is not None:
+                try:
+                    os.utime(target, ns=(source.st_atime_ns, source.st_mtime_ns))
+                except OSError as error:
+                    picture.note(f"the times of the source are not kept: {error.strerror}")
         else:
             write_picture(picture, target, format=self._pipe_format(picture), quality=self.quality)
             try:

@@ -172,6 +172,11 @@ Print0 = Annotated[
         "--print0", rich_help_panel=BATCH, help="End each printed path with NUL instead of a line break, for xargs -0."
     ),
 ]
+KeepTimes = Annotated[
+    bool,
+    typer.Option("--keep-times", rich_help_panel=BATCH, help="Give each output the file times of its source."),
+]
+KeepTime = Annotated[bool, typer.Option("--keep-time", hidden=True, help="The same as --keep-times.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show weights, device, tiles and times.")]
 Pattern = Annotated[
     Literal["RGGB", "GRBG", "GBRG", "BGGR"],

@@ -56,6 +56,8 @@ class Given:
     skip_existing: options.SkipExisting = False
     overwrite: options.Overwrite = False
     on_error: options.OnError = "continue"
+    keep_times: options.KeepTimes = False
+    keep_time: options.KeepTime = False  # another name for it
     dry_run: options.DryRun = False
     json_file: options.Json = None
     print0: options.Print0 = False
@@ -130,6 +132,7 @@ def _run(task: Task, given: Given) -> None:
             "stop_on_error": given.on_error == "stop",
             "overwrite": given.overwrite,
             "skip_existing": given.skip_existing,
+            "keep_times": given.keep_times or given.keep_time,
         },
         json_file=given.json_file,
         verbose=given.verbose,

@@ -96,6 +96,7 @@ def write_picture(
     format: str | None = None,
     quality: int | None = None,
     overwrite: bool = True,
+    rights: int | None = None,
 ) -> None:
     """Writes a complete file or none (`files.whole_file`); a stream gets bytes only when all are ready.
 
@@ -107,6 +108,7 @@ def write_picture(
         quality: 1..100, for lossy formats. None: `DEFAULT_QUALITY`, or the source JPEG's if that was finer; WebP and
             JPEG 2000 are lossless if the source was. Lossless formats ignore it.
         overwrite: Replace a file that exists.
+        rights: As for `files.whole_file`.
 
     Raises:
         PictureError: As `check_output`, or the file cannot be written, or it exists and `overwrite` is False.
@@ -122,7 +124,8 @@ def write_picture(
     try:
         if isinstance(target, Path):
             name = check_output(target, picture, format=format, overwrite=overwrite)
-            with whole_file(target, replace=overwrite) as temporary, temporary.open("xb") as file:
+            whole = whole_file(target, replace=overwrite, rights=rights)
+            with whole as temporary, temporary.open("xb" if rights is None else "wb") as file:
                 _write(file, picture, name, quality)
         elif format is None:
             raise ValueError("a stream needs a format")

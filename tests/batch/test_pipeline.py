@@ -370,3 +370,26 @@ def test_what_a_killed_run_left_in_the_folder_is_removed() -> None:
     os.utime("out/.restore-0123abcd-1-89abcdef.tmp", (0, 0))
     run(jobs)
     assert os.listdir("out") == ["0.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no permission bits")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_output_has_no_wider_rights_than_its_source(overwrite: bool) -> None:
+    private, open_to_all = job("a.png"), job("b.tif")
+    os.chmod("a.png", 0o600)
+    os.chmod("b.tif", 0o777)
+    run([private, open_to_all], overwrite=overwrite)
+    umask = os.umask(0o022)
+    os.umask(umask)
+    assert [os.stat(f"out/{name}").st_mode & 0o777 for name in ("a.png", "b.tif")] == [0o600, 0o666 & ~umask]
+
+
+def test_an_output_gets_the_times_of_its_source_only_if_asked() -> None:
+    taken = 1_000_000_000 * 10**9 + 100  # nanoseconds; in 2001
+    for name, keep_times in (("a.png", True), ("b.png", False), ("c.png", True)):
+        one = job(name)
+        os.utime(name, ns=(taken, taken))
+        if name == "c.png":  # replaces its source
+            one = Job(Path(name), Path(name))
+        run([one], keep_times=keep_times, overwrite=True)
+        assert (abs(os.stat(one.target).st_mtime_ns - taken) < 1000) is keep_times  # type: ignore[arg-type]
