@@ -137,7 +137,8 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
             tensors = {key: file.get_tensor(key) for key in header}
             checked_build.check_finite(tensors)
         except WeightsError as error:
-            raise WeightsError(f"cannot use {weights.path} for {name}: {error.message}", hint=error.hint) from error
+            hint = error.hint or "these weights are damaged or not for this network; `restore weights list` shows others"
+            raise WeightsError(f"cannot use {weights.path} for {name}: {error.message}", hint=hint) from error
     check_scale(network, task, str(weights.path))
     network.load_state_dict(tensors)
     if metadata.get("attention") == "left out":
@@ -284,11 +285,13 @@ def _checked(metadata: dict[str, str], weights: ResolvedWeights) -> tuple[str, s
         )
     missing = [key for key in ("network", "config", "task") if key not in metadata]
     if missing:
-        raise WeightsError(f"{path} lacks {', '.join(missing)} in its metadata")
+        raise WeightsError(f"{path} lacks {', '.join(missing)} in its metadata", hint=AGAIN)
     name, task = metadata["network"], metadata["task"]
     if task not in TASKS:
         hint = did_you_mean(task[:99], TASKS) or "try a newer version of restore"
         raise WeightsError(f"{path} is for an unknown task, {task[:99]!r}", hint=hint)
     if entry and (name, task) != (entry.network, entry.task):
-        raise WeightsError(f"{path} is {name} for {task}; the catalogue says {entry.network} for {entry.task}")
+        raise WeightsError(
+            f"{path} is {name} for {task}; the catalogue says {entry.network} for {entry.task}", hint=AGAIN
+        )
     return name, task

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +71,22 @@ def recipe(path: str) -> str:
     from restore.training.recipe import load_recipe
 
     try:
-        load_recipe(Path(path))
+        load_recipe(path)
     except RestoreError as error:
         return _refusal(error, path)
     return "restored"
+
+
+def cut(path: str) -> str:
+    """Reads a picture that loses half of its bytes meanwhile, at a moment that its name gives in microseconds."""
+    microseconds = int(Path(path).stem.rpartition("-")[2])
+
+    def shorten() -> None:
+        time.sleep(microseconds / 1e6)
+        os.truncate(path, os.path.getsize(path) // 2)
+
+    thread = threading.Thread(target=shorten, daemon=True)
+    thread.start()
+    answer = copied(path)
+    thread.join()
+    return answer
