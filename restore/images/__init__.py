@@ -12,7 +12,7 @@ from restore.images.picture import (
     Picture,
     default_suffix,
 )
-from restore.images.reading import read_picture
+from restore.images.reading import read_pages, read_picture
 from restore.images.writing import check_output, write_picture
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Picture",
     "check_output",
     "default_suffix",
+    "read_pages",
     "read_picture",
     "write_picture",
 ]

@@ -24,6 +24,7 @@ FORMATS = {
     ".bmp": "BMP",
     ".jp2": "JP2",
     ".j2k": "J2K",
+    ".jxl": "JXL",
     ".avif": "AVIF",
     ".heic": "HEIC",
     ".heif": "HEIC",
@@ -39,10 +40,10 @@ RAW_SUFFIXES = frozenset({
 # fmt: on
 """Extensions of camera formats, which `restore` only reads."""
 
-READABLE = frozenset(FORMATS) | RAW_SUFFIXES
+READABLE = frozenset(FORMATS) | RAW_SUFFIXES | {".gif"}
 """Extensions of picture files in a folder."""
 
-NAMES = {"JP2": "JPEG 2000", "J2K": "a JPEG 2000 stream", "WEBP": "WebP"}
+NAMES = {"JP2": "JPEG 2000", "J2K": "a JPEG 2000 stream", "JXL": "JPEG XL", "WEBP": "WebP"}
 """Names of formats in messages, where they differ from `FORMATS`."""
 
 DEFAULT_QUALITY = 95
@@ -136,12 +137,13 @@ class Picture:
 
 
 def default_suffix(source: Path) -> str:
-    """The default extension of an output: the source's, or ".tif" for formats that are only read.
+    """The default extension of an output: the source's. Formats that are only read become ".tif", a GIF ".png".
 
-    >>> default_suffix(Path("a.JPG")), default_suffix(Path("b.nef"))
-    ('.JPG', '.tif')
+    >>> default_suffix(Path("a.JPG")), default_suffix(Path("b.nef")), default_suffix(Path("c.gif"))
+    ('.JPG', '.tif', '.png')
     """
-    return source.suffix if source.suffix.lower() in FORMATS else ".tif"
+    suffix = source.suffix.lower()
+    return source.suffix if suffix in FORMATS else ".png" if suffix == ".gif" else ".tif"
 
 
 def limit(dtype: np.dtype[Any]) -> float:

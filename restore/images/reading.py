@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -11,25 +13,73 @@ import numpy as np
 from PIL import Image
 
 from restore.errors import PictureError
-from restore.images import bmp, heif, jpeg, jpeg2000, metadata, png, raw, tiff, webp
+from restore.images import bmp, gif, heif, jpeg, jpeg2000, jpeg_xl, kinds, metadata, png, raw, tiff, webp
 from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal
 
-_READABLE = "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC or camera RAW"
 
-
-def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(source: Path | BinaryIO, *, page: int | None = None, max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads a picture; the content decides the format, not the extension.
 
-    Palette pictures become RGB, 1-bit ones grey, CMYK becomes sRGB (through its own profile if it has one). Of several
-    pages or frames, only the first is read. Streams and named pipes are read to their end. Peak memory is about 2.4
-    times the decoded picture (docs/formats.md).
+    Palette pictures become RGB, 1-bit ones grey, CMYK becomes sRGB (through its own profile if it has one). Streams
+    and named pipes are read to their end. Peak memory is about 2.4 times the decoded picture (docs/formats.md).
+
+    Args:
+        source: A file, or a stream.
+        page: Number of the page or frame, from 1; a frame is shown as in its animation. None: the first, and a note
+            if there are more.
+        max_pixels: Most pixels of a picture.
 
     Raises:
-        PictureError: The file is missing, empty, a folder, damaged, or not a picture. Or its pixels cannot be kept
-            (32-bit integers, NaN), its decoder is not installed, or it has more than `max_pixels` pixels.
+        PictureError: The file is missing, empty, a folder, damaged, or not a picture, or has no such `page`. Or its
+            pixels cannot be kept (32-bit integers, NaN), its decoder is not installed, or it has more than
+            `max_pixels` pixels.
     """
+    with _opened(source) as (file, path), _named(path):
+        picture = _read(file, path.suffix.lower(), page or 1, max_pixels)
+    if page is None and picture.pages > 1:
+        picture.note(f"only the first of {picture.pages} pictures in the file is used")
+    return picture
+
+
+def read_pages(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
+    """Reads the pages of a TIFF or the frames of an animation one by one; of other files the first picture.
+
+    Frames are whole pictures, as they are shown. The file is open until the last; two pages are in memory at most.
+
+    Args:
+        source: A file, or a stream.
+        max_pixels: Most pixels of a page.
+
+    Raises:
+        PictureError: As `read_picture`, at the page that cannot be read.
+    """
+    with _opened(source) as (file, path), _named(path):
+        suffix = path.suffix.lower()
+        kind = _kind_of_file(file, suffix)
+        if frames := _FRAMES.get(kind):
+            picture = Picture(np.empty(0), source_format=kind)
+            for orientation in frames(file, picture, max_pixels):
+                yield _upright(dataclasses.replace(picture, notes=list(picture.notes)), orientation)
+            return
+        picture = _read(file, suffix, 1, max_pixels)
+        pages = picture.pages
+        if kind != "TIFF" and pages > 1:
+            picture.note(f"only the first of {pages} pictures in the file is used")
+            picture.pages = 1
+        yield picture
+        if kind == "TIFF":
+            for page in range(2, pages + 1):
+                del picture
+                picture = _read(file, suffix, page, max_pixels)
+                yield picture
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO) -> Iterator[tuple[IO[bytes], Path]]:
+    """A file that can seek, and its name in messages."""
     if not isinstance(source, Path):
-        return _read_file(io.BytesIO(source.read()), Path("standard input"), max_pixels)
+        yield io.BytesIO(source.read()), Path("standard input")
+        return
     if source.is_dir():
         raise PictureError(f"cannot read {source}: it is a folder", hint="name a picture file")
     try:
@@ -41,12 +91,14 @@ def read_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pi
         raise PictureError(f"cannot read {source}: {reason}", hint="check the file's permissions") from error
     with file:
         # A named pipe, such as the shell's <(...), cannot seek.
-        return _read_file(file if file.seekable() else io.BytesIO(file.read()), source, max_pixels)
+        yield (file if file.seekable() else io.BytesIO(file.read())), source
 
 
-def _read_file(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turns errors of decoders into a PictureError that names the file."""
     try:
-        return _read(file, path.suffix.lower(), max_pixels)
+        yield
     except Refusal as refusal:
         raise PictureError(f"cannot read {path}: {refusal.reason}", hint=refusal.hint) from None
     except (MemoryError, Image.DecompressionBombError) as error:
@@ -60,15 +112,25 @@ def _read_file(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
         ) from error
 
 
-def _read(file: IO[bytes], suffix: str, max_pixels: int) -> Picture:
-    head = file.read(64)
+def _read(file: IO[bytes], suffix: str, page: int, max_pixels: int) -> Picture:
+    kind = _kind_of_file(file, suffix)
+    picture = Picture(np.empty(0), source_format=kind, page=page)
+    orientation = _READERS[kind](file, picture, max_pixels)
+    return _upright(picture, orientation)
+
+
+def _kind_of_file(file: IO[bytes], suffix: str) -> str:
     file.seek(0)
-    kind = _kind_of(head, suffix)
+    head = file.read(kinds.HEAD)
+    file.seek(0)
+    kind = kinds.kind_of(head, suffix)
     if kind == "TIFF" and (suffix in RAW_SUFFIXES or raw.is_raw_tiff(file)):
         kind = "RAW"
     file.seek(0)
-    picture = Picture(np.empty(0), source_format=kind)
-    orientation = _READERS[kind](file, picture, max_pixels)
+    return kind
+
+
+def _upright(picture: Picture, orientation: int) -> Picture:
     if orientation > 1:
         picture.pixels = metadata.upright(picture.pixels, orientation)
         picture.alpha = None if picture.alpha is None else metadata.upright(picture.alpha, orientation)
@@ -84,33 +146,17 @@ _READERS: dict[str, Callable[[IO[bytes], Picture, int], int]] = {
     "BMP": bmp.read,
     "JP2": jpeg2000.read,
     "J2K": jpeg2000.read,
+    "JXL": jpeg_xl.read,
     "AVIF": heif.read_avif,
     "HEIC": heif.read,
     "RAW": raw.read,
+    "GIF": gif.read,
 }
 """Format -> function that fills a picture and returns the orientation (EXIF) still to apply; 0 or 1 for none."""
 
-
-def _kind_of(head: bytes, suffix: str) -> str:
-    if not head:
-        raise Refusal("the file is empty", "copy or download it again")
-    for start, kind in (
-        (b"\x89PNG\r\n\x1a\n", "PNG"),
-        (b"\xff\xd8\xff", "JPEG"),
-        (b"BM", "BMP"),
-        (jpeg2000.SIGNATURE, "JP2"),
-        (jpeg2000.STREAM, "J2K"),
-    ):
-        if head.startswith(start):
-            return kind
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "WEBP"
-    if raw.is_raw(head):
-        return "RAW"
-    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    if kind_of_boxes := heif.kind_of(head):
-        return kind_of_boxes
-    if suffix in RAW_SUFFIXES:
-        return "RAW"
-    raise Refusal("it is not a picture in a known format", f"use {_READABLE}; the name does not matter")
+_FRAMES: dict[str, Callable[[IO[bytes], Picture, int], Iterator[int]]] = {
+    "PNG": png.read_frames,
+    "WEBP": webp.read_frames,
+    "GIF": gif.read_frames,
+}
+"""Format -> generator that fills the same picture with one frame after the other, and yields their orientation."""
