@@ -6,20 +6,16 @@ Decoders in C allocate what a header states. A TIFF holds such pictures in its s
 from __future__ import annotations
 
 import io
-import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from restore.images import jpeg2000
+from restore.images.jpeg_segments import FRAMES, SOS, markers
 from restore.images.picture import Refusal
 
 MAX_SCANS = 100
 """Most scans of a JPEG. Encoders write about 10; every scan costs the time of a pass over the whole picture."""
 
-# FF 00 is a byte of entropy-coded data. FF 01 and FF D0 to FF D7 have no length; read as segments, they hide others.
-_MARKER = re.compile(rb"\xff[^\0\1\xd0-\xd7\xff]")
-_SCAN, _END = 0xDA, 0xD9
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JXL_BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
 
 
@@ -27,29 +23,17 @@ def check_scans(data: bytes) -> None:
     """Raises Refusal if a JPEG has more than `MAX_SCANS` scans. Takes 1 ms for a progressive one of 2 MB."""
     scans = 0
     is_progressive, samples = False, 0
-    for code, place in _jpeg_segments(data):
-        if code in _FRAMES:
+    for code, place in markers(data):
+        if code in FRAMES:
             is_progressive, samples = code & 3 == 2, data[place + 9]
-        scans += code == _SCAN
-        if code == _SCAN and not is_progressive and data[place + 4] == samples:
+        scans += code == SOS
+        if code == SOS and not is_progressive and data[place + 4] == samples:
             return  # all samples at once: libjpeg reads no second scan
     if scans > MAX_SCANS:
         raise Refusal(
             f"it has {scans:,} scans; a JPEG has about 10",
             "do not open it if you do not know its source; otherwise save it as a plain JPEG first",
         )
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Code and position of each marker of the first picture in a JPEG, up to the last whole one."""
-    position = 2
-    while match := _MARKER.search(data, position):
-        position, code = match.start(), data[match.start() + 1]
-        if code == _END or position + 10 > len(data):
-            return
-        yield code, position
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        position += 2 + length
 
 
 def stated_size(compression: int, data: bytes) -> tuple[int, int, int]:
@@ -63,7 +47,7 @@ def stated_size(compression: int, data: bytes) -> tuple[int, int, int]:
 
 def _jpeg(data: bytes) -> tuple[int, int, int]:
     check_scans(data)
-    place = next(place for code, place in _jpeg_segments(data) if code in _FRAMES)  # libjpeg fails at a second one
+    place = next(place for code, place in markers(data) if code in FRAMES)  # libjpeg fails at a second one
     height, width, samples = struct.unpack_from(">HHB", data, place + 5)
     return width, height, samples
 
