@@ -1,7 +1,9 @@
-"""EXIF: its orientation, and the parts that stay with the pixels."""
+"""EXIF: what it states about the pixels, and the parts that stay with them."""
 
 from __future__ import annotations
 
+import io
+import math
 import struct
 from typing import Any
 
@@ -9,9 +11,12 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD
 
-from restore.images.picture import Picture
+from restore.images.exif_blocks import Block, Directory
+from restore.images.picture import Picture, to_8_bits
 
 _ORIENTATION = 0x0112
+_LONGEST_THUMBNAIL = 1024  # pixels; EXIF wants 160, and some cameras store more
+_SMALLEST_THUMBNAIL = 16  # pixels of the longer side
 _DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095)
 
 
@@ -58,6 +63,102 @@ def _reset_orientation(exif: bytes) -> tuple[bytes, int]:
             struct.pack_into(value, patched, entry + 8, 1)
             return bytes(patched), struct.unpack_from(value, exif, entry + 8)[0]
     return exif, 0
+
+
+def agreeing(exif: bytes, picture: Picture) -> bytes:
+    """The EXIF with the sizes, the resolution and the thumbnail of `picture`. All other bytes keep their place.
+
+    A thumbnail that does not fit into the space of the old one is dropped, and a note says so. Smaller previews that
+    a maker note holds stay as they are.
+    """
+    try:
+        block = Block(exif)
+    except (KeyError, ValueError, struct.error):  # `take_exif` checks what is read; a caller may set anything
+        return exif
+    height, width = picture.pixels.shape[:2]
+    for directory, tags in ((block.main, (0x100, 0x101)), (block.exif, (0xA002, 0xA003))):
+        _set_sides(block, directory, tags, (width, height))
+    _set_sides(block, block.interop, (0x1001, 0x1002), (width, height))
+    if picture.dpi:
+        _set_resolution(block, picture.dpi)
+    if block.main.next and not _set_thumbnail(block, picture):
+        block.drop_thumbnail()
+        picture.note("the thumbnail in the EXIF has no space for the restored picture; it is dropped")
+    if block.is_damaged:
+        picture.note("the EXIF is damaged in part; the rest agrees with the picture")
+    return bytes(block.data)
+
+
+def _set_sides(block: Block, directory: Directory | None, tags: tuple[int, int], sides: tuple[int, int]) -> None:
+    for tag, side in zip(tags, sides, strict=True):
+        if directory:
+            block.set_number(directory.entries.get(tag), side)
+
+
+def _set_resolution(block: Block, dpi: tuple[float, float]) -> None:
+    """Sets the resolution where the EXIF has one that differs by more than rounding."""
+    entries = block.main.entries
+    stated = resolution_of(block)
+    if stated and all(math.isclose(a, b, rel_tol=0.002) for a, b in zip(stated, dpi, strict=True)):
+        return
+    unit = block.number(entries.get(0x128))
+    if unit == 1:
+        block.set_number(entries[0x128], 2)
+    for tag, value in zip((0x11A, 0x11B), dpi, strict=True):
+        block.set_rational(entries.get(tag), value / 2.54 if unit == 3 else value)
+
+
+def resolution_of(block: Block) -> tuple[float, float] | None:
+    """Dots per inch; None where the EXIF states none."""
+    entries = block.main.entries
+    across, down = (block.rational(entries.get(tag)) for tag in (0x11A, 0x11B))
+    unit = block.number(entries.get(0x128)) or 2
+    if not across or not down or unit not in (2, 3):
+        return None
+    scale = 2.54 if unit == 3 else 1.0
+    return scale * across, scale * down
+
+
+def _set_thumbnail(block: Block, picture: Picture) -> bool:
+    """Puts a new thumbnail in the place of the old one; False if that is not possible."""
+    start, end = block.thumbnail_span()
+    directory = block.thumbnail
+    if directory is None or start == end or not block.is_free(start, end) or not block.is_free(*directory.spans()[0]):
+        return False
+    made = _thumbnail(picture, bytes(block.data[start:end]))
+    if made is None:
+        return False
+    data, sides = made
+    block.data[start:end] = data.ljust(end - start, b"\0")
+    _set_sides(block, directory, (0x100, 0x101), sides)
+    block.set_number(directory.entries.get(0x202), len(data))
+    block.set_number(directory.entries.get(_ORIENTATION), 1)
+    return True
+
+
+def _thumbnail(picture: Picture, old: bytes) -> tuple[bytes, tuple[int, int]] | None:
+    """A JPEG of at most the length of `old`, and its width and height; None if none is so short."""
+    try:
+        with Image.open(io.BytesIO(old), formats=["JPEG"]) as shown:
+            longest = min(max(shown.size), _LONGEST_THUMBNAIL)
+    except Exception:  # on damaged files Pillow raises errors of any type
+        longest = 160
+    height, width = picture.pixels.shape[:2]
+    longest = min(longest, max(height, width))
+    step = max(1, max(height, width) // (4 * longest))  # 4 x 4 pixels or more make one of the thumbnail
+    values = to_8_bits(picture.pixels[::step, ::step])
+    image = Image.fromarray(np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3))))
+    while longest >= min(_SMALLEST_THUMBNAIL, max(height, width)):
+        scale = longest / max(height, width)
+        sides = max(1, round(width * scale)), max(1, round(height * scale))
+        small = image.resize(sides, Image.Resampling.BOX)
+        for quality in (90, 80, 70, 60, 50):
+            file = io.BytesIO()
+            small.save(file, "JPEG", quality=quality, optimize=True)
+            if len(data := file.getvalue()) <= len(old):
+                return data, sides
+        longest = longest * 3 // 4
+    return None
 
 
 def descriptive(exif: Image.Exif) -> dict[int, Any]:

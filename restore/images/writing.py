@@ -14,7 +14,9 @@ import numpy as np
 from restore.errors import PictureError
 from restore.files import whole_file
 from restore.images import bmp, heif, jpeg, jpeg2000, metadata, png, tiff_writing, webp
+from restore.images.exif import agreeing as agreeing_exif
 from restore.images.picture import FORMATS, NAMES, Picture, Refusal
+from restore.images.xmp import agreeing as agreeing_xmp
 
 # Pixels; limits of the formats. AVIF: limit of libavif's readers. HEIC: just below HEVC level 6.2.
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768, "HEIC": 16_384}
@@ -31,6 +33,7 @@ _NOT_HELD = {  # fields that a format cannot store, and their names in notes
 }
 _NOT_HELD["HEIC"] = _NOT_HELD["AVIF"]
 _NOT_HELD["J2K"] = _NOT_HELD["BMP"] | {"dpi": "resolution"}
+_LONGEST_XMP = {"JPEG": 65_502}  # bytes; one segment of a JPEG
 _EXTRA = {"extra_kinds": "further channels"}  # which only TIFF holds
 
 
@@ -160,6 +163,7 @@ def _check_arrays(picture: Picture) -> None:
 
 
 def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
+    picture = agreeing(picture, name)
     held = picture
     if name not in ("PNG", "HEIC"):  # which state colours without a profile, too
         held = dataclasses.replace(picture, icc_profile=metadata.profile_for(picture))
@@ -190,6 +194,16 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
         heif.write_avif(file, picture, quality)
     else:
         (jpeg if name == "JPEG" else webp).write(file, picture, quality)
+
+
+def agreeing(picture: Picture, name: str) -> Picture:
+    """The picture with EXIF and XMP that agree with its pixels, where the format `name` holds them."""
+    exif, packet = picture.exif, picture.xmp
+    if exif and "exif" not in _NOT_HELD.get(name, {}):
+        exif = agreeing_exif(exif, picture)
+    if "xmp" not in _NOT_HELD.get(name, {}):
+        packet = agreeing_xmp(packet, picture, _LONGEST_XMP.get(name))
+    return dataclasses.replace(picture, exif=exif, xmp=packet)
 
 
 def _listed(words: list[str]) -> str:

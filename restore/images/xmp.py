@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
+from xml.sax.saxutils import escape
 
 from restore.images.packets import RDF, USUAL, Node, Packet
 from restore.images.picture import Picture
@@ -110,3 +112,112 @@ def _unused(parsed: Packet, gone: Collection[Node]) -> list[Node]:
         (touched if node.end <= reach else kept).add(node.namespace)
     touched -= kept
     return [n for n in parsed.nodes if n.namespace == "xmlns" and parsed.value(n) in touched]
+
+
+_XMP, _XMP_MM, _TIFF, _EXIF = (USUAL[prefix] for prefix in ("xmp", "xmpMM", "tiff", "exif"))
+_EMPTY = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
+    f'<rdf:RDF xmlns:rdf="{RDF}">\n</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
+).encode()
+
+
+def agreeing(packet: bytes | None, picture: Picture, longest: int | None = None) -> bytes | None:
+    """The packet with the sizes and the resolution of `picture`, and with its history; without thumbnails.
+
+    All other bytes stay. A new history uses up the packet's padding. A packet that cannot be parsed stays as it is.
+
+    Args:
+        longest: Bytes that the format can hold. A history that does not fit is left out.
+    """
+    if packet is None and not picture.history:
+        return None
+    try:
+        parsed = Packet(packet or _EMPTY)
+    except ValueError:
+        return packet
+    edits = [edit for node in parsed.nodes if _is_property(node) for edit in _corrected(parsed, node, picture)]
+    if picture.history and (added := _history(parsed, picture.history)):
+        whole = parsed.edited(edits + added + _less_padding(parsed, added))
+        if longest is None or len(whole) <= longest:
+            return whole
+    return parsed.edited(edits) if packet else None
+
+
+def _is_property(node: Node) -> bool:
+    """Whether a node describes the picture itself, not an earlier version or a source of it."""
+    return node.namespace not in ("xmlns", RDF) and all((n.namespace, n.name) != (RDF, "li") for n in node.ancestors())
+
+
+def _corrected(parsed: Packet, node: Node, picture: Picture) -> list[tuple[int, int, str]]:
+    height, width = picture.pixels.shape[:2]
+    name = (node.namespace, node.name)
+    if name == (_XMP, "Thumbnails"):
+        return [parsed.removal(node)]
+    right = {
+        (_EXIF, "PixelXDimension"): width,
+        (_EXIF, "PixelYDimension"): height,
+        (_TIFF, "ImageWidth"): width,
+        (_TIFF, "ImageLength"): height,
+        (_TIFF, "Orientation"): 1,
+    }
+    value = parsed.value(node).strip()
+    if name in right and value.isdecimal() and value != str(right[name]):
+        return [(*node.inner, str(right[name]))]
+    if picture.dpi and name in ((_TIFF, "XResolution"), (_TIFF, "YResolution")):
+        unit = next((parsed.value(n) for n in parsed.nodes if (n.namespace, n.name) == (_TIFF, "ResolutionUnit")), "2")
+        wanted = picture.dpi[name[1] == "YResolution"] / (2.54 if unit.strip() == "3" else 1)
+        number = re.fullmatch(r"(\d{1,12})(?:/(\d{1,12}))?", value)
+        is_right = number and math.isclose(int(number[1]), wanted * int(number[2] or 1), rel_tol=0.002)
+        if number and not is_right:
+            return [(*node.inner, f"{round(wanted * 10_000)}/10000")]
+    if picture.dpi and name == (_TIFF, "ResolutionUnit") and value == "1":
+        return [(*node.inner, "2")]
+    return []
+
+
+def _history(parsed: Packet, history: tuple[str, ...]) -> list[tuple[int, int, str]]:
+    """The edits that add one event for each step, behind those of the packet, and the tool if none is named.
+
+    An event names no time, so that the same command writes the same bytes.
+    """
+    properties = [node for node in parsed.nodes if _is_property(node)]
+    events = "".join(_event(step) for step in history)
+    root = next((n for n in parsed.nodes if (n.namespace, n.name) == (RDF, "RDF") and n.inner[1] < n.end), None)
+    if root is None:
+        return []
+    edits, new = [], ""
+    if not any((n.namespace, n.name) == (_XMP, "CreatorTool") for n in properties):
+        new += f"<xmp:CreatorTool>{escape(history[0].partition(': ')[0])}</xmp:CreatorTool>\n"
+    old = next((n for n in properties if (n.namespace, n.name) == (_XMP_MM, "History") and not n.is_attribute), None)
+    sequence = old and next(
+        (n for n in parsed.nodes if n.parent is old and (n.namespace, n.name) == (RDF, "Seq")), None
+    )
+    if sequence and sequence.inner[1] < sequence.end:
+        edits.append((sequence.inner[1], sequence.inner[1], events))
+    else:
+        edits += [parsed.removal(old)] if old else []
+        new += f"<xmpMM:History><rdf:Seq>\n{events}</rdf:Seq></xmpMM:History>\n"
+    if new:
+        about = next((n for n in parsed.nodes if n.is_attribute and (n.namespace, n.name) == (RDF, "about")), None)
+        subject = parsed.text[slice(*about.inner)].replace('"', "&quot;") if about else ""
+        names = "".join(f' xmlns:{prefix}="{USUAL[prefix]}"' for prefix in ("rdf", "xmp", "xmpMM"))
+        new = f'<rdf:Description rdf:about="{subject}"{names}>\n{new}</rdf:Description>\n'
+        edits.append((root.inner[1], root.inner[1], new))
+    return edits
+
+
+def _event(step: str) -> str:
+    """An event of the type ResourceEvent (XMP part 2, 1.2.3.2) of a step such as "restore 1.0: denoise"."""
+    agent, _, parameters = step.partition(": ")
+    names = "".join(f' xmlns:{prefix}="{USUAL[prefix]}"' for prefix in ("rdf", "stEvt"))
+    values = {"action": "edited", "softwareAgent": agent, "parameters": parameters}
+    fields = "".join(f"<stEvt:{name}>{escape(value)}</stEvt:{name}>" for name, value in values.items() if value)
+    return f'<rdf:li rdf:parseType="Resource"{names}>{fields}</rdf:li>\n'
+
+
+def _less_padding(parsed: Packet, added: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """The edit that takes the length of `added` from the spaces before the end of the packet."""
+    end = parsed.text.rfind("<?xpacket end")
+    start = len(parsed.text[: max(end, 0)].rstrip()) + 1
+    length = min(sum(len(new) - (last - first) for first, last, new in added), end - start)
+    return [(start, start + length, "")] if length > 0 else []
