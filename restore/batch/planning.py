@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import takewhile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
-from restore.errors import PictureError, UsageError, did_you_mean, first_few
-from restore.images import FORMATS, READABLE, default_suffix
-
-_MAGIC = re.compile(r"[*?[]")
+from restore.batch.finding import Finder, is_many, missing
+from restore.batch.foreign_paths import foreign
+from restore.errors import PictureError, UsageError, first_few
+from restore.images import FORMATS, default_suffix
 
 
 @dataclass(frozen=True)
@@ -33,10 +30,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a run, and what the user should know about them."""
+    """The jobs of a run, and what the user should know about them.
+
+    Attributes:
+        jobs: One for each picture.
+        notes: In words.
+        left_out: Files of the folders and patterns that are no pictures: kind and number, the most frequent first.
+    """
 
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def name_of(end: Path | BinaryIO) -> str:
@@ -60,7 +64,7 @@ def plan(
     One file goes to the file `output`. If `output` is a folder or ends in a slash, the file keeps its name in it.
     Several inputs, folders and patterns go into the folder `output`. Pictures of a folder keep their paths in it.
     Three things are left out: hidden files, an `output` inside the input folder, and with a `suffix` the outputs of
-    other inputs.
+    other inputs. Linked folders are not followed.
 
     Args:
         inputs: Files, folders, patterns such as `*.jpg`, or `-` alone.
@@ -76,13 +80,16 @@ def plan(
         UsageError: The arguments do not say where to write, or two pictures would go to one file.
     """
     _check_names(suffix, format)
+    if output is not None and (why := foreign(output, is_output=True)):
+        raise UsageError(f"cannot write {output}: {why[0]}", hint=why[1])
     notes: list[str] = []
+    left_out: dict[str, int] = {}
     if "-" in (*inputs, output):
         if len(inputs) > 1:
             raise UsageError("a pipe takes one picture, but there are several inputs", hint="name one input")
         if suffix:
             raise UsageError("--suffix changes names, and a pipe has none", hint="leave out --suffix")
-    if len(inputs) == 1 and not _is_many(inputs[0]):
+    if len(inputs) == 1 and not is_many(inputs[0]):
         jobs = [_single(inputs[0], output, suffix, format, stdin, stdout)]
     else:
         if output == "-":
@@ -90,7 +97,11 @@ def plan(
         if output is None and not suffix:
             raise _no_output()
         out = None if output is None else _output_folder(output)
-        found = [pair for text in inputs for pair in _find(text, out, recursive, notes)]
+        finder = Finder(out, recursive, notes)
+        found = [pair for text in inputs for pair in finder.find(text)]
+        left_out = finder.kinds()
+        if left := finder.left_out_note():
+            notes.append(f"left out{f' of {inputs[0]}' if len(inputs) == 1 else ''}: {left}")
         jobs = [
             Job(source, _renamed(source if out is None else out / place, suffix, format)) for source, place in found
         ]
@@ -98,7 +109,7 @@ def plan(
     if suffix:
         jobs = _without_outputs(jobs, notes)
     _check(jobs, overwrite)
-    return Plan(tuple(jobs), tuple(notes))
+    return Plan(tuple(jobs), tuple(notes), left_out)
 
 
 def refuse_existing(jobs: Sequence[Job]) -> None:
@@ -142,11 +153,6 @@ def _no_output() -> UsageError:
 # ------------------------------------------------------------------------------------------------------------ one input
 
 
-def _is_many(text: str) -> bool:
-    """Whether an input is a folder or a pattern."""
-    return os.path.isdir(text) or (_MAGIC.search(text) is not None and not os.path.exists(text))
-
-
 def _single(
     text: str, output: str | None, suffix: str, format: str | None, stdin: BinaryIO | None, stdout: BinaryIO | None
 ) -> Job:
@@ -156,7 +162,7 @@ def _single(
         assert stdin is not None
         source = stdin
     elif not os.path.exists(text):
-        raise _missing(Path(text))
+        raise missing(text)
     if output == "-":
         assert stdout is not None
         return Job(source, stdout)
@@ -214,77 +220,6 @@ def _output_folder(output: str) -> Path:
     if not os.path.exists(out) and out.suffix.lower() in FORMATS and not output.endswith(("/", os.sep)):
         raise UsageError(f"{out} is the name of a file, but these inputs need a folder", hint=f"-o {out.stem}/")
     return out
-
-
-def _find(text: str, out: Path | None, recursive: bool, notes: list[str]) -> list[tuple[Path, Path]]:
-    """The pictures of one of several inputs: where each is, and its place in the output folder."""
-    path = Path(text)
-    if os.path.isdir(path):
-        return [(picture, picture.relative_to(path)) for picture in _in_folder(path, out, recursive, notes)]
-    if os.path.exists(path):  # Path.exists raises for names that are too long
-        return [(path, Path(path.name))]
-    if not _MAGIC.search(text):
-        raise _missing(path)
-    matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
-    base = Path(*takewhile(lambda part: not _MAGIC.search(part), path.parts))
-    if out is not None and base.resolve() in out.resolve().parents:  # outputs of an earlier run
-        matches = [match for match in matches if out.resolve() not in match.resolve().parents]
-    pictures = [(match, Path(match.name)) for match in matches if _is_picture(match.name) and match.is_file()]
-    if not pictures:
-        raise PictureError(f"no picture matches {text}", hint=f"looked for {', '.join(sorted(READABLE))}")
-    return pictures
-
-
-def _in_folder(folder: Path, out: Path | None, recursive: bool, notes: list[str]) -> list[Path]:
-    """The pictures of a folder."""
-    tree = _walk(folder, out, notes)
-    pictures = list(next(tree))
-    if recursive:
-        return _some([*pictures, *(picture for deeper in tree for picture in deeper)], folder)
-    has_deeper = False
-    with suppress(PictureError):  # an unreadable subfolder does not matter here
-        has_deeper = any(tree)
-    if has_deeper and not pictures:
-        raise PictureError(f"no pictures in {folder}, only in its subfolders", hint="add -r to include subfolders")
-    if has_deeper:
-        notes.append(f"{folder} also has pictures in subfolders; -r includes them")
-    return _some(pictures, folder)
-
-
-def _some(pictures: list[Path], folder: Path) -> list[Path]:
-    if not pictures:
-        raise PictureError(f"no pictures in {folder}", hint=f"looked for {', '.join(sorted(READABLE))}")
-    return pictures
-
-
-def _walk(top: Path, out: Path | None, notes: list[str]) -> Iterator[list[Path]]:
-    """The pictures of a folder, then of each subfolder except `out`. Pipes and devices are noted and left out."""
-    own_output = None if out is None else out.resolve()
-    for folder, folders, names in os.walk(top, onerror=_unreadable):
-        here = Path(folder)
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and (here / f).resolve() != own_output)
-        pictures = [here / name for name in sorted(names) if _is_picture(name)]
-        odd = [picture for picture in pictures if not os.path.isfile(picture) and os.path.exists(picture)]
-        if odd:
-            notes.append(f"left out, because they are not regular files: {first_few([str(path) for path in odd])}")
-        yield [picture for picture in pictures if picture not in odd]
-
-
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in READABLE
-
-
-def _unreadable(error: OSError) -> NoReturn:
-    raise PictureError(f"cannot read the folder {error.filename}: {error.strerror}") from error
-
-
-def _missing(path: Path) -> PictureError:
-    """The error for a missing input, with the name that the user may have meant."""
-    try:
-        hint = did_you_mean(path.name, os.listdir(path.parent))
-    except OSError:
-        hint = f"there is no folder {path.parent}"
-    return PictureError(f"cannot find {path}", hint=hint)
 
 
 # ---------------------------------------------------------------------------------------------------------------- check

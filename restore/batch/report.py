@@ -32,6 +32,12 @@ class RunReport:
         rank: Its place among several processes; each writes its own file.
         file: Where the JSON goes: a file, a text stream, or None for nowhere.
 
+    Attributes:
+        weights, device, threads: What the run uses; None before it is known.
+        error: What ended the run; None if nothing did.
+        signal: Number of the signal that interrupted it; None if none did.
+        left_out: As in `planning.Plan`.
+
     Raises:
         UsageError: `file` cannot be written, or is one of the pictures.
     """
@@ -43,6 +49,7 @@ class RunReport:
         self.threads: int | None = None
         self.error: str | None = None
         self.signal: int | None = None
+        self.left_out: dict[str, int] = {}
         self._outcomes: dict[Job, Outcome] = {}
         self._begun = time.perf_counter()
         self._file = rank.path(file) if isinstance(file, Path) else file
@@ -135,6 +142,7 @@ class RunReport:
             "totals": {"pictures": len(self.jobs), **{status: counts[status] for status in get_args(Status)}}
             | {"seconds": round(self._seconds(), 3)}
             | {"network_seconds": round(sum(outcome.network_seconds for outcome in self.outcomes), 3)},
+            "left_out": self.left_out,
             "pictures": [self._record(outcome) for outcome in self.outcomes],
         }
         return json.dumps(report, indent=2)  # in ASCII, which also holds file names that are not text

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from restore.cli import paths_of_options
 from restore.cli.usage_errors import unknown_command
 from restore.errors import UsageError
 
@@ -48,7 +49,10 @@ class Command(TyperCommand):
         """Parse; every error of usage then knows its command, which Typer leaves out of some."""
         try:
             _refuse_repeated(self.make_parser(ctx).parse_args(args=list(args))[2])
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
+            for param in () if ctx.resilient_parsing else self.params:
+                ctx.params[param.name] = paths_of_options.read(param, ctx.params.get(param.name))
+            return rest
         except typer.TyperException as error:
             error.ctx = ctx  # type: ignore[attr-defined]
             raise

@@ -38,11 +38,13 @@ class Work:
         jobs: Its share of the pictures.
         to_do: The jobs that are not skipped.
         rank: Its place among several processes.
+        left_out: As in `planning.Plan`.
     """
 
     jobs: Sequence[Job]
     to_do: Sequence[Job]
     rank: Rank
+    left_out: dict[str, int]
 
 
 def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_existing: bool, **naming: Any) -> Work:
@@ -69,7 +71,7 @@ def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_exi
     to_do = [job for job in jobs if not (skip_existing and planning.is_done(job))]
     if not overwrite:
         planning.refuse_existing(to_do)
-    return Work(jobs, to_do, rank)
+    return Work(jobs, to_do, rank, planned.left_out)
 
 
 def _refuse_long_name(job: Job) -> None:
@@ -122,6 +124,7 @@ def carry_out(
     work = _read_pipe(work)
     bar = Progress(len(work.to_do), is_shown=work.rank.is_alone)
     with RunReport(work.jobs, work.rank, _report_file(json_file, work.rank)) as report, bar as progress:
+        report.left_out = work.left_out
         report.skip(set(work.jobs) - set(work.to_do))
         if work.to_do:
             restorer = _load(choice, report)

@@ -1,0 +1,43 @@
+"""Paths among the values of options: `~` stands for the home folder; URLs and Windows paths are refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from restore.batch.foreign_paths import at_home, foreign
+from restore.errors import UsageError
+
+_WORDS = frozenset({"SUFFIX", "MESSAGE", "KEY=VALUE", "FORMAT"})  # metavars of text that is never a path
+_READ = frozenset({"WEIGHTS", "RECIPE", "FILE"})  # metavars of paths that are no `Path`: some are also names
+_WRITTEN = frozenset({"csv_file", "json_file", "out", "save_images", "submission"})  # parameters
+_ON_THE_HUB = re.compile(r"https?:/+(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)")
+
+
+def read(param: Any, value: Any) -> Any:
+    """The value of an option or argument with `~` replaced, as the shell does where it is not quoted.
+
+    Args:
+        param: The parameter of Typer.
+        value: What was given, a list where several may be.
+
+    Raises:
+        UsageError: A path is a URL, or a path of Windows elsewhere. `planning.plan` looks at inputs and `-o` itself.
+    """
+    if isinstance(value, list | tuple):
+        return type(value)(read(param, one) for one in value)
+    if param.metavar in _WORDS or not isinstance(value, str | Path):
+        return value
+    path = type(value)(at_home(str(value)))
+    if isinstance(path, Path) or (param.metavar in _READ and not path.startswith("hf://")):
+        _check(param, str(path))
+    return path
+
+
+def _check(param: Any, path: str) -> None:
+    if why := foreign(path, is_output=param.name in _WRITTEN):
+        name = param.metavar if param.param_type_name == "argument" else param.opts[-1]
+        repository = _ON_THE_HUB.match(path) if param.metavar == "WEIGHTS" else None
+        hint = f"did you mean hf://{repository[1]}?" if repository else why[1]
+        raise UsageError(f"{name} cannot be {path}: {why[0]}", hint=hint)
