@@ -38,10 +38,8 @@ def foreign(text: str, *, is_output: bool = False) -> tuple[str, str] | None:
         if drive := _DRIVE.match(text):
             here = f"/mnt/{drive[1].lower()}/{here[3:]}"  # where Linux in Windows has the drives
         if drive or text.startswith("\\\\") or (here != text and not is_output and os.path.lexists(here)):
-            meant = (
-                f"did you mean {shlex.quote(here)}?" if os.path.lexists(here) else "a path looks like /home/me/a.jpg"
-            )
-            return _WINDOWS, meant
+            is_here = os.path.lexists(here)
+            return _WINDOWS, f"did you mean {shlex.quote(here)}?" if is_here else "a path looks like photos/a.jpg"
     user = re.match(r"~([^/]+)", text)
     return (f"there is no user {user[1]}", "check the name after ~") if user and not is_output else None
 
