@@ -13,7 +13,7 @@ from restore.images.picture import (
     default_suffix,
 )
 from restore.images.reading import read_pages, read_picture
-from restore.images.writing import check_output, write_picture
+from restore.images.writing import check_output, holds_pages, write_pages, write_picture
 
 __all__ = [
     "DEFAULT_QUALITY",
@@ -24,7 +24,9 @@ __all__ = [
     "Picture",
     "check_output",
     "default_suffix",
+    "holds_pages",
     "read_pages",
     "read_picture",
+    "write_pages",
     "write_picture",
 ]

@@ -6,6 +6,8 @@ import dataclasses
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from restore.errors import PictureError
 from restore.files import whole_file
-from restore.images import bmp, heif, jpeg, jpeg2000, metadata, png, tiff_writing, webp
+from restore.images import bmp, heif, jpeg, jpeg2000, jpeg_xl, metadata, png, tiff_writing, webp
 from restore.images.exif import agreeing as agreeing_exif
 from restore.images.picture import FORMATS, NAMES, Picture, Refusal
 from restore.images.xmp import agreeing as agreeing_xmp
@@ -30,6 +32,7 @@ _NOT_HELD = {  # fields that a format cannot store, and their names in notes
     "BMP": {"icc_profile": "colour profile", "exif": "EXIF", "xmp": "XMP", "comment": "comment", "text": "PNG text"},
     "JP2": {"comment": "comment", "text": "PNG text"},
     "AVIF": {"dpi": "resolution", "comment": "comment", "text": "PNG text"},
+    "JXL": {"dpi": "resolution", "comment": "comment", "text": "PNG text"},
 }
 _NOT_HELD["HEIC"] = _NOT_HELD["AVIF"]
 _NOT_HELD["J2K"] = _NOT_HELD["BMP"] | {"dpi": "resolution"}
@@ -119,6 +122,86 @@ def write_picture(
             type.
     """
     _check_arrays(picture)
+    with _opened(target, picture, format, quality, overwrite, rights) as (file, name):
+        _write(file, _prepared(picture, name), name, quality)
+
+
+def write_pages(
+    pages: Iterable[Picture],
+    target: Path | BinaryIO,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    overwrite: bool = True,
+    rights: int | None = None,
+) -> None:
+    """Writes pages to a TIFF, or the frames of an animation to a TIFF, PNG or WebP, each as soon as it is there.
+
+    Otherwise as `write_picture`. The first page brings the metadata of the file, except in TIFF, whose pages each have
+    their own.
+
+    Args:
+        pages: At least one; the first tells their number in `Picture.pages`.
+        target, format, quality, overwrite, rights: As for `write_picture`.
+
+    Raises:
+        PictureError: As `write_picture`, or the format holds one picture and there are several, or cannot hold a page.
+        ValueError: As `write_picture`, or there is no page.
+    """
+    rest = iter(pages)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError("there is no page to write")
+    _check_arrays(first)
+    known = format or (FORMATS.get(target.suffix.lower()) if isinstance(target, Path) else None)
+    if known is not None and not holds_pages(known, first):
+        shown = target if isinstance(target, Path) else NAMES.get(known, known)
+        raise PictureError(f"{shown} holds one picture, and there are {first.pages}", hint="write one, or .tif")
+    with _opened(target, first, format, quality, overwrite, rights) as (file, name):
+        is_single = first.pages == 1
+        ready = _each_prepared(first, rest, name)
+        del first  # it may be large
+        if is_single:
+            (only,) = ready
+            _write(file, only, name, quality)
+        elif name == "TIFF":
+            tiff_writing.write_pages(file, ready)
+        elif name == "PNG":
+            png.write_frames(file, ready)
+        else:
+            webp.write_frames(file, ready, quality)
+
+
+def holds_pages(format: str, picture: Picture) -> bool:
+    """Whether a file of the format can hold all pages of the file that `picture` comes from.
+
+    TIFF holds any pages, PNG and WebP the frames of an animation.
+    """
+    is_animation = picture.duration is not None
+    return picture.pages == 1 or format == "TIFF" or (format in ("PNG", "WEBP") and is_animation)
+
+
+def _each_prepared(first: Picture, rest: Iterator[Picture], name: str) -> Iterator[Picture]:
+    if name == "TIFF" and first.duration is not None:
+        first.note("TIFF has no place for the delays of an animation; dropped")
+    yield _prepared(first, name)
+    del first
+    for page in rest:
+        _check_arrays(page)
+        _check_fits(name, page)
+        yield _prepared(page, name)
+
+
+@contextmanager
+def _opened(
+    target: Path | BinaryIO,
+    picture: Picture,
+    format: str | None,
+    quality: int | None,
+    overwrite: bool,
+    rights: int | None,
+) -> Iterator[tuple[IO[bytes], str]]:
+    """A file to write and its format. At the end it becomes the target; after an error it is gone."""
     if quality is not None and not 1 <= quality <= 100:
         raise ValueError(f"quality must lie in 1..100, not {quality}")
     if format is not None and format not in FORMATS.values():
@@ -127,15 +210,17 @@ def write_picture(
     try:
         if isinstance(target, Path):
             name = check_output(target, picture, format=format, overwrite=overwrite)
+            del picture  # it may be large
             whole = whole_file(target, replace=overwrite, rights=rights)
             with whole as temporary, temporary.open("xb" if rights is None else "wb") as file:
-                _write(file, picture, name, quality)
+                yield file, name
         elif format is None:
             raise ValueError("a stream needs a format")
         else:
             _check_fits(format, picture)
+            del picture
             with tempfile.TemporaryFile() as file:
-                _write(file, picture, format, quality)
+                yield file, format
                 file.seek(0)
                 shutil.copyfileobj(file, target)
     except Refusal as refusal:
@@ -162,15 +247,19 @@ def _check_arrays(picture: Picture) -> None:
         raise ValueError(f"alpha must be {pixels.shape[:2]} {pixels.dtype}, not {alpha.shape} {alpha.dtype}")
 
 
-def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
+def _prepared(picture: Picture, name: str) -> Picture:
+    """The picture as the module of the format takes it. Notes what the format cannot hold."""
     picture = agreeing(picture, name)
     held = picture
-    if name not in ("PNG", "HEIC"):  # which state colours without a profile, too
+    if name not in ("PNG", "HEIC", "JXL"):  # which state colours without a profile, too
         held = dataclasses.replace(picture, icc_profile=metadata.profile_for(picture))
     not_held = _NOT_HELD.get(name, {}) | ({} if name == "TIFF" else _EXTRA)
     if dropped := [word for field, word in not_held.items() if getattr(held, field)]:
         picture.note(f"{NAMES.get(name, name)} has no place for {_listed(dropped)}; dropped")
-    if picture.pixels.dtype.kind == "f" and name != "TIFF":
+    if picture.parts and picture.source_format in ("PNG", "WEBP") and picture.source_format != name:
+        chunks = list(dict.fromkeys(part.decode("latin-1").strip() for part, _ in picture.parts))
+        picture.note(f"{NAMES.get(name, name)} has no place for the chunks {_listed(chunks)}; dropped")
+    if picture.pixels.dtype.kind == "f" and name not in ("TIFF", "JXL"):
         bits = 8 if name in _EIGHT_BITS else 16
         picture.note(f"{NAMES.get(name, name)} holds no floating-point numbers; 0..1 is kept, clamped, in {bits} bits")
     elif picture.pixels.dtype == np.uint16 and name in _EIGHT_BITS:
@@ -179,7 +268,11 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
         if picture.icc_profile:
             picture.note(f"{NAMES.get(name, name)} stores this grey as RGB, not as its profile says; that is dropped")
         rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
-        picture = dataclasses.replace(picture, pixels=rgb, icc_profile=None)
+        return dataclasses.replace(picture, pixels=rgb, icc_profile=None)
+    return picture
+
+
+def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
     if name == "PNG":
         png.write(file, picture)
     elif name == "TIFF":
@@ -188,6 +281,8 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
         jpeg2000.write(file, picture, name, quality)
     elif name == "BMP":
         bmp.write(file, picture)
+    elif name == "JXL":
+        jpeg_xl.write(file, picture, quality)
     elif name == "HEIC":
         heif.write(file, picture, quality)
     elif name == "AVIF":

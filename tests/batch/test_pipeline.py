@@ -4,7 +4,7 @@ import io
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from restore.batch import pipeline
 from restore.batch.pipeline import Outcome, Pipeline
 from restore.batch.planning import Job
 from restore.errors import RestoreError, UsageError
-from restore.images import Picture, read_picture, write_picture
+from restore.images import Picture, read_pages, read_picture, write_picture
 from restore.inference.blending import Seam
 from restore.inference.restorer import Restored
 
@@ -75,11 +75,11 @@ def test_no_job_is_no_work() -> None:
 def test_the_next_is_decoded_and_the_last_is_encoded_while_the_network_works(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded, encoding, network_at_work = (threading.Event() for _ in range(3))
 
-    def read(source: Path) -> Picture:
+    def read(source: Path, **options: Any) -> Iterator[Picture]:
         picture = read_picture(source)
         if source.name == "2.png":
             decoded.set()
-        return picture
+        yield picture
 
     def write(picture: Picture, target: Path, **options: Any) -> None:
         if target.name == "0.png":
@@ -94,7 +94,7 @@ def test_the_next_is_decoded_and_the_last_is_encoded_while_the_network_works(mon
         assert threading.current_thread() is threading.main_thread()
         return invert(picture, after_tile)
 
-    monkeypatch.setattr(pipeline, "read_picture", read)
+    monkeypatch.setattr(pipeline, "read_pages", read)
     monkeypatch.setattr(pipeline, "write_picture", write)
     assert set(statuses(run(jobs_of(3), restore)).values()) == {"restored"}
 
@@ -128,15 +128,15 @@ class Watched:
         self.most = 0
         self._alive: weakref.WeakSet[Picture] = weakref.WeakSet()
         monkeypatch.setattr(Picture, "__hash__", object.__hash__)
-        monkeypatch.setattr(pipeline, "read_picture", self.read)
+        monkeypatch.setattr(pipeline, "read_pages", self.read)
         monkeypatch.setattr(pipeline, "write_picture", self.write)
 
-    def read(self, source: Path) -> Picture:
+    def read(self, source: Path, **options: Any) -> Iterator[Picture]:
         self.log.append(f"read {source.stem}")
-        picture = read_picture(source)
-        self._alive.add(picture)
-        self.most = max(self.most, len(self._alive))
-        return picture
+        for picture in read_pages(source):
+            self._alive.add(picture)
+            self.most = max(self.most, len(self._alive))
+            yield picture
 
     def write(self, picture: Picture, target: Path, **options: Any) -> None:
         write_picture(picture, target, **options)
@@ -196,7 +196,7 @@ def fail_in(stage: str, name: str, error: Exception, patch: pytest.MonkeyPatch, 
 
     restore: Callable[[Picture, AfterTile], Restored] = invert
     if stage == "read":
-        patch.setattr(pipeline, "read_picture", failing(lambda source: source.name, read_picture))
+        patch.setattr(pipeline, "read_pages", failing(lambda source: source.name, read_pages))
     elif stage == "write":
         patch.setattr(pipeline, "write_picture", failing(lambda _, target: target.name, write_picture))
     else:
@@ -318,7 +318,7 @@ def test_a_pipe_gets_the_format_of_its_source_or_the_one_that_is_asked_for() -> 
 
 def test_a_pipe_gets_tiff_where_its_sources_format_is_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = Picture(np.zeros((4, 5, 3), np.uint16), source_format="RAW")
-    monkeypatch.setattr(pipeline, "read_picture", lambda source: raw)
+    monkeypatch.setattr(pipeline, "read_pages", lambda source, **options: (raw for _ in range(1)))
     pipe = io.BytesIO()
     (outcome,) = run([Job(Path("a.nef"), pipe)])
     assert outcome.status == "restored" and pipe.getvalue().startswith(b"II*\0")
