@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from restore.batch import sidecars
+from restore.batch import sidecars
 from restore.batch.planning import Job, name_of
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_leftovers
@@ -124,6 +125,7 @@ class Pipeline:
         on_damage: What becomes of a damaged file: `note` restores what can be read, `fail` fails.
         keep_times: An output file gets the times of its source file.
         copies_sidecars: An output file gets the XMP sidecars of its source file.
+        copies_sidecars: An output file gets the XMP sidecars of its source file.
     """
 
     restore: Callable[[Picture, Callable[[int, int], None]], Restored]
@@ -137,6 +139,7 @@ class Pipeline:
     overwrite: bool = False
     skip_existing: bool = False
     keep_times: bool = False
+    copies_sidecars: bool = False
     copies_sidecars: bool = False
     page: int | None = None
     max_pixels: int = MAX_PIXELS
@@ -326,6 +329,9 @@ class Pipeline:
             write(target, quality=self.quality, overwrite=self.overwrite, rights=rights)
             if self.copies_sidecars and isinstance(job.source, Path):
                 sidecars.copy(job.source, target, picture, overwrite=self.overwrite)
+            if self.copies_sidecars and isinstance(job.source, Path):
+                for note in sidecars.copy(job.source, target, picture, overwrite=self.overwrite):
+                    picture.note(note)
             if self.keep_times and source is not None:
                 try:
                     os.utime(target, ns=(source.st_atime_ns, source.st_mtime_ns))

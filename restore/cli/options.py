@@ -58,6 +58,24 @@ Quality = Annotated[
         show_default="as the source, at least 95",
     ),
 ]
+Page = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Restore only this page of a TIFF, or this frame of an animation.",
+        show_default="all",
+    ),
+]
+MaxPixels = Annotated[
+    str,
+    typer.Option(
+        metavar="N|NM",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Refuse pictures of more pixels, such as 800M (megapixels), before they take memory.",
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(
@@ -172,10 +190,25 @@ Print0 = Annotated[
         "--print0", rich_help_panel=BATCH, help="End each printed path with NUL instead of a line break, for xargs -0."
     ),
 ]
+OnDamage = Annotated[
+    Literal["note", "fail"],
+    typer.Option(
+        metavar="note|fail",
+        rich_help_panel=BATCH,
+        help="What to do with a damaged file: restore what can be read and note it, or fail.",
+    ),
+]
 KeepTimes = Annotated[
     bool,
     typer.Option("--keep-times", rich_help_panel=BATCH, help="Give each output the file times of its source."),
 ]
+Sidecars = Annotated[
+    Literal["copy", "none"],
+    typer.Option(
+        "--sidecars", metavar="copy|none", rich_help_panel=BATCH,
+        help="Copy XMP sidecars (photo.xmp, photo.jpg.xmp) under the output's name.",
+    ),
+]  # fmt: skip
 KeepTime = Annotated[bool, typer.Option("--keep-time", hidden=True, help="The same as --keep-times.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show weights, device, tiles and times.")]
 Pattern = Annotated[
@@ -242,6 +275,22 @@ def parse_memory(text: str) -> int:
     if size == 0:
         raise UsageError(f"--memory is a size such as 512M or 2G, not {text!r}")
     return size
+
+
+def parse_max_pixels(text: str) -> int:
+    """The value of `--max-pixels`.
+
+    >>> parse_max_pixels("800M"), parse_max_pixels("1.5m"), parse_max_pixels("65536")
+    (800000000, 1500000, 65536)
+
+    Raises:
+        UsageError: It is not a number of pixels, or 0.
+    """
+    match = re.fullmatch(r"(\d{1,12})|(\d{1,6}(?:\.\d{1,6})?)M", text.upper(), re.ASCII)
+    count = 0 if match is None else int(match[1]) if match[1] else round(float(match[2]) * 1_000_000)
+    if count == 0:
+        raise UsageError(f"--max-pixels is a number of pixels such as 800M or 65536, not {text!r}")
+    return count
 
 
 def check_folder_of(*files: Path | None) -> None:

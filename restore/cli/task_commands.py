@@ -47,6 +47,8 @@ class Given:
     suffix: options.Suffix = ""
     format: options.Format = None
     quality: options.Quality = None
+    page: options.Page = None
+    max_pixels: options.MaxPixels = "500M"
     pattern: options.Pattern = "RGGB"  # only where the task takes mosaics
     strength: options.Strength = 1.0
     self_ensemble: options.SelfEnsemble = False
@@ -56,7 +58,9 @@ class Given:
     skip_existing: options.SkipExisting = False
     overwrite: options.Overwrite = False
     on_error: options.OnError = "continue"
+    on_damage: options.OnDamage = "note"
     keep_times: options.KeepTimes = False
+    sidecars: options.Sidecars = "none"
     keep_time: options.KeepTime = False  # another name for it
     dry_run: options.DryRun = False
     json_file: options.Json = None
@@ -99,6 +103,7 @@ def _command(task: Task) -> Callable[..., None]:
 def _run(task: Task, given: Given) -> None:
     """Restore the pictures; before torch is imported, which takes seconds, the options are checked."""
     _check(given)
+    max_pixels = options.parse_max_pixels(given.max_pixels)
     how = {
         "tile": options.parse_tile(given.tile, given.overlap),
         "overlap": given.overlap,
@@ -132,7 +137,11 @@ def _run(task: Task, given: Given) -> None:
             "stop_on_error": given.on_error == "stop",
             "overwrite": given.overwrite,
             "skip_existing": given.skip_existing,
+            "page": given.page,
+            "max_pixels": max_pixels,
+            "on_damage": given.on_damage,
             "keep_times": given.keep_times or given.keep_time,
+            "copies_sidecars": given.sidecars == "copy",
         },
         json_file=given.json_file,
         verbose=given.verbose,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from restore.batch import planning, processes
+from restore.batch import history, planning, processes
 from restore.batch.pipeline import Outcome, Pipeline
 from restore.batch.planning import Job, name_of
 from restore.batch.processes import Rank
@@ -128,17 +128,22 @@ def carry_out(
         report.skip(set(work.jobs) - set(work.to_do))
         if work.to_do:
             restorer = _load(choice, report)
+            assert report.weights is not None
             if verbose:
-                assert report.weights is not None
                 progress.say(
                     f"weights {report.weights.path} (SHA-256 {report.weights.sha256[:12]}...), device {report.device}, "
                     f"precision {restorer.precision}"
                 )
 
+            step = history.step(choice, report.weights, how, pattern)
+
             def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
                 if pattern is None:
-                    return restorer.restore_picture(picture, progress=after_tile, **how)
-                return restore_mosaic(restorer, picture, pattern, progress=after_tile, **how)
+                    restored = restorer.restore_picture(picture, progress=after_tile, **how)
+                else:
+                    restored = restore_mosaic(restorer, picture, pattern, progress=after_tile, **how)
+                restored.picture.history += (step,)
+                return restored
 
             pipeline = Pipeline(
                 restore,
