@@ -155,6 +155,8 @@ class RunReport:
             "target": name_of(outcome.job.target),
             "status": outcome.status,
             "reason": outcome.reason,
+            "pages": outcome.pages,
+            "damage": outcome.damage,
             "seconds": round(outcome.seconds, 3),
             "network_seconds": round(outcome.network_seconds, 3),
             "tile": outcome.tile,
