@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from restore.batch import sidecars
-from restore.batch import sidecars
 from restore.batch.planning import Job, name_of
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_leftovers
@@ -125,7 +124,6 @@ class Pipeline:
         on_damage: What becomes of a damaged file: `note` restores what can be read, `fail` fails.
         keep_times: An output file gets the times of its source file.
         copies_sidecars: An output file gets the XMP sidecars of its source file.
-        copies_sidecars: An output file gets the XMP sidecars of its source file.
     """
 
     restore: Callable[[Picture, Callable[[int, int], None]], Restored]
@@ -139,7 +137,6 @@ class Pipeline:
     overwrite: bool = False
     skip_existing: bool = False
     keep_times: bool = False
-    copies_sidecars: bool = False
     copies_sidecars: bool = False
     page: int | None = None
     max_pixels: int = MAX_PIXELS
@@ -318,20 +315,19 @@ class Pipeline:
 
     def _write(self, picture: Picture, job: Job) -> tuple[tuple[str, ...], float]:
         begun = time.perf_counter()
-        notes = self._deliver(partial(write_picture, picture), job, self._pipe_format(picture))
+        notes = self._deliver(partial(write_picture, picture), job, self._pipe_format(picture), picture)
         return (*picture.notes, *notes), time.perf_counter() - begun
 
-    def _deliver(self, write: Callable[..., None], job: Job, pipe_format: str) -> list[str]:
-        """Calls `write` with the target of a job and its options. Returns notes."""
+    def _deliver(
+        self, write: Callable[..., None], job: Job, pipe_format: str, picture: Picture | None = None
+    ) -> list[str]:
+        """Calls `write` with the target of a job and its options. Returns notes. `picture` is a single one."""
         target, source, notes = job.target, self._sources.pop(job, None), []
         if isinstance(target, Path):
             rights = None if source is None else source.st_mode
             write(target, quality=self.quality, overwrite=self.overwrite, rights=rights)
             if self.copies_sidecars and isinstance(job.source, Path):
-                sidecars.copy(job.source, target, picture, overwrite=self.overwrite)
-            if self.copies_sidecars and isinstance(job.source, Path):
-                for note in sidecars.copy(job.source, target, picture, overwrite=self.overwrite):
-                    picture.note(note)
+                notes += sidecars.copy(job.source, target, picture, overwrite=self.overwrite)
             if self.keep_times and source is not None:
                 try:
                     os.utime(target, ns=(source.st_atime_ns, source.st_mtime_ns))
