@@ -137,7 +137,7 @@ def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, Che
             tensors = {key: file.get_tensor(key) for key in header}
             checked_build.check_finite(tensors)
         except WeightsError as error:
-            hint = error.hint or "these weights are damaged or not for this network; `restore weights list` shows others"
+            hint = error.hint or "they are damaged or for another network; `restore weights list` shows others"
             raise WeightsError(f"cannot use {weights.path} for {name}: {error.message}", hint=hint) from error
     check_scale(network, task, str(weights.path))
     network.load_state_dict(tensors)

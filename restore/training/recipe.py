@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -289,6 +290,9 @@ def recipe_for(task: str, network: str | None = None, config: str | None = None,
     raise UsageError(f"several recipes are for {task}: {', '.join(names)}", hint="choose one: restore train RECIPE")
 
 
+_SEE_SHIPPED = "docs/training.md shows a recipe"
+
+
 def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of a recipe, added to those of its base."""
     path = Path(source) if source.endswith((".toml", ".json")) else _FOLDER / f"{source}.toml"
@@ -302,11 +306,16 @@ def _read(source: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         values: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except RecursionError:
-        raise UsageError(f"cannot read the recipe {path}: too many nested brackets") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the recipe {path}: {error}") from error
+        raise UsageError(f"cannot read the recipe {path}: too many nested brackets", hint=_SEE_SHIPPED) from None
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path}: {error.strerror}", hint="check its permissions") from error
+    except ValueError as error:
+        place = re.search(r"line (\d+),? column (\d+)", str(error))
+        where = f"line {place[1]}, column {place[2]} is" if place else "it is"
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise UsageError(f"cannot read the recipe {path}: {where} not valid {kind}", hint=_SEE_SHIPPED) from error
     if not isinstance(values, dict):
-        raise UsageError(f"cannot read the recipe {path}: not a table of fields")
+        raise UsageError(f"cannot read the recipe {path}: not a table of fields", hint=_SEE_SHIPPED)
     base = values.pop("base", None)
     if base is None:
         return values

@@ -73,7 +73,8 @@ def recipe(path: str) -> str:
     try:
         load_recipe(path)
     except RestoreError as error:
-        return _refusal(error, path)
+        says_how = " must " in error.message
+        return f"refused: {error.message}" if says_how else _refusal(error, path)
     return "restored"
 
 

@@ -195,7 +195,10 @@ _IDLE = 0
 if __name__ == "__main__":
     import resource
 
-    import restore.images  # noqa: F401 - before the first fork
+    import restore.images
 
+    if not sys.argv[1].endswith((":copied", ":cut")):
+        import restore.networks
+        import restore.training.recipe  # noqa: F401
     _IDLE = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _serve(sys.argv[1])
