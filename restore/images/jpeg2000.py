@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
 from PIL import Jpeg2KImagePlugin
 
 from restore.images import metadata, pillow
-from restore.images.picture import Picture, Refusal, check_size, interleaved, split, to_16_bits, widen
+from restore.images.picture import (
+    Picture,
+    Refusal,
+    bands,
+    check_size,
+    contents,
+    interleaved,
+    split,
+    straight,
+    to_16_bits,
+    widen,
+)
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 STREAM = b"\xff\x4f\xff\x51"
 _SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
 _EXIF = b"JpgTiffExif->JP2"  # name of a uuid box, like the next
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_TILE_PART = b"\xff\x90"  # marker
+_TILE_PART, _END = b"\xff\x90", b"\xff\xd9"  # markers
+_MARKERS = re.compile(rb"\xff[\x90-\xff]")  # none of these lies in the data of packets (ISO/IEC 15444-1, B.10.1, D.4.1)
+_SPACES = (12, 16, 17, 18)  # CMYK, sRGB, grey, sYCC
 _TILE = 2048  # pixels; a multiple of 64 * 2**5, so that code blocks align with those of an untiled picture
 _NARROW = 256  # pixels
 _SMALLEST_TILE = 1024  # pixels, on average
@@ -39,6 +54,9 @@ class Header:
         tiles: Number of tiles that the picture consists of.
         first_tile: Position of the first tile-part in the file.
         palette: (N, C) uint8 colours; the samples are their indices.
+        space: Colour space of a JP2 (EnumCS of its colr box): 12 is CMYK, 16 sRGB, 17 grey, 18 sYCC; None for others.
+        last_kind: Meaning of the last channel, from the cdef box: 0 colour, 1 opacity, 2 premultiplied opacity, 65535
+            unknown; None where the file does not say.
     """
 
     start: int
@@ -51,32 +69,125 @@ class Header:
     tiles: int
     first_tile: int
     palette: np.ndarray | None = None
+    space: int | None = None
+    last_kind: int | None = None
 
 
 def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
-    """Fills `picture`; returns the orientation still to apply."""
+    """Fills `picture`; returns the orientation still to apply. Missing tiles stay black; `picture.damage` tells it."""
     header = _read_header(file, picture, max_pixels)
+    found = _survey(file, header)
+    if 2 * len(found.parts) < header.tiles:
+        raise Refusal(f"only {len(found.parts)} of its {header.tiles} tiles are there", "copy or download it again")
+    picture.damage = found.damage(header.tiles)
+    if found.lacks_end:
+        file = io.BytesIO(contents(file) + _END)  # decoders refuse a stream without
     by_xmp = metadata.take_xmp(picture.xmp, picture)
     picture.source_is_lossless = header.is_reversible
     profile, picture.icc_profile = picture.icc_profile, None
     if header.bits > 8 or header.palette is not None:
         picture.pixels, picture.alpha = _decode(file, header)
     else:
-        file.seek(0)
-        image = Jpeg2KImagePlugin.Jpeg2KImageFile(file)
-        if image.size != (header.width, header.height):
-            width, height = image.size
-            raise Refusal(
-                f"its header states {width} x {height} pixels, its stream {header.width} x {header.height}",
-                "copy or download it again; if that does not help, it is damaged or an attack",
-            )
-        if profile and image.mode == "CMYK":
-            image.info["icc_profile"] = profile
-        image.load()
-        picture.pixels, picture.alpha = pillow.decoded(image, "", picture)
-        profile = None if image.mode == "CMYK" else profile
+        profile = _decode_8_bits(file, header, picture, profile)
+    _take_last_channel(header, picture)
     metadata.take_profile(profile, picture)
     return metadata.take_exif(picture.exif or b"", picture) or by_xmp
+
+
+def _decode_8_bits(file: IO[bytes], header: Header, picture: Picture, profile: bytes | None) -> bytes | None:
+    """Decodes with Pillow; returns the profile that still describes the pixels."""
+    file.seek(0)
+    image = Jpeg2KImagePlugin.Jpeg2KImageFile(file)
+    if image.size != (header.width, header.height):
+        width, height = image.size
+        raise Refusal(
+            f"its header states {width} x {height} pixels, its stream {header.width} x {header.height}",
+            "copy or download it again; if that does not help, it is damaged or an attack",
+        )
+    if profile and image.mode == "CMYK":
+        image.info["icc_profile"] = profile
+    image.load()
+    picture.pixels, picture.alpha = pillow.decoded(image, "", picture)
+    return None if image.mode == "CMYK" else profile
+
+
+def _take_last_channel(header: Header, picture: Picture) -> None:
+    """Corrects what was taken for transparency, where the file says otherwise."""
+    if picture.alpha is None:
+        return
+    if header.last_kind == 2:
+        picture.pixels = straight(picture.pixels, picture.alpha)
+    elif header.last_kind == 65535:
+        picture.extra, picture.extra_kinds, picture.alpha = picture.alpha[..., None], (0,), None
+
+
+@dataclass
+class _Survey:
+    """What the tile-parts of a stream state about themselves (ISO/IEC 15444-1, A.4.2).
+
+    Attributes:
+        parts: Tile -> numbers of its tile-parts that are there.
+        totals: Tile -> number of its tile-parts, where it is stated.
+        wrong: Tiles whose data holds bytes that an encoder never writes, or lacks packets.
+        lacks_end: The stream is whole but for the marker at its end.
+    """
+
+    parts: dict[int, set[int]] = field(default_factory=dict)
+    totals: dict[int, int] = field(default_factory=dict)
+    wrong: set[int] = field(default_factory=set)
+    lacks_end: bool = False
+
+    def damage(self, tiles: int) -> str | None:
+        """A sentence; None for a stream without visible damage."""
+        missing = tiles - len(self.parts)
+        cut = {tile for tile, total in self.totals.items() if len(self.parts[tile]) < total}
+        words = []
+        if missing:
+            words.append(f"{missing} of {tiles} tiles {'are' if missing > 1 else 'is'} missing and black")
+        if broken := len(cut | self.wrong):
+            words.append(f"{broken} of {tiles} tiles {'are' if broken > 1 else 'is'} damaged")
+        if self.lacks_end:
+            words.append("the end of the file is missing")
+        return "; ".join(words) or None
+
+
+def damage_of(data: bytes) -> str | None:
+    """What is visibly missing or wrong in a stream or the first stream of a JP2; None where nothing is."""
+    file = io.BytesIO(data)
+    header = read_codestream(file)
+    return _survey(file, header).damage(header.tiles)
+
+
+def _survey(file: IO[bytes], header: Header) -> _Survey:
+    found = _Survey()
+    packets: dict[int, int] = {}
+    position = header.first_tile
+    while True:
+        file.seek(position)
+        head = file.read(12)
+        if len(head) < 12 or not head.startswith(_TILE_PART):
+            found.lacks_end = not head
+            return found
+        tile, length, number, total = struct.unpack(">HIBB", head[4:])
+        data = file.read(length - 12 if length >= 14 else -1)
+        if tile < header.tiles:
+            found.parts.setdefault(tile, set()).add(number)
+            if total:
+                found.totals[tile] = total
+            start = data.find(b"\xff\x93") + 2  # the data begins; before it are headers
+            if length and len(data) < length - 12:
+                found.wrong.add(tile)
+            for marker in _MARKERS.finditer(data, start):
+                place = marker.start()
+                if data[place + 1] == 0x91:  # a packet with its number
+                    expected = packets[tile] = packets.get(tile, -1) + 1
+                    if int.from_bytes(data[place + 4 : place + 6], "big") != expected & 0xFFFF:
+                        found.wrong.add(tile)
+                elif data[place:] != _END and data[place + 1] != 0x92:
+                    found.wrong.add(tile)
+        if length < 14:  # 0: this is the last one
+            return found
+        position += length
 
 
 def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -104,14 +215,15 @@ def _read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
     end = file.seek(0, 2)
     file.seek(0)
     stream = 0 if file.read(4) == STREAM else None
-    palette = None
+    streams = 0
+    colours: tuple[np.ndarray | None, int | None, int | None] = None, None, None
     if stream is None:
         for name, start, stop in boxes(file, 0, end):
             file.seek(start)
-            if name == b"jp2c" and stream is None:
-                stream = start
+            if name == b"jp2c":
+                stream, streams = start if stream is None else stream, streams + 1
             elif name == b"jp2h":
-                palette = _read_jp2h(file, start, stop, picture)
+                colours = _read_jp2h(file, start, stop, picture)
             elif name == b"uuid" and stop - start > 16:
                 kind, data = file.read(16), file.read(stop - start - 16)
                 if kind == _XMP:
@@ -121,16 +233,15 @@ def _read_header(file: IO[bytes], picture: Picture, max_pixels: int) -> Header:
     if stream is None:
         raise OSError("it holds no stream of pixels")
     header = _read_stream(file, stream)
-    header.palette = palette
+    header.palette, header.space, header.last_kind = colours
+    if streams > 1:
+        picture.note(f"only the first of {streams} pictures in the file is used")
     check_size((header.width, header.height), max_pixels, file)
     # OpenJPEG takes 12 KB for each tile of three components, however small the tile is.
     if header.components > 4:
         raise Refusal(f"it has {header.components} channels", _SAVE_OTHERWISE)
     if header.tiles > max(256, header.width * header.height // _SMALLEST_TILE):
         raise Refusal(f"it consists of {header.tiles:,} tiles of a few pixels", "save it with larger tiles first")
-    found = _count_tiles(file, header)
-    if 2 * found < header.tiles:
-        raise Refusal(f"only {found} of its {header.tiles} tiles are there", "copy or download it again")
     return header
 
 
@@ -150,15 +261,26 @@ def read_codestream(file: IO[bytes]) -> Header:
     return _read_stream(file, start)
 
 
-def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> np.ndarray | None:
-    """Sets the profile and resolution of `picture`; returns the palette."""
-    palette = None
+def _read_jp2h(
+    file: IO[bytes], start: int, end: int, picture: Picture
+) -> tuple[np.ndarray | None, int | None, int | None]:
+    """Sets the profile and resolution of `picture`; returns the palette, colour space and last kind of `Header`."""
+    palette = space = last_kind = None
     for name, data, stop in boxes(file, start, end):
         file.seek(data)
         if name == b"colr" and stop - data > 3:
             method = file.read(3)[0]
             if method in (2, 3):
                 picture.icc_profile = file.read(stop - data - 3)
+            elif method == 1 and space is None:
+                (space,) = struct.unpack(">I", file.read(4))
+                if space not in _SPACES:
+                    known = {14: "CIELAB", 21: "ROMM RGB"}.get(space, f"of kind {space}")
+                    raise Refusal(f"its colours are {known}", _SAVE_OTHERWISE)
+        elif name == b"cdef":
+            (count,) = struct.unpack(">H", file.read(2))
+            kinds = dict(struct.unpack(">HHH", file.read(6))[:2] for _ in range(min(count, 4)))
+            last_kind = kinds.get(max(kinds, default=0))
         elif name == b"pclr":
             entries, columns = struct.unpack(">HB", file.read(3))
             if any(depth != 7 for depth in file.read(columns)):
@@ -172,7 +294,7 @@ def _read_jp2h(file: IO[bytes], start: int, end: int, picture: Picture) -> np.nd
                     if d and a:
                         resolution = across / a * 10.0**across_power, down / d * 10.0**down_power
                         metadata.take_dpi([0.0254 * v for v in resolution], picture)
-    return palette
+    return palette, space, last_kind
 
 
 def _read_stream(file: IO[bytes], start: int) -> Header:
@@ -194,23 +316,6 @@ def _read_stream(file: IO[bytes], start: int) -> Header:
     bits = max((depth & 127) + 1 for depth in depths)
     first_tile = file.tell() - length - 2
     return Header(start, right - left, bottom - top, bits, count, is_plain, is_reversible, tiles, first_tile)
-
-
-def _count_tiles(file: IO[bytes], header: Header) -> int:
-    """Number of tiles with at least one tile-part (ISO/IEC 15444-1, A.4.2)."""
-    found: set[int] = set()
-    position = header.first_tile
-    while True:
-        file.seek(position)
-        head = file.read(10)
-        if len(head) < 10 or not head.startswith(_TILE_PART):
-            return len(found)
-        tile, length = struct.unpack(">HI", head[4:])
-        if tile < header.tiles:
-            found.add(tile)
-        if length < 14:  # 0: this is the last one
-            return len(found)
-        position += length
 
 
 def _decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | None]:
@@ -236,7 +341,18 @@ def _decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | N
         raise OSError("its pixels are not of the depth that it states")
     else:
         widen(values, header.bits)
+    if header.space == 18 and header.components >= 3:
+        _leave_ycc(values)
     return split(values)
+
+
+def _leave_ycc(values: np.ndarray) -> None:
+    """Converts uint16 sYCC (H, W, 3 or 4) to sRGB in place (IEC 61966-2-1, annex F)."""
+    for rows in bands(len(values), 32 * values[0].size):
+        y, blue, red = np.moveaxis(values[rows, :, :3].astype(np.float32), -1, 0)
+        blue, red = blue - 32768, red - 32768
+        colours = y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue
+        values[rows, :, :3] = np.rint(np.clip(np.stack(colours, axis=-1), 0, 65535))
 
 
 def write(file: IO[bytes], picture: Picture, name: str, quality: int | None) -> None:
@@ -279,7 +395,7 @@ def _write_stream(file: IO[bytes], picture: Picture, options: dict[str, Any]) ->
             file.write(_TILE_PART + struct.pack(">HH", 10, number))
             file.write(memoryview(stream)[start + 6 : -2])  # without the end marker
             number += 1
-    file.write(b"\xff\xd9")
+    file.write(_END)
 
 
 def _tile(length: int) -> int:

@@ -22,6 +22,7 @@ from restore.images.picture import (
     interleaved,
     limit,
     split,
+    straight,
     widen,
 )
 
@@ -125,20 +126,9 @@ def _take_pixels(stream: bytes, header: Header, picture: Picture) -> None:
         values = np.rint(values * (255 / ((1 << header.bits) - 1))).astype(np.uint8)
     picture.pixels, picture.alpha = split(values)
     if picture.alpha is not None and header.is_premultiplied:
-        picture.pixels = _divided(picture.pixels, picture.alpha)
+        picture.pixels = straight(picture.pixels, picture.alpha)
     if is_converted:
         _leave_linear(picture, header.bits)
-
-
-def _divided(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Premultiplied `pixels` (H, W, C), divided by alpha."""
-    white = limit(pixels.dtype)
-    divided = np.empty_like(pixels)
-    for rows in bands(len(pixels), 8 * pixels[0].size):
-        opacity = alpha[rows, :, None].astype(np.float64)
-        straight = np.divide(pixels[rows] * white, opacity, where=opacity > 0, out=pixels[rows].astype(np.float64))
-        divided[rows] = straight if pixels.dtype.kind == "f" else np.rint(np.minimum(straight, white))
-    return divided
 
 
 def _leave_linear(picture: Picture, bits: int) -> None:

@@ -173,6 +173,17 @@ def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return values[..., : 3 if values.shape[2] >= 3 else 1], values[..., -1] if values.shape[2] in (2, 4) else None
 
 
+def straight(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colours (H, W, C) that are multiplied by `alpha` (H, W), divided by it; they stay where alpha is 0."""
+    white = limit(pixels.dtype)
+    divided = np.empty_like(pixels)
+    for rows in bands(len(pixels), 8 * pixels[0].size):
+        opacity = alpha[rows, :, None].astype(np.float64)
+        values = np.divide(pixels[rows] * white, opacity, where=opacity > 0, out=pixels[rows].astype(np.float64))
+        divided[rows] = values if pixels.dtype.kind == "f" else np.rint(np.minimum(values, white))
+    return divided
+
+
 def to_8_bits(values: np.ndarray) -> np.ndarray:
     """Rounds to 8 bits; floats are clamped to [0, 1].
 
