@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from PIL import Image
 
 from restore.images import metadata, tiff
 from restore.images.picture import Picture, Refusal, check_size
+from restore.images.tiff_directories import Directories
 
 _SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 _SENSOR_COLOURS = (32803, 34892)  # TIFF's PhotometricInterpretation: the mosaic, or linear raw
-_DNG_VERSION = 50706
+_PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 262, 330, 50706  # tags
 
 
 def is_raw(head: bytes) -> bool:
@@ -23,11 +24,16 @@ def is_raw(head: bytes) -> bool:
 
 def is_raw_tiff(file: IO[bytes]) -> bool:
     """Whether a TIFF is camera RAW: a DNG, or with sensor data in a sub-directory."""
-    with suppress(Exception), tiff.opened(file) as opened:  # reading reports the damage
-        page: Any = opened.pages[0]
-        if _DNG_VERSION in page.tags or page.photometric in _SENSOR_COLOURS:
+    with suppress(Exception):  # reading reports the damage
+        directories = Directories(file)
+        tags, _, _ = directories.at(directories.first)
+        if _DNG_VERSION in tags:
             return True
-        return any(p.photometric in _SENSOR_COLOURS for p in (page.pages or ())[:8])
+        found = list(directories.numbers(tags.get(_PHOTOMETRIC)))
+        for offset in directories.numbers(tags.get(_SUB_DIRECTORIES), 8):
+            with suppress(OSError):
+                found += directories.numbers(directories.at(offset)[0].get(_PHOTOMETRIC))
+        return not set(_SENSOR_COLOURS).isdisjoint(found)
     return False
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
-from restore.images import inner, metadata
-from restore.images.picture import Picture, Refusal, check_size
+from restore.images import metadata
+from restore.images.picture import Picture, Refusal, check_page, check_size
 from restore.images.tiff_colours import colours_of
+from restore.images.tiff_directories import Directories, pictures
+from restore.images.tiff_parts import samples_of
 
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # PhotometricInterpretation -> samples without the extra ones
 _OTHER_COLOURS = {
@@ -28,8 +29,6 @@ _LOSSY = (7, 34712, 50001, 50002)  # JPEG, JPEG 2000, WebP, JPEG XL
 # None, CCITT, LZW, JPEG, deflate, PackBits, JPEG 2000, LERC, LZMA, PNG, Zstandard, WebP, JPEG XL: their decoders
 # survive thousands of damaged files. That of JPEG XR crashes the process.
 _COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34712, 34887, 34925, 34933, 50000, 50001, 50002)
-_LARGEST_TILE = 2048 * 2048  # pixels; a small picture may lie in a tile of usual size
-_ODD_PART = "do not open it if you do not know its source; otherwise save it with deflate or LZW"
 _SAVE_OTHERWISE = "save it as 8- or 16-bit grey or RGB first"
 
 
@@ -38,6 +37,9 @@ def opened(file: IO[bytes]) -> Any:
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # damage is raised
+    directories = Directories(file)
+    directories.at(directories.first)  # its tags are no larger than the file
+    file.seek(0)
     return tifffile.TiffFile(file)
 
 
@@ -48,17 +50,19 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
         Refusal: The pixels are of a kind that cannot be kept.
         Exception: The file is damaged; tifffile raises errors of any type.
     """
+    import tifffile
+
+    directories = Directories(file)
+    pages, others = pictures(directories)
+    check_page(picture, len(pages))
+    if others:
+        picture.note(f"{' and '.join(others)} in the file are dropped")
+    if directories.breaks_off:
+        picture.note("the list of its pages breaks off; pages may be missing")
     with opened(file) as tiff:
-        count = len(tiff.pages)
-        page: Any = tiff.pages[0]
-        for number in range(min(count, 8)):  # thumbnails may come before the picture
-            candidate: Any = tiff.pages[number]
-            if not candidate.subfiletype & 1:
-                page = candidate
-                break
+        tiff.filehandle.seek(pages[picture.page - 1])
+        page: Any = tifffile.TiffPage(tiff, picture.page - 1)
         check_size((page.imagewidth, page.imagelength), max_pixels, file)
-        if count > 1:
-            picture.note(f"only the first of {count} pictures in the file is used")
         picture.source_is_lossless = page.compression not in _LOSSY
         values, extra = _decode(page, picture, file.seek(0, 2), max_pixels)
         picture.pixels, picture.alpha = colours_of(page, values, extra, picture)
@@ -117,41 +121,7 @@ def _decode(page: Any, picture: Picture, file_size: int, max_pixels: int) -> tup
     if page.compression not in _COMPRESSIONS:
         name = getattr(page.compression, "name", "of an unknown kind")
         raise Refusal(f"its compression ({name}, {int(page.compression)}) is not read", "save it with deflate or LZW")
-    offsets, counts = page.dataoffsets, page.databytecounts
-    if len(offsets) != math.prod(page.chunked) or len(counts) != len(offsets):
-        raise OSError("its parts are not all there")
-    if any(not c or o + c > file_size for o, c in zip(offsets, counts, strict=True)):
-        raise OSError("the file ends before its pixels")
-    if page.compression == 5:
-        import imagecodecs
-
-        for segment, _ in page.parent.filehandle.read_segments(offsets, counts):
-            # Damaged strips can crash the process when decoded into a given space. Decoded without one, they raise.
-            # This takes 1.6 times the time of decoding, and no memory.
-            imagecodecs.lzw_decode(segment)
-    _check_parts(page, max_pixels)
-    values = page.asarray(squeeze=False)  # (planes, 1, H, W, samples of a plane)
-    values = np.moveaxis(values[:, 0, :, :, 0], 0, -1) if page.planarconfig == 2 and samples > 1 else values[0, 0]
+    values = samples_of(page, picture, file_size, max_pixels)
     if values.shape != (page.imagelength, page.imagewidth, samples):
         raise OSError("its pixels are not laid out as it states")
     return values, samples - int(colours or 0)
-
-
-def _check_parts(page: Any, max_pixels: int) -> None:
-    """Raises Refusal if a strip or tile would be far larger than the picture. No decoder checks that."""
-    height, width = page.imagelength, page.imagewidth
-    if page.is_tiled:
-        height, width = page.tilelength, page.tilewidth
-        if height * width > min(max_pixels, max(_LARGEST_TILE, 4 * page.imagelength * page.imagewidth)):
-            raise Refusal(f"its tiles have {width} x {height} pixels, more than the picture", _ODD_PART)
-    elif page.rowsperstrip:
-        height = min(height, page.rowsperstrip)
-    if int(page.compression) not in inner.SIZED:
-        return
-    planes = 1 if page.planarconfig == 2 else page.samplesperpixel
-    for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
-        columns, rows, samples = inner.stated_size(int(page.compression), data)
-        if columns > width or rows > height:
-            raise Refusal(f"a part of {width} x {height} pixels holds a picture of {columns} x {rows}", _ODD_PART)
-        if samples > planes:
-            raise Refusal(f"a part of {planes} channels holds a picture of {samples}", _ODD_PART)

@@ -56,7 +56,7 @@ def _write(file: IO[bytes], pages: Iterable[Picture], count: int | None) -> None
 
 
 def _size(picture: Picture) -> int:
-    channels = picture.pixels.shape[2] + (picture.alpha is not None) + len(picture.extra_kinds)
+    channels: int = picture.pixels.shape[2] + (picture.alpha is not None) + len(picture.extra_kinds)
     return picture.pixels[..., 0].nbytes * channels
 
 
@@ -87,7 +87,8 @@ def _write_page(file: IO[bytes], picture: Picture, start: int, is_big: bool, pla
     offsets = tuple(accumulate(counts[:-1], initial=0))
     directory = _directory(picture, strips, offsets, tuple(counts), exif, is_big, place)
     file.write(directory.tobytes(start))
-    return int(start + (8 + 20 * len(directory) if is_big else 2 + 12 * len(directory)))
+    tags: int = len(directory)
+    return start + (8 + 20 * tags if is_big else 2 + 12 * tags)
 
 
 def _samples(picture: Picture, rows: slice) -> np.ndarray:

@@ -144,13 +144,13 @@ def outcome(data: bytes, suffix: str, folder: Path) -> Picture | None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_files_cut_anywhere_are_refused_or_have_lost_no_pixel(name: str, tmp_path: Path) -> None:
+def test_files_cut_anywhere_are_refused_or_say_so_or_have_lost_no_pixel(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     files = [(words, data) for words, (kind, data) in corpus().items() if kind == name]
     for words, data in files[:: max(1, len(files) // 12)]:
         for length in (*rng.integers(1, len(data), 3), len(data) - 1):
             picture = outcome(data[:length], MAKERS[name][1], tmp_path)
-            if picture is not None:  # only metadata was cut off
+            if picture is not None and not picture.damage:  # only metadata was cut off
                 np.testing.assert_array_equal(picture.pixels, read_picture(io.BytesIO(data)).pixels, err_msg=words)
 
 
