@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,23 @@ from urllib.parse import unquote, urlsplit
 from huggingface_hub import ModelCard
 
 TOKEN = "hf_test"
+
+
+@dataclass
+class Answer:
+    """An answer that a test may change before it is sent.
+
+    Attributes:
+        status: Of HTTP.
+        headers: By name; Content-Length is added to an answer without Transfer-Encoding.
+        body: Bytes, or pieces of an answer in chunks.
+        pause: Seconds between two bytes, of headers too.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | Iterable[bytes]
+    pause: float = 0
 
 
 class Asked(NamedTuple):
@@ -61,6 +79,7 @@ class Hub:
         cut_at: The connection ends after so many bytes, once.
         stated_sha256, stated_size: Wrong values instead of the true ones.
         uploads: Uploaded large files by SHA-256.
+        twist: Changes every answer, by method and path.
     """
 
     url: str = ""
@@ -72,6 +91,7 @@ class Hub:
     stated_sha256: str | None = None
     stated_size: int | None = None
     uploads: dict[str, bytes] = field(default_factory=dict)
+    twist: Callable[[str, str, Answer], None] = lambda method, path, answer: None
 
     def repo(self, name: str, files: dict[str, bytes], *, private: bool = False) -> str:
         """Create a repository with one commit; returns the commit."""
@@ -267,15 +287,27 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(
         self, status: int, body: bytes, headers: dict[str, str] | None = None, *, cut_at: int | None = None
     ) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body if cut_at is None else body[:cut_at])
-        if cut_at is not None:
+        answer = Answer(status, dict(headers or {}), body)
+        self.hub.twist(self.command, unquote(urlsplit(self.path).path), answer)
+        in_chunks = not isinstance(answer.body, bytes)
+        length = {"Transfer-Encoding": "chunked"}
+        if isinstance(answer.body, bytes):
+            length = {"Content-Length": str(len(answer.body))}
+        lines = [f"HTTP/1.1 {answer.status} x", *(f"{k}: {v}" for k, v in (length | answer.headers).items()), "", ""]
+        try:
+            self._write("\r\n".join(lines).encode("latin-1"), answer.pause)
+            if self.command != "HEAD":
+                for piece in [answer.body[:cut_at]] if isinstance(answer.body, bytes) else answer.body:
+                    self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if in_chunks else piece, answer.pause)
+        except ConnectionError:  # the client has gone
             self.close_connection = True
+        if cut_at is not None or (answer.headers.keys() & {"Content-Length"} and self.command != "HEAD"):
+            self.close_connection = True
+
+    def _write(self, content: bytes, pause: float) -> None:
+        for start in range(0, len(content), 1 if pause else max(len(content), 1)):
+            self.wfile.write(content[start : start + 1] if pause else content)
+            time.sleep(pause)
 
 
 def _is_large(name: str) -> bool:

@@ -40,7 +40,7 @@ def refuse_other_kinds(path: Path, *, is_published: bool) -> None:
         raise WeightsError(f"{path} is JSON text, not weights", hint="download the file itself")
     if start.startswith(b"\x1f\x8b"):
         raise WeightsError(f"{path} is a gzip archive", hint="unpack it first")
-    if start.startswith(b"PK\x03\x04"):
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the second is an archive without files
         _check_zip(path, is_published)
     elif not is_published:
         _check_safetensors(path, start, size)

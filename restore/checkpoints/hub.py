@@ -2,15 +2,17 @@
 
 The Hub's own client, `huggingface_hub`, does the work. It resumes broken downloads, keeps the cache and honours
 HF_TOKEN, `hf auth login`, HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and its other variables. It reads them on import, so
-functions here import it only when they need the Hub. Its exceptions become a `WeightsError`.
+functions here import it only when they need the Hub. `hub_client` guards what it exchanges with the server.
+`hub_errors` turns its exceptions into a `WeightsError`.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 MODEL = "model.safetensors"  # the usual name in a repository with one set of weights
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 _ADDRESS = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/@]+))?(?:/(?P<file>[^@]+))?")
-_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+_OLD = 24 * 3600  # seconds without a write after which an unfinished download is a leftover
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,21 @@ class Address:
         match = _ADDRESS.fullmatch(text)
         if not match:
             raise WeightsError(f"{text} is not an address on the Hub", hint="write hf://owner/name[@revision][/file]")
-        return cls(match["repo"], unquote(match["revision"]) if match["revision"] else None, match["file"])
+        address = cls(match["repo"], unquote(match["revision"]) if match["revision"] else None, match["file"])
+        address.check()
+        return address
+
+    def check(self) -> None:
+        """Refuse a revision or a file that would lead out of the folder of its repository in the cache.
+
+        Raises:
+            WeightsError: One of them is not a path of plain names.
+        """
+        for what, text in (("revision", self.revision), ("file", self.file)):
+            if text is not None and not _is_path(text):
+                raise WeightsError(
+                    f"{text[:200]!r} is not a {what} on the Hub", hint="write names without '..' and '\\\\'"
+                )
 
     def __str__(self) -> str:
         """
@@ -97,7 +113,7 @@ class Cached(NamedTuple):
     refs: frozenset[str]
 
 
-def fetch(address: Address, *, download: bool = True) -> Path:
+def fetch(address: Address, *, download: bool = True, largest: int | None = None) -> Path:
     """A file of the Hub, from the cache on this machine or by download.
 
     A branch means the cached commit, even if the Hub has a newer one.
@@ -105,39 +121,76 @@ def fetch(address: Address, *, download: bool = True) -> Path:
     Args:
         address: Without a file: model.safetensors, or the only safetensors file.
         download: Whether a download is allowed.
+        largest: Bytes of the largest file that may be downloaded; None: `hub_client.LARGEST_FILE`.
 
     Raises:
         WeightsError: The file does not exist or cannot be downloaded.
     """
+    address.check()
     with _clear_errors(address):
-        import huggingface_hub
         from huggingface_hub.errors import LocalEntryNotFoundError
 
-        def get(place: Address, *, local_files_only: bool) -> Path:
-            revision, file = place.revision, place.file or MODEL
-            return Path(
-                huggingface_hub.hf_hub_download(
-                    place.repo, file, revision=revision, local_files_only=local_files_only, library_name="restore"
-                )
-            )
-
         try:
-            return get(address, local_files_only=True)
+            return _get(address, local_files_only=True)
         except LocalEntryNotFoundError:
             if not download:
                 raise WeightsError(f"{address} is not on this machine", hint="use it once to download it") from None
-        if address.file is None:
-            try:
-                file = look_up(address).address.file
-            except WeightsError as error:
-                names = {address.revision or "main"}
-                here = [c for c in cached() if c.address.repo == address.repo and names & {c.address.revision, *c.refs}]
-                if error.__cause__ is None or len(here) != 1:  # no cause: the Hub did answer
-                    raise
-                file = here[0].address.file
-            # Not the found commit: only a download by branch tells the cache what the branch points to.
-            address = replace(address, file=file)
-        return get(address, local_files_only=False)
+    if address.file is None:
+        try:
+            file = look_up(address).address.file
+        except WeightsError as error:
+            names = {address.revision or "main"}
+            here = [c for c in cached() if c.address.repo == address.repo and names & {c.address.revision, *c.refs}]
+            if error.__cause__ is None or len(here) != 1:  # no cause: the Hub did answer
+                raise
+            file = here[0].address.file
+        # Not the found commit: only a download by branch tells the cache what the branch points to.
+        address = replace(address, file=file)
+    from restore.checkpoints import hub_client
+
+    with _clear_errors(address, largest=largest or hub_client.LARGEST_FILE), hub_client.without_xet():
+        _remove_leftovers(address.repo)
+        return _get(address, local_files_only=False)
+
+
+def _get(address: Address, *, local_files_only: bool) -> Path:
+    """A file of the Hub, by its client."""
+    import huggingface_hub
+
+    return Path(
+        huggingface_hub.hf_hub_download(
+            address.repo,
+            address.file or MODEL,
+            revision=address.revision,
+            local_files_only=local_files_only,
+            library_name="restore",
+        )
+    )
+
+
+def _remove_leftovers(repo: str) -> None:
+    """Remove what killed downloads of a repository left in the cache: no write for a day, whoever made it."""
+    from huggingface_hub import constants
+
+    for path in Path(constants.HF_HUB_CACHE).glob(f"models--{repo.replace('/', '--')}/blobs/*.incomplete"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _OLD:
+                path.unlink()
+
+
+def _is_path(text: object) -> bool:
+    r"""Whether a text is a relative path that means the same on all systems.
+
+    >>> [_is_path(text) for text in ("a/b.safetensors", "../a", "/a", "a//b", "C:a", "a\\b", "a\0", "a" * 300, None)]
+    [True, False, False, False, False, False, False, False, False]
+    """
+    if not isinstance(text, str) or not text.isprintable() or re.search(r'[\\:*?"<>|]', text) or len(text) > 1000:
+        return False
+    try:
+        parts = [part.encode() for part in text.split("/")]
+    except UnicodeEncodeError:
+        return False
+    return all(part.strip(b". ") and len(part) <= 255 for part in parts)
 
 
 def stated_sha256(path: Path) -> str | None:
@@ -152,7 +205,10 @@ def look_up(address: Address) -> Found:
     Raises:
         WeightsError: The repository, revision or file does not exist; or it has no weights, several, or only pickles.
     """
-    with _clear_errors(address):
+    from restore.checkpoints import hub_client
+
+    address.check()
+    with _clear_errors(address, largest=hub_client.LARGEST_TEXT):
         from huggingface_hub import HfApi, constants
 
         # Without a timeout the client waits for ever.
@@ -160,17 +216,21 @@ def look_up(address: Address) -> Found:
         info = HfApi(library_name="restore").model_info(
             address.repo, revision=address.revision, files_metadata=True, timeout=timeout
         )
-        files = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+        # Names that are no paths do not exist for us: they could be printed, or lead out of the cache.
+        files = {one.rfilename: one for one in info.siblings or () if _is_path(one.rfilename)}
         file = address.file or _only_weights(address, list(files))
         if file not in files:
             has = first_few(sorted(name for name in files if name.endswith(".safetensors")))
             hint = f"it has {has}" if has else "it has no .safetensors file"
             raise WeightsError(f"{address.repo} has no file {file!r}", hint=hint)
         large, licence = files[file].lfs, info.card_data.get("license") if info.card_data else None
+        for value, length, what in ((info.sha, 40, "commit"), (large.sha256 if large else "0" * 64, 64, "SHA-256")):
+            if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{length}}}", value):
+                raise hub_client.AnswerError(f"the Hub states no valid {what}")
         return Found(
             replace(address, revision=info.sha, file=file),
             large.sha256 if large else None,
-            licence if isinstance(licence, str) else None,
+            licence if isinstance(licence, str) and licence.isprintable() and len(licence) < 100 else None,
             list(files),
         )
 
@@ -208,7 +268,8 @@ def check_login() -> None:
     from huggingface_hub import get_token
 
     if get_token() is None:
-        raise WeightsError("you are not logged in to the Hub", hint=f"{_LOG_IN} to a token with write access")
+        hint = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
+        raise WeightsError("you are not logged in to the Hub", hint=hint)
 
 
 def upload(repo: str, files: Mapping[str, Path | bytes], *, private: bool, message: str) -> tuple[Address, str]:
@@ -227,8 +288,10 @@ def upload(repo: str, files: Mapping[str, Path | bytes], *, private: bool, messa
         WeightsError: The Hub refuses.
     """
     address = Address(repo)
-    with _clear_errors(address, "upload to"):
-        from huggingface_hub import CommitOperationAdd, HfApi
+    from restore.checkpoints import hub_client
+
+    with _clear_errors(address, "upload to", largest=hub_client.LARGEST_TEXT):
+        from huggingface_hub import CommitOperationAdd, HfApi, constants
 
         api = HfApi(library_name="restore")
         api.create_repo(repo, private=private or None, exist_ok=True)
@@ -237,7 +300,11 @@ def upload(repo: str, files: Mapping[str, Path | bytes], *, private: bool, messa
             raise WeightsError(f"{repo} already exists and is public", hint=hint)
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
         commit = api.create_commit(repo, operations, commit_message=message)
-        return replace(address, revision=commit.oid), commit.commit_url
+        if not isinstance(commit.oid, str) or not re.fullmatch("[0-9a-f]{40}", commit.oid):
+            raise hub_client.AnswerError(
+                "the Hub states no valid commit", "see on its page whether the files are there"
+            )
+        return replace(address, revision=commit.oid), f"{constants.ENDPOINT}/{repo}/commit/{commit.oid}"
 
 
 def _only_weights(address: Address, files: list[str]) -> str:
@@ -266,57 +333,30 @@ def _scan() -> HFCacheInfo | None:
     except CacheNotFound:
         return None
     except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read the Hub's cache: {error}", hint="check HF_HOME and HF_HUB_CACHE") from error
+        raise WeightsError("cannot read the Hub's cache", hint="check HF_HOME and HF_HUB_CACHE") from error
 
 
 @contextmanager
-def _clear_errors(address: Address, doing: str = "download") -> Iterator[None]:
-    """Turn the client's exceptions into a WeightsError."""
+def _clear_errors(address: Address, doing: str = "download", *, largest: int | None = None) -> Iterator[None]:
+    """Turn the client's exceptions into a WeightsError, and guard what it exchanges with the server.
+
+    Args:
+        address: For the message.
+        doing: For the message.
+        largest: Bytes of the largest body that may be read; None if the network is not used.
+    """
+    from restore.checkpoints import hub_client, hub_errors
+
+    exchange = None
     try:
-        yield
+        if largest is None:
+            yield
+        else:
+            with hub_client.guarded(largest) as exchange:
+                yield
     except WeightsError:
         raise
     except Exception as error:  # its errors, OSError, ValueError and those of its HTTP library have no common type
-        message, hint = _explain(error, address, doing)
+        place = repr(address.revision if "Revision" in type(error).__name__ else address.file)
+        message, hint = hub_errors.explain(error, address.repo, place, f"cannot {doing} {address}", exchange)
         raise WeightsError(message, hint=hint) from error
-
-
-def _explain(error: BaseException, address: Address, doing: str) -> tuple[str, str]:
-    """Message and hint for an exception of the client."""
-    from huggingface_hub import errors
-
-    # The cause may hide behind "not in the cache" or "error while uploading".
-    if isinstance(error, (errors.LocalEntryNotFoundError, RuntimeError)) and error.__cause__:
-        error = error.__cause__
-    repo, what = address.repo, f"cannot {doing} {address}"
-    first_line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return f"{what}: HF_HUB_OFFLINE is set", "unset it, or choose weights on this machine"
-    if isinstance(error, errors.HFValidationError):
-        return f"{repo!r} is not a valid repository name", "write owner/name with letters, digits, '-', '_' and '.'"
-    if isinstance(error, errors.GatedRepoError):
-        return f"{repo} needs the permission of its owners", f"request access on its page, then {_LOG_IN}"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return (
-            f"the Hub has no repository {repo}, or it is private",
-            f"check the spelling; if it is private, {_LOG_IN} to a token with read access",
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repo} has no revision {address.revision!r}", "use an existing branch, tag or commit"
-    if isinstance(error, errors.RemoteEntryNotFoundError):
-        return f"{repo} has no file {address.file!r}", "see the file list on its page"
-    if status == 401:
-        return f"{what}: the Hub rejects your token", _LOG_IN
-    if status == 403:
-        return f"{what}: your token lacks permission", "grant it on the Hub's access token page"
-    if status == 429:
-        wait = response.headers.get("Retry-After", "") if response is not None else ""
-        wait = f"{wait} seconds" if wait.isdigit() else "a few minutes"
-        return f"{what}: too many requests to the Hub", f"try again in {wait}; logged-in users may send more"
-    if status is not None:
-        said = str(getattr(error, "server_message", None) or "").partition("\n")[0][:200]
-        return f"{what}: the Hub answers with error {status}" + (f", {said}" if said else ""), "try again later"
-    first_line = re.sub(r"^\[Errno -?\d+\] ", "", first_line)
-    return f"{what}: {first_line}", "check the network, the free disk space, and HF_ENDPOINT if it is set"

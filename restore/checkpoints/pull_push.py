@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from restore.networks import Network
 
 CONFIG = "config.json"  # in the repository: the keys of the catalogue's table, and the network's options
+_LARGEST_CONFIG = 200_000  # bytes; `push` writes about 3,000
+_TELL_OWNER = "tell the owner of the repository; its weights can be downloaded by hand"
 _UNKNOWN = "unknown"
 _LEFT_OUT = (None, (), math.inf)  # JSON has no infinity, the PSNR of an input without error
 _ABOUT = ("level", "trained_on", "summary", "recipe", "steps", "hours", "machine", "scores")
@@ -176,18 +179,47 @@ def _config(address: Address, sha256: str) -> dict[str, Any]:
     """What a repository's config.json says about its weights, if `push` wrote it for these weights; else empty.
 
     Raises:
-        WeightsError: The file cannot be downloaded.
+        WeightsError: The file cannot be downloaded, or is not strict JSON.
     """
+    path = hub.fetch(address, largest=_LARGEST_CONFIG)
     try:
-        config = json.loads(hub.fetch(address).read_bytes())
-    except (OSError, ValueError):
-        return {}
+        config = _strict_json(path.read_bytes()[: _LARGEST_CONFIG + 1].decode())
+    except WeightsError as error:
+        raise WeightsError(f"config.json of {address} {error.message}", hint=error.hint) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"config.json of {address} is not JSON", hint=_TELL_OWNER) from error
     if not isinstance(config, dict) or config.get("sha256") != sha256:
         return {}
     about = {key: config[key] for key in _ABOUT if key in config}
     if isinstance(scores := about.get("scores"), list):
         about["scores"] = [{"input_psnr": math.inf, **one} if isinstance(one, dict) else one for one in scores]
     return about
+
+
+def _strict_json(text: str) -> Any:
+    """The content of a stranger's JSON text.
+
+    Raises:
+        WeightsError: It is not JSON, nested too deeply, has a key twice, or has a number that is not finite.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, count in Counter(key for key, _ in pairs).items():
+            if count > 1:
+                raise WeightsError(f"has the key {key[:80]!r} twice", hint=_TELL_OWNER)
+        return dict(pairs)
+
+    def finite(number: str) -> float:
+        if math.isfinite(value := float(number)):
+            return value
+        raise WeightsError(f"has {number[:80]}, which is no number of JSON", hint=_TELL_OWNER)
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
+    except RecursionError:
+        raise WeightsError("is nested too deeply", hint=_TELL_OWNER) from None
+    except ValueError:  # also of an integer with thousands of digits
+        raise WeightsError("is not JSON", hint=_TELL_OWNER) from None
 
 
 def _entry(network: Network, info: CheckpointInfo) -> WeightsEntry:

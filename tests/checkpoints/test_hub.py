@@ -280,7 +280,7 @@ def test_a_file_with_another_hash_than_the_hub_states_is_refused(hub: Hub, weigh
 def test_a_truncated_file_is_refused(hub: Hub, weights: bytes) -> None:
     hub.repo("owner/net", {"model.safetensors": weights})
     hub.stated_size = len(weights) + 5
-    fails("hf://owner/net", f"should be of size {len(weights) + 5} but has size {len(weights)}")
+    fails("hf://owner/net", f"the Hub announces {len(weights) + 5} bytes and sends {len(weights)}")
 
 
 def test_a_byte_that_changes_in_the_cache_is_noticed_at_the_next_load(hub: Hub, weights: bytes) -> None:
