@@ -34,6 +34,7 @@ _EXIF = b"JpgTiffExif->JP2"  # name of a uuid box, like the next
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _TILE_PART, _END = b"\xff\x90", b"\xff\xd9"  # markers
 _MARKERS = re.compile(rb"\xff[\x90-\xff]")  # none of these lies in the data of packets (ISO/IEC 15444-1, B.10.1, D.4.1)
+_MARGIN = 16  # zero bytes in a row that coded data may hold by chance
 _SPACES = (12, 16, 17, 18)  # CMYK, sRGB, grey, sYCC
 _TILE = 2048  # pixels; a multiple of 64 * 2**5, so that code blocks align with those of an untiled picture
 _NARROW = 256  # pixels
@@ -53,6 +54,8 @@ class Header:
         is_reversible: The wavelet is the one for lossless files.
         tiles: Number of tiles that the picture consists of.
         first_tile: Position of the first tile-part in the file.
+        longest_zeros: Most zero bytes in a row that an encoder may write: one for each empty packet. None where the
+            coding style allows more.
         palette: (N, C) uint8 colours; the samples are their indices.
         space: Colour space of a JP2 (EnumCS of its colr box): 12 is CMYK, 16 sRGB, 17 grey, 18 sYCC; None for others.
         last_kind: Meaning of the last channel, from the cdef box: 0 colour, 1 opacity, 2 premultiplied opacity, 65535
@@ -68,6 +71,7 @@ class Header:
     is_reversible: bool
     tiles: int
     first_tile: int
+    longest_zeros: int | None = None
     palette: np.ndarray | None = None
     space: int | None = None
     last_kind: int | None = None
@@ -176,6 +180,8 @@ def _survey(file: IO[bytes], header: Header) -> _Survey:
                 found.totals[tile] = total
             start = data.find(b"\xff\x93") + 2  # the data begins; before it are headers
             if length and len(data) < length - 12:
+                found.wrong.add(tile)
+            if header.longest_zeros is not None and data.find(bytes(header.longest_zeros), start) >= 0:
                 found.wrong.add(tile)
             for marker in _MARKERS.finditer(data, start):
                 place = marker.start()
@@ -306,16 +312,18 @@ def _read_stream(file: IO[bytes], start: int) -> Header:
     parts = [struct.unpack("BBB", file.read(3)) for _ in range(count)]
     depths = {depth for depth, _, _ in parts}
     is_plain = len(depths) == 1 and all(depth < 128 and (dx, dy) == (1, 1) for depth, dx, dy in parts)
-    is_reversible = False
+    is_reversible, longest = False, None
     marker = b""
     while marker != _TILE_PART:
         marker, length = struct.unpack(">2sH", file.read(4))
         data = file.read(length - 2)
         if marker == b"\xff\x52":  # coding style
             is_reversible = data[9] == 1
+            if not (data[0] & 1 or data[8] & 0x41):  # no small precincts, no bits that bypass the coder, no HTJ2K
+                longest = _MARGIN + int.from_bytes(data[2:4], "big") * (data[5] + 1) * count
     bits = max((depth & 127) + 1 for depth in depths)
     first_tile = file.tell() - length - 2
-    return Header(start, right - left, bottom - top, bits, count, is_plain, is_reversible, tiles, first_tile)
+    return Header(start, right - left, bottom - top, bits, count, is_plain, is_reversible, tiles, first_tile, longest)
 
 
 def _decode(file: IO[bytes], header: Header) -> tuple[np.ndarray, np.ndarray | None]:
