@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL.ExifTags import IFD
 
 from restore.images.exif_blocks import Block, Directory
 from restore.images.picture import Picture, to_8_bits
+from restore.images.resolution import take_dpi
 
 _ORIENTATION = 0x0112
 _LONGEST_THUMBNAIL = 1024  # pixels; EXIF wants 160, and some cameras store more
@@ -41,7 +43,23 @@ def take_exif(exif: bytes, picture: Picture) -> int:
     except (KeyError, ValueError, struct.error):  # the pixels are still fine
         picture.note("damaged EXIF is dropped")
         return 0
+    _take_resolution(picture)
     return orientation if 1 <= orientation <= 8 else 0
+
+
+def _take_resolution(picture: Picture) -> None:
+    """Sets the resolution from the EXIF. It goes before that of JFIF, which many programs fill with 72 or 96."""
+    with suppress(KeyError, ValueError, struct.error):  # the block is damaged in part
+        stated = resolution_of(Block(picture.exif or b""))
+        if picture.dpi is None or picture.source_format == "JPEG":
+            take_dpi(stated, picture)
+
+
+def states_resolution(exif: bytes | None) -> bool:
+    """Whether the EXIF holds a resolution."""
+    with suppress(KeyError, ValueError, struct.error):
+        return resolution_of(Block(exif or b"")) is not None
+    return False
 
 
 def _reset_orientation(exif: bytes) -> tuple[bytes, int]:

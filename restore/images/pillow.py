@@ -10,6 +10,7 @@ from PIL import Image
 
 from restore.images import metadata
 from restore.images.picture import Picture, bands, interleaved, to_8_bits
+from restore.images.resolution import take_stated
 
 # Pillow warns of odd metadata. Everything that matters becomes an error or a note.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -31,7 +32,7 @@ def take_metadata(image: Any, picture: Picture) -> int:
     """Sets profile, resolution, EXIF and XMP of `picture`, whose pixels must be set. Returns the orientation."""
     if image.mode != "CMYK":
         metadata.take_profile(image.info.get("icc_profile"), picture)
-    metadata.take_dpi(image.info.get("dpi"), picture)
+    take_stated(image.info, picture)
     by_xmp = metadata.take_xmp(image.info.get("xmp"), picture)
     return metadata.take_exif(_exif_of(image, picture), picture) or by_xmp
 

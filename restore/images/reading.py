@@ -135,6 +135,8 @@ def _upright(picture: Picture, orientation: int) -> Picture:
         picture.pixels = metadata.upright(picture.pixels, orientation)
         picture.alpha = None if picture.alpha is None else metadata.upright(picture.alpha, orientation)
         picture.extra = None if picture.extra is None else metadata.upright(picture.extra, orientation)
+    if orientation > 4 and picture.dpi:  # rows and columns change places
+        picture.dpi = picture.dpi[1], picture.dpi[0]
     return picture
 
 

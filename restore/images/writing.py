@@ -15,8 +15,9 @@ import numpy as np
 
 from restore.errors import PictureError
 from restore.files import whole_file
-from restore.images import bmp, heif, jpeg, jpeg2000, jpeg_xl, metadata, png, tiff_writing, webp
+from restore.images import bmp, heif, jpeg, jpeg2000, jpeg_metadata, jpeg_xl, metadata, png, tiff_writing, webp
 from restore.images.exif import agreeing as agreeing_exif
+from restore.images.exif import states_resolution
 from restore.images.picture import FORMATS, NAMES, Picture, Refusal
 from restore.images.xmp import agreeing as agreeing_xmp
 
@@ -26,13 +27,21 @@ _MOST_AVIF_PIXELS = 1 << 28  # limit of libavif's readers
 _LONGEST_THIN_HEIC = 4_216  # pixels; x265 refuses longer pictures whose other side is under 32
 _EIGHT_BITS = ("JPEG", "WEBP", "BMP", "AVIF")
 _NOT_HELD = {  # fields that a format cannot store, and their names in notes
+    "PNG": {"iptc": "IPTC"},
     "JPEG": {"text": "PNG text"},
-    "WEBP": {"dpi": "resolution", "comment": "comment", "text": "PNG text"},
+    "WEBP": {"iptc": "IPTC", "dpi": "resolution", "comment": "comment", "text": "PNG text"},
     "TIFF": {"comment": "comment", "text": "PNG text"},
-    "BMP": {"icc_profile": "colour profile", "exif": "EXIF", "xmp": "XMP", "comment": "comment", "text": "PNG text"},
-    "JP2": {"comment": "comment", "text": "PNG text"},
-    "AVIF": {"dpi": "resolution", "comment": "comment", "text": "PNG text"},
-    "JXL": {"dpi": "resolution", "comment": "comment", "text": "PNG text"},
+    "BMP": {
+        "icc_profile": "colour profile",
+        "exif": "EXIF",
+        "xmp": "XMP",
+        "iptc": "IPTC",
+        "comment": "comment",
+        "text": "PNG text",
+    },
+    "JP2": {"iptc": "IPTC", "comment": "comment", "text": "PNG text"},
+    "AVIF": {"iptc": "IPTC", "dpi": "resolution", "comment": "comment", "text": "PNG text"},
+    "JXL": {"iptc": "IPTC", "dpi": "resolution", "comment": "comment", "text": "PNG text"},
 }
 _NOT_HELD["HEIC"] = _NOT_HELD["AVIF"]
 _NOT_HELD["J2K"] = _NOT_HELD["BMP"] | {"dpi": "resolution"}
@@ -249,11 +258,13 @@ def _check_arrays(picture: Picture) -> None:
 
 def _prepared(picture: Picture, name: str) -> Picture:
     """The picture as the module of the format takes it. Notes what the format cannot hold."""
-    picture = agreeing(picture, name)
+    picture = agreeing(jpeg_metadata.agreeing(picture, name), name)
     held = picture
     if name not in ("PNG", "HEIC", "JXL"):  # which state colours without a profile, too
         held = dataclasses.replace(picture, icc_profile=metadata.profile_for(picture))
     not_held = _NOT_HELD.get(name, {}) | ({} if name == "TIFF" else _EXTRA)
+    if "exif" not in not_held and states_resolution(picture.exif):
+        not_held = {field: word for field, word in not_held.items() if field != "dpi"}
     if dropped := [word for field, word in not_held.items() if getattr(held, field)]:
         picture.note(f"{NAMES.get(name, name)} has no place for {_listed(dropped)}; dropped")
     if picture.parts and picture.source_format in ("PNG", "WEBP") and picture.source_format != name:
