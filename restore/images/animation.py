@@ -61,10 +61,10 @@ def composed(
     Args:
         frames: In their order.
         size: Width and height of the animation.
-        decode: Pixels (h, w, C) of a frame and its alpha, None where it is opaque; C and the type are always the same.
+        decode: Pixels (h, w, C) of a frame, of its height and width, and its alpha, None where it is opaque; C and the type are always the same.
 
     Raises:
-        OSError: A frame lies outside the animation, or `decode` gives pixels of another size.
+        OSError: A frame lies outside the animation.
     """
     width, height = size
     canvas: tuple[np.ndarray, np.ndarray] | None = None
@@ -73,8 +73,6 @@ def composed(
         if not is_inside or not frame.width or not frame.height:
             raise OSError(f"frame {number + 1} lies outside the picture")
         pixels, alpha = decode(frame)
-        if pixels.shape[:2] != (frame.height, frame.width):
-            raise OSError(f"frame {number + 1} has not the size that it states")
         if canvas is None:
             shape = (height, width)
             canvas = np.zeros((*shape, pixels.shape[2]), pixels.dtype), np.zeros(shape, pixels.dtype)

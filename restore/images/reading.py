@@ -35,7 +35,7 @@ def read_picture(source: Path | BinaryIO, *, page: int | None = None, max_pixels
             `max_pixels` pixels.
     """
     with _opened(source) as (file, path), _named(path):
-        picture = _read(file, path.suffix.lower(), page or 1, max_pixels)
+        picture = _read(file, path.suffix.lower(), 1 if page is None else page, max_pixels)
     if page is None and picture.pages > 1:
         picture.note(f"only the first of {picture.pages} pictures in the file is used")
     return picture
