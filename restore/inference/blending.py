@@ -39,6 +39,7 @@ class Blender:
 
     def __init__(self, rows: Axis, columns: Axis, out: npt.NDArray[Any], peak: float) -> None:
         self.out, self._peak = out, np.float32(peak)
+        self._limit = np.inf if out.dtype.kind == "f" else np.iinfo(out.dtype).max
         self._differences: list[tuple[float, float, int]] = []  # sum, maximum, count; of complete rows of tiles
         self._above, self._above_tiles = (np.zeros((0, *out.shape[1:]), np.float32) for _ in range(2))
         self.cut(rows, columns)
@@ -81,12 +82,10 @@ class Blender:
         self._below[: height - tall, across] = block[tall:]
 
         done = block[:tall]
+        done *= self._peak
         if self.out.dtype.kind == "u":
-            np.clip(done, 0, 1, out=done)
-            done *= self._peak
+            np.clip(done, 0, self._limit, out=done)
             np.rint(done, out=done)
-        else:
-            done *= self._peak
         self.out[top : top + tall, across] = done
         if last:
             self._differences += self._row_differences

@@ -100,9 +100,11 @@ def free_memory(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether NumPy, PyTorch, oneDNN or a GPU driver reports a failed allocation."""
+    """Whether NumPy, PyTorch, oneDNN, OpenCV or a GPU driver reports a failed allocation."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if type(error).__module__ == "cv2":
+        return getattr(error, "code", None) == -4  # StsNoMem; OpenCV itself may not be imported here
     # The last comes from oneDNN when it cannot allocate its scratch memory.
     words = (
         "out of memory", "not enough memory", "can't allocate memory", "bad_alloc", "bad allocation",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,9 @@ from restore.errors import DeviceError, RestoreError, UsageError
 from restore.images.neutral import is_neutral
 from restore.inference.blending import Seam
 from restore.inference.devices import has_native_bfloat16, pick_device
-from restore.inference.memory import held_memory, need_of
+from restore.inference.exposure import Exposure
+from restore.inference.hidden_colours import fill_hidden, put_back_hidden
+from restore.inference.memory import held_memory, is_out_of_memory, need_of
 from restore.inference.padding import pad
 from restore.inference.precision import check_precision, takes_bfloat16
 from restore.inference.self_ensemble import mean_over_orientations
@@ -43,6 +46,7 @@ class Restored:
         tiles: Number of tiles; 1 for a picture restored whole, 0 where the network did not run.
         seam: How much neighbouring tiles disagreed where they overlap; None where no tiles met.
         precision: What the network computed in; None where it did not run.
+        retiled: Side of the first tiles for which memory ran out, in pixels; None where it never did.
     """
 
     picture: Picture
@@ -50,6 +54,7 @@ class Restored:
     tiles: int
     seam: Seam | None
     precision: str | None = None
+    retiled: int | None = None
 
 
 class Restorer:
@@ -250,14 +255,19 @@ class Restorer:
         """Restore a picture, in tiles where it is large. The same input and tile give the same output.
 
         Peak memory is the picture, the result in the same depth, what the network takes for one tile, and the overlap
-        of one row of tiles. Where memory runs out, the rest is done in tiles of half the side, and half again. A note
-        in the picture says so.
+        of one row of tiles. Hidden pixels cost one more copy of the picture. Where memory runs out, tiles get half the
+        side, and half again. A note in the picture says so, and the result is the one of `tile` with that side: a
+        network with a halo gives the same pixels in any tiles, any other begins again.
+
+        Dark pictures of 16 bits and floats are brightened for the network and darkened again (`Exposure`). So are those
+        of 8 bits. Floats below 0 and above white (1) bypass it, and no result is negative where the picture was not.
 
         A black-and-white picture comes out with equal channels. It may come as RGB, or as a JPEG whose rounding moved
         the channels apart by up to 2 of 255.
 
         Args:
-            picture: Everything but the pixels is carried over. Alpha is enlarged with the pixels (bicubic).
+            picture: Everything but the pixels is carried over. Alpha and further channels are enlarged with the pixels
+                (bicubic). Colours under alpha 0 do not reach the network; they stay as they are.
             tile: Largest side of a tile in pixels. "auto" is the fastest side on the device (`devices.AUTO_TILES`) that
                 fits into free memory; a picture no larger than one tile is restored whole.
             overlap: Pixels that neighbouring tiles share at least; more where the network's halo needs more.
@@ -286,19 +296,31 @@ class Restorer:
         if strength == 0:
             return Restored(dataclasses.replace(picture), picture.pixels.shape[:2], 0, None)
 
-        restored = _unpainted(picture, self.network.scale)
-        peak, used = picture.peak, self._resolved(precision, picture.pixels.dtype)
+        with _enough_memory(picture, self.network.scale):
+            restored = _unpainted(picture, self.network.scale)
+            takes_mosaic = self.task is not None and self.task.takes_mosaic
+            shown = picture.pixels
+            if picture.alpha is not None:
+                shown = fill_hidden(shown, picture.alpha, is_mosaic=takes_mosaic)
+            exposure = Exposure.of(shown, is_mosaic=takes_mosaic)
+            is_grey = not takes_mosaic and is_neutral(shown)
+        used = self._resolved(precision, picture.pixels.dtype)
         run = TiledRun(
-            lambda levels: self._restore_tile(levels, peak, strength, self_ensemble, used),
-            picture,
+            lambda levels: self._restore_tile(levels, exposure, strength, self_ensemble, used),
+            dataclasses.replace(picture, pixels=shown),
             restored,
             sizes,
             side,
+            exposure.white,
             self.device,
-            is_neutral=not (self.task and self.task.takes_mosaic) and is_neutral(picture.pixels),
+            is_neutral=is_grey,
         )
         run.run(progress)
-        return Restored(restored, run.tile, run.done, run.seam, used)
+        if shown is not picture.pixels and not takes_mosaic:
+            assert restored.alpha is not None
+            with _enough_memory(picture, self.network.scale):
+                put_back_hidden(restored.pixels, restored.alpha, picture.pixels)
+        return Restored(restored, run.tile, run.done, run.seam, used, run.retiled)
 
     def _check(self, strength: float, overlap: int) -> None:
         """Refuse options that are out of range, with a UsageError."""
@@ -310,16 +332,15 @@ class Restorer:
             raise UsageError(f"overlap must be at least 1 pixel, not {overlap}: without it, tiles show as a grid")
 
     def _restore_tile(
-        self, levels: Levels, peak: float, strength: float, self_ensemble: bool, precision: str
+        self, values: Levels, exposure: Exposure, strength: float, self_ensemble: bool, precision: str
     ) -> Levels:
-        """One tile: `(h, w, C)`, which is overwritten, to `(scale * h, scale * w, C)`, nominally in [0, 1]."""
-        levels /= peak
+        """One tile: `(h, w, C)` pixel values, overwritten, to `(scale * h, scale * w, C)`, nominally in [0, 1]."""
+        levels, excess = exposure.split(values)
         degraded = torch.from_numpy(levels).permute(2, 0, 1)[None]
         restored = self.restore_tensor(degraded, self_ensemble=self_ensemble, precision=precision).cpu()
         if strength != 1:
             restored = degraded + strength * (restored - degraded)
-        result: Levels = restored[0].permute(1, 2, 0).numpy()
-        return result
+        return exposure.join(restored[0].permute(1, 2, 0).numpy(), excess, self.network.scale)
 
 
 def _compiled(network: Network) -> Callable[[Tensor], Tensor]:
@@ -343,29 +364,41 @@ def _is_finite(x: Tensor) -> bool:
     return bool(x.sum().isfinite()) or bool(x.isfinite().all())
 
 
-def _unpainted(picture: Picture, scale: int) -> Picture:
-    """A copy of `scale` times the size, its pixels allocated and not yet set.
-
-    Raises:
-        DeviceError: The memory is not enough.
-    """
-    height, width, channels = picture.pixels.shape
-    copy = dataclasses.replace(picture, notes=list(picture.notes))
+@contextmanager
+def _enough_memory(picture: Picture, scale: int) -> Iterator[None]:
+    """Tells a failed allocation of a whole picture as a DeviceError."""
     try:
-        copy.pixels = np.empty((scale * height, scale * width, channels), picture.pixels.dtype)
-        if picture.alpha is not None and scale != 1:
-            copy.alpha = _enlarged(picture.alpha, scale)
-    except MemoryError as error:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        height, width = picture.pixels.shape[:2]
         raise DeviceError(
             f"there is not enough memory for the result, {scale * width} x {scale * height} pixels",
             hint="close other programs, or split the picture",
         ) from error
+
+
+def _unpainted(picture: Picture, scale: int) -> Picture:
+    """A copy of `scale` times the size, its pixels allocated and not yet set."""
+    height, width, channels = picture.pixels.shape
+    copy = dataclasses.replace(picture, notes=list(picture.notes))
+    copy.pixels = np.empty((scale * height, scale * width, channels), picture.pixels.dtype)
+    if scale != 1 and picture.alpha is not None:
+        copy.alpha = _enlarged(picture.alpha, scale)
+    if scale != 1 and picture.extra is not None:
+        channels = picture.extra.shape[2]
+        copy.extra = np.empty((scale * height, scale * width, channels), picture.extra.dtype)
+        for channel in range(channels):  # OpenCV takes at most 4 together
+            copy.extra[..., channel] = _enlarged(np.ascontiguousarray(picture.extra[..., channel]), scale)
     return copy
 
 
-def _enlarged(alpha: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
-    # Here, because nothing else in inference needs OpenCV. Other bicubic filters round differently by one level.
+def _enlarged(channel: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
+    """A channel `(H, W)`, enlarged within its own range: bicubic filters overshoot at edges."""
+    # Here, because only pictures with transparency need OpenCV in this package. Other filters differ by one level.
     import cv2
 
-    height, width = alpha.shape
-    return cv2.resize(alpha, (scale * width, scale * height), interpolation=cv2.INTER_CUBIC)
+    height, width = channel.shape
+    large = cv2.resize(channel, (scale * width, scale * height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(large, channel.min(), channel.max(), out=large)

@@ -96,6 +96,8 @@ def room_for_tile(picture: Picture, scale: int, device: torch.device, idle_bytes
     sizes = picture.pixels.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)
     # The result; in a folder also the next picture, read ahead, and a result that is still being written.
     others = sizes + 2 * scale**2 * sizes
+    if picture.alpha is not None:
+        others += picture.pixels.nbytes  # the copy of `fill_hidden`
     kept = max(0, held_memory() - idle_bytes - sizes)  # by the allocator, from the last picture
     room = free + kept - others
     return room if memory is None else min(room, memory - idle_bytes - sizes - others)

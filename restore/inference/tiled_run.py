@@ -1,4 +1,4 @@
-"""One picture, restored tile by tile; where memory runs out, the rest is done in smaller tiles."""
+"""One picture, restored tile by tile; where memory runs out, in smaller tiles."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ Levels = npt.NDArray[np.float32]
 class TiledRun:
     """Restores a picture into another.
 
+    Where memory runs out, tiles become smaller. A network with a halo gives the same pixels in tiles of any side, so
+    the finished rows stay. Any other starts again at the first row, as if it had begun with the smaller tiles.
+
     Args:
         restore_tile: Restores `(h, w, C)` levels, which it may overwrite, to `(scale * h, scale * w, C)`, nominally in
             [0, 1].
@@ -30,6 +33,7 @@ class TiledRun:
         target: The picture to write, its pixels allocated; its notes say where memory ran out.
         sizes: The tiles that the network can take.
         side: Largest side of a tile, in pixels.
+        peak: Pixel value for 1.0.
         device: Where the network runs.
         is_neutral: Whether the picture is black and white in RGB: it runs as one channel and comes out as three.
     """
@@ -41,6 +45,7 @@ class TiledRun:
         target: Picture,
         sizes: TileSizes,
         side: int,
+        peak: float,
         device: torch.device,
         *,
         is_neutral: bool,
@@ -50,12 +55,15 @@ class TiledRun:
         self._scale = sizes.network.scale
         height, width = source.pixels.shape[:2]
         self._rows, self._columns = sizes.cut(height, side), sizes.cut(width, side)
-        self._blender = Blender(
-            self._rows.scaled(self._scale), self._columns.scaled(self._scale), target.pixels, source.peak
-        )
+        self._peak = peak
+        self._blender: Blender | None = None
+        self._is_cut = True  # the blender has the current tiles
+        self._note: str | None = None
         self._row = 0
         self.done = 0
         """Number of finished tiles."""
+        self.retiled: int | None = None
+        """Side of the first tiles for which memory ran out, in pixels; None where it never did."""
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -66,7 +74,7 @@ class TiledRun:
     @property
     def seam(self) -> Seam | None:
         """How much neighbouring tiles disagree; None where no tiles met."""
-        return self._blender.seam
+        return self._blender.seam if self._blender else None
 
     def run(self, progress: Callable[[int, int], None] | None) -> None:
         """Restore all tiles, row by row.
@@ -79,7 +87,7 @@ class TiledRun:
         """
         while self._row < len(self._rows.starts):
             try:
-                self._restore_row(progress)
+                self._restore_row(self._ready_blender(), progress)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -91,31 +99,55 @@ class TiledRun:
                     ) from None
             else:
                 self._row, self.done = self._row + 1, self.done + len(self._columns.starts)
+                self._report(0, progress)  # not before: the blender takes each row only once
                 continue
             # Only here: inside `except`, the exception still holds the tensors of its frames.
             self._make_tiles_smaller(side)
 
-    def _restore_row(self, progress: Callable[[int, int], None] | None) -> None:
+    def _ready_blender(self) -> Blender:
+        """The blender for the current tiles. It allocates memory, so it is made where that may fail."""
+        rows, columns = self._rows.scaled(self._scale), self._columns.scaled(self._scale)
+        if self._blender is None:
+            self._blender = Blender(rows, columns, self._target.pixels, self._peak)
+        elif not self._is_cut:
+            self._blender.cut(rows, columns)
+        self._is_cut = True
+        return self._blender
+
+    def _restore_row(self, blender: Blender, progress: Callable[[int, int], None] | None) -> None:
         rows, columns, pixels = self._rows, self._columns, self._source.pixels
-        total = self.done + (len(rows.starts) - self._row) * len(columns.starts)
         top = rows.starts[self._row]
         for column, left in enumerate(columns.starts):
+            if column:
+                self._report(column, progress)
             tile = pixels[top : top + rows.side, left : left + columns.side].astype(np.float32)
             if self._is_neutral:
                 tile = tile.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
             tile = self._restore_tile(tile)
-            self._blender.add(self._row, column, np.repeat(tile, 3, axis=2) if self._is_neutral else tile)
-            if progress is not None:
-                progress(self.done + column + 1, total)
+            blender.add(self._row, column, np.repeat(tile, 3, axis=2) if self._is_neutral else tile)
+
+    def _report(self, columns: int, progress: Callable[[int, int], None] | None) -> None:
+        """Call `progress`; `columns` tiles of the current row are finished."""
+        if progress is not None:
+            total = self.done + (len(self._rows.starts) - self._row) * len(self._columns.starts)
+            progress(self.done + columns, total)
 
     def _make_tiles_smaller(self, side: int) -> None:
-        """Cut what follows the finished rows into tiles of half of `side`."""
+        """Cut into tiles of half of `side`: the picture, or behind finished rows that stay, the rest."""
         if self._device.type != "cpu":
             getattr(torch, self._device.type).empty_cache()
+        self.retiled = self.retiled or side
         side = max(self._sizes.smallest(), side // 2)
-        self._target.note(f"memory ran out; the rest was restored in tiles of {side} pixels")
         height, width = self._source.pixels.shape[:2]
-        self._rows = self._sizes.cut(height, side, self._rows, self._row)
+        starts_again = self._sizes.network.halo is None
+        if self._note is not None and (starts_again or not self._row):  # no row has the tiles that it names
+            self._target.notes.remove(self._note)
+        if starts_again:
+            self._rows, self._blender, self.done = self._sizes.cut(height, side), None, 0
+        else:
+            self._rows = self._sizes.cut(height, side, self._rows, self._row)
         self._columns = self._sizes.cut(width, side)
-        self._blender.cut(self._rows.scaled(self._scale), self._columns.scaled(self._scale))
-        self._row = 0
+        what = "the rest" if self.done else "the picture"
+        self._note = f"memory ran out; {what} was restored in tiles of {side} pixels"
+        self._target.note(self._note)
+        self._row, self._is_cut = 0, False

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import tracemalloc
+from collections.abc import Callable
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -13,7 +16,11 @@ from torch import Tensor
 
 from restore.errors import DeviceError
 from restore.images import Picture
+from restore.inference.blending import Blender
+from restore.inference.exposure import Exposure
 from restore.inference.restorer import Restored, Restorer
+from restore.inference.tiled_run import TiledRun
+from restore.networks.base import Network
 
 
 @pytest.mark.parametrize("shape", [(150, 203, 3), (203, 150, 3), (41, 300, 3), (150, 203, 1)])
@@ -139,8 +146,10 @@ def test_memory_may_run_out_at_any_tile(shape: tuple[int, ...]) -> None:
         restored = Restorer(network, device="cpu").restore_picture(Picture(pixels), tile=side, overlap=8)
         assert np.abs(restored.picture.pixels.astype(int) - expected).max() <= 1
         failed = network.calls >= at
-        assert restored.picture.notes == (["memory ran out; the rest was restored in tiles of 48 pixels"] * failed)
+        what = "rest" if at > (3 if shape[1] > shape[0] else 2) else "picture"  # tiles of the first row
+        assert restored.picture.notes == [f"memory ran out; the {what} was restored in tiles of 48 pixels"] * failed
         assert max(restored.tile) <= (50 if failed else 100)
+        assert restored.retiled == (96 if failed else None)
         at += 1
     assert at - 2 == 6  # each of the 2 x 3 tiles failed once
 
@@ -163,23 +172,90 @@ def test_memory_may_run_out_again_and_again() -> None:
     assert network.calls - len(network.seen) == 3  # at 400, 200 and 100
 
 
-def test_a_network_that_sees_everything_fades_from_large_tiles_into_small_ones() -> None:
-    class Flat(RunsOut):
-        """The level of a tile is its number of rows, so every disagreement shows."""
+class Seeing(LessItsMean):
+    """Sees the whole tile, and counts the tiles at which `fail` is called."""
 
-        halo = None  # type: ignore[assignment]
+    def __init__(self, fail: Callable[[int], None] = lambda call: None) -> None:
+        super().__init__(scale=1)
+        self.calls, self.fail = 0, fail
 
-        def forward(self, degraded: Tensor) -> Tensor:
-            super().forward(degraded)
-            return torch.full_like(degraded, degraded.shape[2] / 200)
+    def forward(self, degraded: Tensor) -> Tensor:
+        self.calls += 1
+        self.fail(self.calls)
+        return super().forward(degraded)
 
-    picture = Picture(noise(500, 100, 1, dtype=np.uint16))
-    restored = Restorer(Flat(at=3), device="cpu").restore_picture(picture, tile=200, overlap=32)
-    levels = restored.picture.pixels[:, 50, 0] / 65535 * 200
-    steps = np.abs(np.diff(levels))
-    assert levels[0] > 150
-    assert levels[-1] < 101
-    assert steps.max() < (levels[0] - levels[-1]) * np.pi / 2 / 32 + 0.1
+
+def test_a_network_that_sees_everything_starts_again_and_equals_a_run_with_the_smaller_tiles() -> None:
+    pixels = noise(150, 260, 3, dtype=np.uint16)
+    large = Restorer(Seeing(), device="cpu").restore_picture(Picture(pixels), tile=100, overlap=8)
+    small = Restorer(Seeing(), device="cpu").restore_picture(Picture(pixels), tile=max(large.tile) // 2, overlap=8)
+    assert (small.picture.pixels != large.picture.pixels).any()
+    assert (large.retiled, large.tiles) == (None, 6)
+    for at in range(1, 7):
+
+        def fail(call: int, at: int = at) -> None:
+            if call == at:
+                raise OUT_OF_MEMORY[at % 3]
+
+        restored = Restorer(Seeing(fail), device="cpu").restore_picture(Picture(pixels), tile=100, overlap=8)
+        np.testing.assert_array_equal(restored.picture.pixels, small.picture.pixels)
+        assert (restored.tiles, restored.tile, restored.seam) == (small.tiles, small.tile, small.seam)
+        assert restored.retiled == max(large.tile)
+        assert restored.picture.notes == [
+            f"memory ran out; the picture was restored in tiles of {max(large.tile) // 2} pixels"
+        ]
+
+
+@pytest.mark.parametrize("has_halo", [False, True])
+def test_memory_may_run_out_at_any_call(has_halo: bool) -> None:
+    """Of the calls of NumPy and torch for 3 x 3 tiles, every seventh fails once."""
+    pixels = noise(80, 80, 3, dtype=np.uint16)
+
+    def restored(tile: int) -> Restored:
+        network: Network = Identity(halo=0) if has_halo else Seeing()
+        return Restorer(network, device="cpu").restore_picture(Picture(pixels), tile=tile, overlap=4)
+
+    large = restored(34)
+    assert large.tiles == 9
+    expected = {None: large, max(large.tile): restored(max(large.tile) // 2)}
+    functions = TiledRun._restore_row, TiledRun._ready_blender, Blender.__init__, Blender.add, Blender.cut
+    codes = {function.__code__ for function in (*functions, Restorer._restore_tile, Exposure.split, Exposure.join)}
+    failing = seen = 0
+    retiled = set()
+    while failing <= seen:
+        failing, seen = failing + 7, 0
+
+        def fail(frame: FrameType, event: str, argument: object, failing: int = failing) -> None:
+            nonlocal seen
+            if event == "c_call" and frame.f_code in codes:
+                seen += 1
+                if seen == failing:
+                    raise MemoryError
+
+        sys.setprofile(fail)
+        try:
+            result = restored(34)
+        finally:
+            sys.setprofile(None)
+        np.testing.assert_array_equal(result.picture.pixels, expected[result.retiled].picture.pixels)
+        assert len(result.picture.notes) == (result.retiled is not None)
+        retiled.add(result.retiled)
+    assert failing > 100
+    assert retiled == set(expected)
+
+
+def test_a_run_that_starts_again_twice_names_only_the_last_tiles() -> None:
+    def fail(call: int) -> None:
+        if call in (2, 9):
+            raise MemoryError
+
+    pixels = noise(150, 260, 3)
+    restored = Restorer(Seeing(fail), device="cpu").restore_picture(Picture(pixels), tile=200, overlap=8)
+    (note,) = restored.picture.notes
+    side = int(note.split()[-2])
+    assert side < 100
+    expected = Restorer(Seeing(), device="cpu").restore_picture(Picture(pixels), tile=side, overlap=8)
+    np.testing.assert_array_equal(restored.picture.pixels, expected.picture.pixels)
 
 
 def test_memory_that_is_never_enough_is_one_clear_error() -> None:

@@ -1,4 +1,4 @@
-"""Restoring a picture works without OpenCV (153 MB), which training, degradations and scoring use."""
+"""Restoring works without OpenCV (153 MB), but for transparency that hides pixels or is upscaled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WITHOUT_OPENCV = "import sys; sys.modules['cv2'] = None; from restore.cli.app im
 CASES = {
     **{f"{suffix[1:]}{suffix}": (name, Odd()) for name, (_, suffix) in MAKERS.items() if name != "RAW"},
     "raw.dng": ("RAW", Odd(depth="16")),
-    "deep.png": ("PNG", Odd("RGBA", "16")),
+    "deep.png": ("PNG", Odd("RGB", "16")),
     "stream.j2k": ("JPEG 2000", Odd(extras=frozenset({"stream"}))),
 }
 
