@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
@@ -14,6 +14,9 @@ from restore.cli import help, options
 from restore.errors import UsageError
 from restore.inference.precision import check_precision
 from restore.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from restore.batch.planning import Job
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -123,6 +126,7 @@ def _run(task: Task, given: Given) -> None:
     if given.dry_run:
         for job in work.to_do:
             print(one_line(str(job), sys.stdout), end=end)
+        _tell_time(task, given, work.to_do)
         return
     task_run.carry_out(
         work,
@@ -147,6 +151,17 @@ def _run(task: Task, given: Given) -> None:
         verbose=given.verbose,
         end=end,
     )
+
+
+def _tell_time(task: Task, given: Given, jobs: Sequence[Job]) -> None:
+    """Say how long the run would take, on stderr."""
+    from restore.batch.estimate import estimate
+    from restore.cli.streams import say
+
+    has_default = given.weights is None and given.device in ("auto", "cpu")
+    told = estimate(jobs, task, given.level, has_default=has_default, ensemble=given.self_ensemble)
+    if told is not None:
+        say(f"note:  {told}")
 
 
 def _check(given: Given) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -290,7 +291,9 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(run: Run) -> None:
         save_flat(f"in/{name}.png", 10)
     save_flat("in/b_x.jpg", 10)
     args = ("denoise", "in/a.png", "in/b.png", "--suffix", "_x", "--format", "jpg", "--dry-run")
-    assert run(*args, "--skip-existing") == Ran(0, "in/a.png -> in/a_x.jpg\n", "")
+    ran = run(*args, "--skip-existing")
+    assert (ran.code, ran.out) == (0, "in/a.png -> in/a_x.jpg\n")
+    assert re.fullmatch(r"note:  1 picture with [\d.]+ megapixels; about 2 s on .*\n", ran.err)
     assert run(*args, "--overwrite").out == "in/a.png -> in/a_x.jpg\nin/b.png -> in/b_x.jpg\n"
     assert run(*args).code == 1
     assert sorted(os.listdir("in")) == ["a.png", "b.png", "b_x.jpg"]
