@@ -1,46 +1,90 @@
-"""JPEG: read and written with Pillow."""
+"""JPEG: decoded with TurboJPEG, encoded with Pillow."""
 
 from __future__ import annotations
 
 import io
 import re
-from contextlib import suppress
 from functools import cache
 from typing import IO, Any
 
 from PIL import Image, JpegImagePlugin
 
-from restore.images import inner, pillow
-from restore.images.picture import DEFAULT_QUALITY, Picture, Refusal, check_size, contents
+from restore.images import (
+    extended_xmp,
+    inner,
+    jpeg_appended,
+    jpeg_metadata,
+    jpeg_pixels,
+    jpeg_segments,
+    metadata,
+    pillow,
+)
+from restore.images.picture import DEFAULT_QUALITY, Picture, Refusal, check_page, check_size, contents
 
-_LONGEST_MARKER = 65_533  # bytes; a segment has a length of 16 bits
+LOWEST_QUALITY = 90
+"""Least quality of a JPEG from a JPEG. docs/formats.md has the measurements."""
 
 
 def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     """Fills `picture`; returns the orientation still to apply.
 
     Raises:
-        Refusal: It has more than 8 bits, or too many pixels or scans.
+        Refusal: It has more than 8 bits, too many pixels or scans, or no such page.
         Exception: The file is damaged.
     """
+    data = contents(file)
+    segments, end = jpeg_segments.parsed(data)
+    index = next((s for s in segments if s.code == 0xE2 and s.data.startswith(jpeg_appended.MPF)), None)
+    found = jpeg_appended.pieces(data, end, index, _main_packet(segments))
+    pages = [piece for piece in found if piece.kind == "page"]
+    check_page(picture, 1 + len(pages))
+    if picture.page > 1:
+        page = pages[picture.page - 2]
+        data, found = data[page.start : page.end], []
+        segments, end = jpeg_segments.parsed(data)
+    image = _opened(data)
+    check_size(image.size, max_pixels, io.BytesIO(data))
+    inner.check_scans(data)
+    picture.source_is_lossless = False
+    picture.jpeg_quality = _quality_of(image.quantization)
+    picture.jpeg_subsampling = max(JpegImagePlugin.get_sampling(image), 0)
+    picture.jpeg_is_progressive = bool(image.info.get("progressive"))
+    _load(image, data, picture)
+    jpeg_metadata.take(segments, image.info, picture)
+    jpeg_appended.take(data, end, found, picture)
+    image.info["xmp"] = picture.xmp
+    picture.xmp = None
+    orientation = pillow.take_metadata(image, picture)
+    if orientation > 1:  # the further pictures are not turned
+        picture.parts = [part for part in picture.parts if part[0] != jpeg_appended.FRAME]
+    return orientation
+
+
+def _main_packet(segments: list[jpeg_segments.Segment]) -> bytes | None:
+    head = extended_xmp.MAIN_HEAD
+    found = [s.data[len(head) :] for s in segments if s.code == 0xE1 and s.data.startswith(head)]
+    return found[-1] if found else None
+
+
+def _opened(data: bytes) -> Any:
     try:
-        image: Any = JpegImagePlugin.JpegImageFile(file)
+        return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     except SyntaxError as error:  # Pillow raises it for files that it cannot open
         if deep := re.search(r"(\d+)-bit layers", str(error)):
             raise Refusal(f"JPEG of {deep[1]} bits is not read", "save it as 16-bit PNG or TIFF first") from None
         raise
-    check_size(image.size, max_pixels, file)
-    if "mp" in image.info:  # MPO: JPEGs one after the other
-        with suppress(Exception):  # damage in the other pictures does not matter
-            if (frames := image._getmp()[0xB001]) > 1:
-                picture.note(f"only the first of {frames} pictures in the file is used")
-    inner.check_scans(contents(file))
-    picture.source_is_lossless = False
-    picture.jpeg_quality = _quality_of(image.quantization)
-    picture.jpeg_subsampling = max(JpegImagePlugin.get_sampling(image), 0)
-    picture.comment = image.info.get("comment") or None
-    pillow.load(image, picture)
-    return pillow.take_metadata(image, picture)
+
+
+def _load(image: Any, data: bytes, picture: Picture) -> None:
+    """Sets the pixels. Pillow decodes what TurboJPEG does not, and refuses a file that is cut short."""
+    pixels = None
+    if image.mode in ("L", "RGB"):
+        pixels = jpeg_pixels.decoded(data, image.size, len(image.mode))
+    if pixels is not None:
+        picture.pixels = pixels
+    else:
+        pillow.load(image, picture)
+        picture.damage = jpeg_pixels.warning_of(data)
 
 
 @cache
@@ -67,24 +111,23 @@ def _quality_of(tables: dict[int, list[int]]) -> int:
 
 
 def write(file: IO[bytes], picture: Picture, quality: int | None) -> None:
-    """Writes a JPEG of at least `DEFAULT_QUALITY` with the chroma of the source."""
-    exif, xmp, comment = picture.exif, picture.xmp, picture.comment
-    if exif and len(exif) + 6 > _LONGEST_MARKER:
-        picture.note("the EXIF is too long for JPEG; it is dropped")
-        exif = None
-    if xmp and len(xmp) + 29 > _LONGEST_MARKER:
-        picture.note("the XMP is too long for JPEG; it is dropped")
-        xmp = None
-    if comment and len(comment) > _LONGEST_MARKER:
-        picture.note("the comment is too long for JPEG; it is dropped")
-        comment = None
-    pillow.save(
-        file,
-        picture,
+    """Writes a JPEG with the chroma and the order of scans of the source.
+
+    Without `quality`, that of the source JPEG is used, at least `LOWEST_QUALITY`; other sources have
+    `DEFAULT_QUALITY`.
+    """
+    coded = io.BytesIO()
+    pillow.image_of(picture).save(
+        coded,
         "JPEG",
-        exif=b"Exif\0\0" + exif if exif else None,
-        xmp=xmp or b"",
-        comment=comment,
-        quality=quality or max(DEFAULT_QUALITY, picture.jpeg_quality or 0),
+        dpi=picture.dpi or (0, 0),
+        quality=quality or (max(LOWEST_QUALITY, picture.jpeg_quality) if picture.jpeg_quality else DEFAULT_QUALITY),
         subsampling=picture.jpeg_subsampling,
+        progressive=picture.jpeg_is_progressive,
     )
+    encoded = coded.getbuffer()
+    start = 4 + int.from_bytes(encoded[4:6], "big")  # after the segment JFIF
+    head = jpeg_metadata.packed(picture, metadata.profile_for(picture))
+    index, appended = jpeg_appended.packed(picture, start + len(head), len(encoded) + len(head))
+    for part in (encoded[:start], head, index, encoded[start:], appended):
+        file.write(part)

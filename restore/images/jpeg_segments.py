@@ -20,10 +20,11 @@ _MOST = 20_000  # segments; a file of tiny ones would take GBs as objects
 
 
 class Segment(NamedTuple):
-    """A segment: its code and what follows its length."""
+    """A segment: its code, what follows its length, and the place of its marker."""
 
     code: int
     data: bytes
+    place: int
 
 
 def markers(data: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
@@ -49,7 +50,7 @@ def parsed(data: bytes, start: int = 0) -> tuple[list[Segment], int]:
             return found, place + 2
         (length,) = struct.unpack_from(">H", data, place + 2)
         if len(found) < _MOST:
-            found.append(Segment(code, data[place + 4 : place + 2 + length]))
+            found.append(Segment(code, data[place + 4 : place + 2 + length], place))
     return found, len(data)
 
 

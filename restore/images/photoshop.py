@@ -1,0 +1,66 @@
+"""Image resources of Photoshop: what the segment APP13 of a JPEG holds (Adobe Photoshop File Formats Specification)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+HEAD = b"Photoshop 3.0\0"
+IPTC = 0x0404
+_DIGEST = 0x0425  # MD5 of the IPTC
+_THUMBNAILS = (0x0409, 0x040C)  # they show the unrestored picture
+_SIGNATURES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
+
+
+def resources(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Number, start, end and content of each resource.
+
+    Raises:
+        ValueError, IndexError, struct.error: The rest is damaged.
+    """
+    place = 0
+    while place < len(data):
+        if data[place : place + 4] not in _SIGNATURES:
+            if not any(data[place:]):
+                return  # padding
+            raise ValueError("a resource has no signature")
+        (number,) = struct.unpack_from(">H", data, place + 4)
+        start = place + 6 + (data[place + 6] + 2) // 2 * 2  # a name with its length, padded
+        (length,) = struct.unpack_from(">I", data, start)
+        start += 4
+        if start + length > len(data):
+            raise ValueError("a resource is not whole")
+        end = start + length + length % 2
+        yield number, place, end, data[start : start + length]
+        place = end
+
+
+def taken(data: bytes) -> tuple[bytes | None, bytes, bool]:
+    """IPTC, the resources without thumbnails, and whether all could be read."""
+    iptc: bytes | None = None
+    kept: list[bytes] = []
+    try:
+        for number, start, end, content in resources(data):
+            if number == IPTC and iptc is None:
+                iptc = content
+            if number not in _THUMBNAILS:
+                kept.append(data[start:end].ljust(end - start, b"\0"))
+    except (ValueError, IndexError, struct.error):
+        return iptc, b"".join(kept), False
+    return iptc, b"".join(kept), True
+
+
+def with_iptc(kept: bytes, iptc: bytes | None) -> bytes:
+    """Resources that `taken` returned, with these IPTC records. Other records than before void their digest."""
+    before: bytes | None = None
+    others: list[bytes] = []
+    for number, start, end, content in resources(kept):
+        if number == IPTC:
+            before = content if before is None else before
+        elif number != _DIGEST:
+            others.append(kept[start:end])
+    if before == iptc:
+        return kept
+    if iptc is not None:
+        others.insert(0, b"8BIM" + struct.pack(">HHI", IPTC, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2))
+    return b"".join(others)
