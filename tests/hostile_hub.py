@@ -151,9 +151,9 @@ ANSWERS: dict[str, Hostile] = {
 
 QUICK = (
     'hash "{outside}/x.py"', 'etag "../../../../outside/x"', 'commit "../../../../outside/x"',
-    "commit of a missing file", "hash on a later hop", "circle of the file list", "xet", "size 5000000000", "longer than announced",
-    "gzip bomb", "endless file list", "web page", "file list deep", "file list with names outside",
-    "warning on the terminal", "wait for years in the download", "headers byte by byte",
+    "commit of a missing file", "hash on a later hop", "circle of the file list", "xet", "size 5000000000",
+    "longer than announced", "gzip bomb", "endless file list", "web page", "file list deep",
+    "file list with names outside", "warning on the terminal", "wait for years in the download", "headers byte by byte",
 )  # fmt: skip
 """One of each kind, for the default run of the tests."""
 

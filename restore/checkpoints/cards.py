@@ -1,4 +1,8 @@
-"""Model cards as Markdown: of a training run, and of weights on the Hugging Face Hub."""
+"""Model cards as Markdown: of a training run, and of weights on the Hugging Face Hub.
+
+The texts of a card come from catalogues, recipes and names of files. `_plain` and `_code` escape them, so no text can
+end the metadata, add HTML, a link or a heading.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ def model_card(
         "Use it for": f"`restore {recipe['task']}`: {TASKS[recipe['task']].summary}",
         "Not for": _NOT_STATED,
         "Limits": _NOT_STATED,
-        "Data and licences": " ".join(filter(None, (now["data"], _labels(recipe), licence))),
+        "Data and licences": " ".join(filter(None, (_with_code(now["data"]), _labels(recipe), licence))),
         "Recipe": _training(recipe, step, sessions[0].get("start")),  # runs of older versions have no start
         "Compute": _compute(now, seconds),
         "Scores": _validation(recipe, log),
@@ -47,9 +51,9 @@ def model_card(
         "pipeline_tag: image-to-image",
         f"tags: [image-restoration, {recipe['task']}, {recipe['network']}]",
     ]
-    options = "".join(f", {key} = {value}" for key, value in recipe.get("options", {}).items())
+    options = "".join(f", {_plain(key)} = {_plain(value)}" for key, value in recipe.get("options", {}).items())
     use = [f"restore {recipe['task']} PICTURE -o OUT --weights last.safetensors"]
-    lead = f"{recipe['network']}, config `{recipe['config']}`{options}."
+    lead = f"{_plain(recipe['network'])}, config {_code(recipe['config'])}{options}."
     card = _card("\n".join(metadata), name, [lead, _fenced("sh", use)], facts)
     return card + "\n![Held-out pictures: degraded, restored, clean](validation.png)\n" if _scored(log) else card
 
@@ -66,19 +70,24 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
     option = TASKS[entry.task].level
     level = f" For {option.name} {entry.level:g}." if option and entry.level is not None else ""
     trained = "" if entry.steps is None else f"{entry.steps:,} steps."
-    recipe = f"`{entry.recipe}`{', ' if trained else '.'}" if entry.recipe else ""
-    took = "" if entry.hours is None else f"{entry.hours:g} hours{f' on {entry.machine}' if entry.machine else ''}."
+    recipe = f"{_code(entry.recipe)}{', ' if trained else '.'}" if entry.recipe else ""
+    machine = f" on {_plain(entry.machine)}" if entry.machine else ""
+    took = "" if entry.hours is None else f"{entry.hours:g} hours{machine}."
+    licence = f"The licence of the weights is {_plain(entry.licence)}."
     facts = {
         "Use it for": f"`restore {entry.task}`: {TASKS[entry.task].summary}{level}",
         "Not for": _NOT_STATED,
         "Limits": _NOT_STATED,
-        "Data and licences": f"{entry.trained_on.rstrip('.')}. The licence of the weights is {entry.licence}.",
+        "Data and licences": f"{_plain(entry.trained_on.rstrip('.'))}. {licence}",
         "Recipe": recipe + trained or _NOT_STATED,
         "Compute": took or _NOT_STATED,
         "Scores": _scores(entry),
     }
-    summary = f"{entry.summary[:1].upper()}{entry.summary[1:].rstrip('.')}."
-    network = f"{entry.network}, config `{entry.config}`, {entry.parameters:,} parameters. SHA-256 `{entry.sha256}`."
+    summary = _plain(f"{entry.summary[:1].upper()}{entry.summary[1:].rstrip('.')}.")
+    network = (
+        f"{_plain(entry.network)}, config {_code(entry.config)}, {entry.parameters:,} parameters. "
+        f"SHA-256 {_code(entry.sha256)}."
+    )
     shell = [
         f"restore weights pull hf://{repo} --name {name}",
         f"restore {entry.task} PICTURE -o OUT --weights {name}",
@@ -91,7 +100,42 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
 def _card(metadata: str, name: str, lead: Sequence[str], facts: dict[str, str]) -> str:
     """A card: metadata, title, paragraphs, and one item a heading."""
     items = "\n".join(f"- **{heading}**: {facts[heading]}" for heading in HEADINGS)
-    return "\n\n".join([f"---\n{metadata}\n---", f"# {name}", *lead, items]) + "\n"
+    return "\n\n".join([f"---\n{metadata}\n---", f"# {_plain(name)}", *lead, items]) + "\n"
+
+
+def _flat(text: object) -> str:
+    """A text on one line, without characters that cannot be printed."""
+    return "".join(character if character.isprintable() else " " for character in str(text))
+
+
+def _plain(text: object) -> str:
+    """A text as Markdown that shows the same characters, on one line.
+
+    >>> _plain("<b>x</b> [y](javascript:z) `a` --- \\n# b"), _plain("SPA-Data, sigma 0 to 75 (half)")
+    ('&lt;b&gt;x&lt;/b&gt; \\\\[y\\\\](javascript:z) \\\\`a\\\\` ---  # b', 'SPA-Data, sigma 0 to 75 (half)')
+    """
+    text = _flat(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"[\\`*\[\]|~]|\b_|_\b", r"\\\g<0>", text)
+    return re.sub(r"^([-+#=]|\d+[.)])", r"\\\1", text) if re.match(r"[-+#=]|\d+[.)]\s", text) else text
+
+
+def _with_code(text: str) -> str:
+    """A text of `restore` with names between backticks, as Markdown.
+
+    >>> _with_code("pairs of `a<b>` and <c>")
+    'pairs of `a<b>` and &lt;c&gt;'
+    """
+    parts = text.split("`")
+    return "".join(_code(part) if place % 2 else _plain(part) for place, part in enumerate(parts))
+
+
+def _code(text: object) -> str:
+    """A text as code in Markdown, where only a backtick has a meaning.
+
+    >>> _code("a`<b>")
+    "`a'<b>`"
+    """
+    return f"`{_flat(text).replace('`', chr(39)).replace('|', '/')}`"
 
 
 def _fenced(language: str, lines: Iterable[str]) -> str:
@@ -99,6 +143,7 @@ def _fenced(language: str, lines: Iterable[str]) -> str:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; its cells are Markdown."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows))
 
 
@@ -111,27 +156,28 @@ def _labels(recipe: dict[str, Any]) -> str:
     """The share of the crops that learns from a teacher's outputs."""
     if not recipe.get("labels"):
         return ""
-    return f"{recipe['teacher_share']:.0%} of the photos' crops learn from a teacher's outputs, `{recipe['labels']}`."
+    return (
+        f"{recipe['teacher_share']:.0%} of the photos' crops learn from a teacher's outputs, {_code(recipe['labels'])}."
+    )
 
 
 def _training(recipe: dict[str, Any], step: int, start: str | None) -> str:
-    degradation = recipe["degradation"]
+    degradation = _plain(recipe["degradation"])
     if recipe["level_low"] is not None:
         degradation += f", {recipe['level_low']:g} to {recipe['level_high']:g}"
     stages = "".join(f" ({batch} of {side} until step {until:,})" for until, batch, side in recipe["stages"])
     return (
         f"degradation {degradation}; {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of "
         f"{recipe['crop']} pixels{stages}, {recipe['precision']}, seed {recipe['seed']}."
-        f"{f' It starts from {start}.' if start else ''} `recipe.json` has all settings."
+        f"{f' It starts from {_with_code(start)}.' if start else ''} `recipe.json` has all settings."
     )
 
 
 def _compute(now: dict[str, Any], seconds: float) -> str:
     versions = f"restore {now['restore']}, PyTorch {now['torch']}, NumPy {now['numpy']}, Python {now['python']}"
-    return (
-        f"{seconds / 3600:.2f} hours on {now['device']}, {now['processes']} process{'es' * (now['processes'] > 1)}; "
-        f"{versions}{', commit ' + now['commit'] if now['commit'] else ''}."
-    )
+    commit = f", commit {now['commit']}" if now["commit"] else ""
+    processes = f"{now['processes']} process{'es' * (now['processes'] > 1)}"
+    return f"{seconds / 3600:.2f} hours on {_plain(now['device'])}, {processes}; {versions}{commit}."
 
 
 def _scored(log: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -161,7 +207,7 @@ def _validation(recipe: dict[str, Any], log: Sequence[dict[str, Any]]) -> str:
         f"other work, use `restore eval`.\n\n{steps}"
     )
     if kinds := scored[-1].get("kinds"):
-        rows = [(kind, *map(_decibels, scores)) for kind, scores in kinds.items()]
+        rows = [(_plain(kind), *map(_decibels, scores)) for kind, scores in kinds.items()]
         text += f"\n\nAt step {scored[-1]['step']:,}:\n\n{_table(('degradation', 'input', 'restored'), rows)}"
     return text
 
@@ -170,7 +216,13 @@ def _scores(entry: WeightsEntry) -> str:
     if not entry.scores:
         return _NOT_STATED
     rows = [
-        (s.set, s.protocol, _decibels(s.input_psnr), _decibels(s.psnr), "-" if s.ssim is None else f"{s.ssim:.4f}")
+        (
+            _plain(s.set),
+            _plain(s.protocol),
+            _decibels(s.input_psnr),
+            _decibels(s.psnr),
+            "-" if s.ssim is None else f"{s.ssim:.4f}",
+        )
         for s in entry.scores
     ]
     return f"PSNR in dB.\n\n{_table(('set', 'protocol', 'input', 'restored', 'SSIM'), rows)}"
@@ -185,10 +237,10 @@ def _metadata(entry: WeightsEntry, name: str, datasets: Sequence[str]) -> str:
         EvalResult(
             task_type="image-to-image",
             task_name=entry.task,
-            dataset_name=score.set,
-            dataset_type=re.sub(r"[^a-z0-9]+", "-", score.set.lower()).strip("-"),
+            dataset_name=_flat(score.set),
+            dataset_type=re.sub(r"[^a-z0-9]+", "-", score.set.lower()).strip("-") or "unknown",
             metric_type=measure,
-            metric_name=f"{label}, protocol {score.protocol}",
+            metric_name=f"{label}, protocol {_flat(score.protocol)}",
             metric_value=value,
         )
         for score in entry.scores

@@ -378,6 +378,27 @@ def test_pushed_weights_come_back_the_same(
     assert all(torch.equal(theirs[key], value) for key, value in ours.items())
 
 
+def test_texts_of_a_card_cannot_add_markup_or_metadata(
+    hub: Hub, run: Run, tiny_catalogue: Path, tiny_file: Path, logged_in: None
+) -> None:
+    evil = "a <script>alert(1)</script> [click](javascript:alert(1)) `code` ![x](y) | --- | <!-- & "
+    about = {"summary": evil, "trained_on": "# title", "machine": evil, "hours": 1.0, "recipe": "a`b <i>"}
+    score = {"set": "--- <b>", "protocol": "license: mit |", "psnr": 30.0, "input_psnr": 20.0}
+    own = table_of(tiny_file, licence="MIT", **about)
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in score.items())
+    tiny_catalogue.write_text(to_toml("tiny-denoise", own) + "[[tiny-denoise.scores]]\n" + lines)
+    assert run("weights", "push", "tiny-denoise", "--repo", "owner/net").code == 0
+    text = hub.repos["owner/net"].commits[hub.repos["owner/net"].refs["main"]]["README.md"].decode()
+    data, body = ModelCard(text).data, ModelCard(text).text
+    assert isinstance(data, ModelCardData)
+    assert (data.license, [one.dataset_name for one in data.eval_results or ()]) == ("mit", ["--- <b>"])
+    assert "\n---" not in body.replace("\n| ---", "")
+    shown = re.sub(r"`[^`\n]*`", "", body.replace("\\`", ""))  # code shows tags as they are
+    assert "<" not in shown and "&lt;script&gt;" in shown and "[click](" not in shown.replace("\\[click\\](", "")
+    assert "| --- &lt;b&gt; | license: mit \\| |".replace("| ---", "| \\---", 1) in body
+    assert len([line for line in body.splitlines() if line.startswith("# ")]) == 1
+
+
 def test_nothing_is_pushed_without_a_token_or_a_licence(
     hub: Hub, run: Run, tiny_catalogue: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
