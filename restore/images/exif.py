@@ -195,4 +195,8 @@ def packed(tags: dict[int, Any]) -> bytes | None:
     exif = Image.Exif()
     for tag, value in tags.items():
         exif[tag] = value
-    return exif.tobytes().removeprefix(b"Exif\0\0") if tags else None
+    if not tags:
+        return None
+    block = Block(exif.tobytes().removeprefix(b"Exif\0\0"))
+    block.mark_undefined()
+    return bytes(block.data)

@@ -9,8 +9,11 @@ import struct
 from dataclasses import dataclass, field
 
 MAKER_NOTE = 0x927C
-_EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005  # tags that point to directories
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}  # type -> size
+EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005  # tags that point to directories
+BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}  # type -> size
+_UNDEFINED = frozenset({
+    0x1B, 0x1C, 0x8828, 0x9000, 0x9101, MAKER_NOTE, 0x9286, 0xA000, 0xA20C, 0xA300, 0xA301, 0xA302, 0xA40B,
+})  # fmt: skip
 _SHORT, _LONG, _RATIONAL = 3, 4, 5
 
 
@@ -71,7 +74,7 @@ class Block:
         if self.main.end + 4 <= len(data):
             self.main.next = self.unpack("I", self.main.end)
             self.main.end += 4
-        self.exif = self._below(self.main, _EXIF)
+        self.exif = self._below(self.main, EXIF)
         self.gps = self._below(self.main, _GPS)
         self.interop = self._below(self.exif, _INTEROP)
         self.thumbnail = self._directory_or_none(self.main.next)
@@ -93,7 +96,7 @@ class Block:
             raise ValueError("the directory lies outside the block")
         for place in range(start + 2, found.end, 12):
             tag, kind, number = struct.unpack_from(self.order + "HHI", self.data, place)
-            length = _BYTES.get(kind, 1) * number
+            length = BYTES.get(kind, 1) * number
             first = place + 8 if length <= 4 else self.unpack("I", place + 8)
             if first + length > len(self.data):
                 self.is_damaged = True
@@ -138,6 +141,13 @@ class Block:
         if entry is not None and (entry.kind, entry.count) == (_RATIONAL, 1):
             scale = 1 if value == round(value) else 10_000
             struct.pack_into(self.order + "II", self.data, entry.start, round(value * scale), scale)
+
+    def mark_undefined(self) -> None:
+        """Gives tags that must be UNDEFINED this type. Pillow writes bytes as BYTE."""
+        for directory in (self.exif, self.gps):
+            for tag, entry in directory.entries.items() if directory else ():
+                if entry.kind == 1 and tag in _UNDEFINED:
+                    struct.pack_into(self.order + "H", self.data, entry.place + 2, 7)
 
     def clear(self, start: int, end: int) -> None:
         """Sets bytes to zero, unless a directory other than the thumbnail's uses one of them."""

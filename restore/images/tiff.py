@@ -8,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from restore.images import metadata
+from restore.images import maker_notes, metadata
 from restore.images.picture import Picture, Refusal, check_page, check_size
 from restore.images.tiff_colours import colours_of
 from restore.images.tiff_directories import Directories, pictures
@@ -90,7 +90,7 @@ def read_exif(file: IO[bytes], offset: int | None, picture: Picture) -> bytes | 
         exif.bigtiff = 43 in head[2:4]
         file.seek(0)
         exif.load_from_fp(file, offset)
-        return metadata.packed(metadata.descriptive(exif))
+        return maker_notes.settled(metadata.packed(metadata.descriptive(exif)), file, offset, picture)
     except Exception:  # on odd EXIF Pillow raises errors of any type
         picture.note("damaged EXIF is dropped")
         return None

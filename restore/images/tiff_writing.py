@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from restore.images import metadata, tiff_tags
+from restore.images import maker_notes, metadata, tiff_tags
 from restore.images.picture import Picture, Refusal, bands, interleaved
 from restore.images.png import compressor
 
@@ -46,11 +46,12 @@ def _write(file: IO[bytes], pages: Iterable[Picture], count: int | None) -> None
             link = len(_head(is_big)) - (8 if is_big else 4)  # place of the offset of the next directory
         start = file.seek(0, 2)
         start += file.write(bytes(start % 2))  # a directory starts at an even place
+        start, pinned = (start, None) if is_big else maker_notes.pin(file, picture.exif, start)
         if not is_big and start + _size(picture) > _LARGEST and number:
             raise Refusal("its later pages make it longer than 4 GB", "write fewer pages to a file")
         file.seek(link)
         file.write(struct.pack("<Q" if is_big else "<I", start))
-        link = _write_page(file, picture, start, is_big, (number, count))
+        link = _write_page(file, picture, start, is_big, (number, count), pinned)
     if not number and count is None:
         raise ValueError("a TIFF needs at least one page")
 
@@ -65,11 +66,18 @@ def _head(is_big: bool) -> bytes:
     return b"II+\0\x08" + bytes(11) if is_big else b"II*\0" + bytes(4)
 
 
-def _write_page(file: IO[bytes], picture: Picture, start: int, is_big: bool, place: tuple[int, int]) -> int:
-    """Writes directory and strips at `start`; returns the place of the offset of the next directory."""
+def _write_page(
+    file: IO[bytes], picture: Picture, start: int, is_big: bool, place: tuple[int, int], pinned: int | None
+) -> int:
+    """Writes directory and strips at `start`; returns the place of the offset of the next directory.
+
+    `pinned` is the place of a maker note that is written already.
+    """
     height = len(picture.pixels)
     strips = list(bands(height, _size(picture) // height))
     zeros, exif = (0,) * len(strips), _exif_tags(picture)
+    if pinned is not None:
+        exif = maker_notes.stood_in(exif)
     try:
         packed = _directory(picture, strips, zeros, zeros, exif, is_big, place).tobytes(start)
     except Exception:  # on odd EXIF Pillow raises errors of any type
@@ -86,7 +94,8 @@ def _write_page(file: IO[bytes], picture: Picture, start: int, is_big: bool, pla
     # Offsets count from the end of the directory; Pillow adds its position.
     offsets = tuple(accumulate(counts[:-1], initial=0))
     directory = _directory(picture, strips, offsets, tuple(counts), exif, is_big, place)
-    file.write(directory.tobytes(start))
+    packed = directory.tobytes(start)
+    file.write(packed if is_big else maker_notes.fitted(packed, start, picture.exif, pinned, picture))
     tags: int = len(directory)
     return start + (8 + 20 * tags if is_big else 2 + 12 * tags)
 
