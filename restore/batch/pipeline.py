@@ -60,6 +60,7 @@ class Outcome:
         tiles: Number of tiles of all pages.
         seam: How far the tiles differ where they overlap, on the page where they differ most.
         precision: The type that the network computed in.
+        retiled: Side of the first tiles for which memory ran out, in pixels; None where it never did.
     """
 
     job: Job
@@ -75,6 +76,7 @@ class Outcome:
     tiles: int = 0
     seam: Seam | None = None
     precision: str | None = None
+    retiled: int | None = None
 
 
 @dataclass
@@ -116,7 +118,7 @@ class Pipeline:
         stop: Set it to stop after the current tile; the picture that is being written is completed first.
         stop_on_error: Stop in the same way after a picture that fails.
         format: Format of a picture that goes into a pipe, as an extension without dot; None: as the source.
-        quality: For `write_picture`.
+        quality, background: For `write_picture`.
         overwrite: Replace files that exist. Without it a picture fails if a file takes its output's name meanwhile.
         skip_existing: Such a picture is skipped instead.
         page: Number of the page or frame to restore, from 1; None restores all.
@@ -134,6 +136,7 @@ class Pipeline:
     stop_on_error: bool = False
     format: str | None = None
     quality: int | None = None
+    background: str | None = None
     overwrite: bool = False
     skip_existing: bool = False
     keep_times: bool = False
@@ -199,7 +202,7 @@ class Pipeline:
         outcome = Outcome(
             job, "restored", damage=restored.picture.damage, seconds=seconds + network_seconds,
             network_seconds=network_seconds, tile=restored.tile, tiles=restored.tiles, seam=restored.seam,
-            precision=restored.precision,
+            precision=restored.precision, retiled=restored.retiled,
         )  # fmt: skip
         self._writing = outcome, self._encoder.submit(self._write, restored.picture, job)
         if is_alone or _is_large(restored.picture):
@@ -296,6 +299,7 @@ class Pipeline:
         else:
             pages = iter([read_picture(job.source, page=self.page, max_pixels=self.max_pixels)])
         for picture in pages:
+            picture.background = self.background
             if picture.damage is not None:
                 if self.on_damage == "fail":
                     raise PictureError(f"damaged: {picture.damage}", hint="copy it again, or use --on-damage note")
@@ -371,6 +375,7 @@ class _Pages:
         self._tile: tuple[int, int] | None = None
         self._seam: Seam | None = None
         self._precision: str | None = None
+        self._retiled: int | None = None
 
     def __iter__(self) -> Iterator[Picture]:
         pages = iter(self._read)
@@ -400,6 +405,7 @@ class _Pages:
         self._count += 1
         self._tiles += restored.tiles
         self._tile, self._precision = self._tile or restored.tile, self._precision or restored.precision
+        self._retiled = self._retiled or restored.retiled
         if restored.seam is not None and (self._seam is None or restored.seam.mean > self._seam.mean):
             self._seam = restored.seam
         if page.damage is not None:
@@ -411,7 +417,7 @@ class _Pages:
         return Outcome(
             job, "restored", notes=tuple(self._notes), pages=self._count, damage="; ".join(self._damage) or None,
             network_seconds=self._seconds, tile=self._tile, tiles=self._tiles, seam=self._seam,
-            precision=self._precision,
+            precision=self._precision, retiled=self._retiled,
         )  # fmt: skip
 
 

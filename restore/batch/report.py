@@ -162,6 +162,7 @@ class RunReport:
             "tile": outcome.tile,
             "tiles": outcome.tiles,
             "precision": outcome.precision,
+            "retiled": outcome.retiled is not None,
             "seam": None if seam is None else {"mean": seam.mean, "max": seam.max},
             "weights": None if weights is None else weights.entry.name if weights.entry else str(weights.path),
             "sha256": None if weights is None else weights.sha256,

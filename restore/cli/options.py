@@ -58,6 +58,15 @@ Quality = Annotated[
         show_default="as the source, at least 95",
     ),
 ]
+Background = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLOUR",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Put transparency over white, black or '#rrggbb' where the output's format has none (JPEG).",
+        show_default="such a picture fails",
+    ),
+]
 Page = Annotated[
     int | None,
     typer.Option(

@@ -50,6 +50,7 @@ class Given:
     suffix: options.Suffix = ""
     format: options.Format = None
     quality: options.Quality = None
+    background: options.Background = None
     page: options.Page = None
     max_pixels: options.MaxPixels = "500M"
     pattern: options.Pattern = "RGGB"  # only where the task takes mosaics
@@ -138,6 +139,7 @@ def _run(task: Task, given: Given) -> None:
         {
             "format": given.format,
             "quality": given.quality,
+            "background": given.background,
             "stop_on_error": given.on_error == "stop",
             "overwrite": given.overwrite,
             "skip_existing": given.skip_existing,
@@ -168,6 +170,10 @@ def _check(given: Given) -> None:
     """Refuse options that contradict each other, and values that no type refuses."""
     options.check_device(given.device)
     check_precision(given.precision)
+    if given.background is not None:
+        from restore.images.background import parse_background
+
+        parse_background(given.background)
     if given.overwrite and given.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", hint="leave out one of them")
     if given.dry_run and given.json_file is not None:

@@ -95,6 +95,7 @@ class Picture:
         jpeg_is_progressive: The source is a progressive JPEG.
         parts: Pieces of the file that only its own format can hold, unchanged: (name, data), such as
             (b"APP13", ...) or a PNG chunk.
+        background: `white`, `black` or `#rrggbb`: what shows through where the output's format has no transparency.
         history: What was done to the picture, for its XMP: one sentence per step.
         notes: Changes that the user should know, one sentence each; reading and writing add to them.
     """
@@ -122,6 +123,7 @@ class Picture:
     extra_kinds: tuple[int, ...] = ()
     iptc: bytes | None = None
     parts: list[tuple[bytes, bytes]] = field(default_factory=list)
+    background: str | None = None
     history: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 

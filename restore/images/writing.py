@@ -16,6 +16,7 @@ import numpy as np
 from restore.errors import PictureError
 from restore.files import whole_file
 from restore.images import bmp, heif, jpeg, jpeg2000, jpeg_metadata, jpeg_xl, metadata, png, tiff_writing, webp
+from restore.images.background import WITHOUT_ALPHA, flattened, is_opaque, parse_background
 from restore.images.exif import agreeing as agreeing_exif
 from restore.images.exif import states_resolution
 from restore.images.picture import FORMATS, NAMES, Picture, Refusal
@@ -86,8 +87,10 @@ def _check_fits(name: str, picture: Picture | None) -> None:
     if picture is None:
         return
     height, width = picture.pixels.shape[:2]
-    if picture.alpha is not None and name == "JPEG":
-        raise Refusal("JPEG cannot hold the picture's transparency", "use .png, .webp or .tif")
+    if name in WITHOUT_ALPHA and picture.background is None and not is_opaque(picture):
+        raise Refusal(
+            f"{name} cannot hold the picture's transparency", "use --background white, or .png, .webp or .tif"
+        )
     if max(height, width) > _LONGEST_SIDE.get(name, 1 << 31):
         raise Refusal(
             f"{NAMES.get(name, name)} holds at most {_LONGEST_SIDE[name]} pixels a side, not {width} x {height}",
@@ -112,6 +115,7 @@ def write_picture(
     quality: int | None = None,
     overwrite: bool = True,
     rights: int | None = None,
+    background: str | None = None,
 ) -> None:
     """Writes a complete file or none (`files.whole_file`); a stream gets bytes only when all are ready.
 
@@ -124,13 +128,19 @@ def write_picture(
             JPEG 2000 are lossless if the source was. Lossless formats ignore it.
         overwrite: Replace a file that exists.
         rights: As for `files.whole_file`.
+        background: `white`, `black` or `#rrggbb`, put under transparency where the format has none (JPEG). None is the
+            picture's own `background`. Without both, only a picture without a transparent pixel can be written there.
 
     Raises:
+        UsageError: `background` is not a colour.
         PictureError: As `check_output`, or the file cannot be written, or it exists and `overwrite` is False.
         ValueError: `quality` is out of range, a stream has no format, or the arrays of `picture` have a wrong shape or
             type.
     """
     _check_arrays(picture)
+    if background is not None:
+        parse_background(background)
+        picture = dataclasses.replace(picture, background=background)
     with _opened(target, picture, format, quality, overwrite, rights) as (file, name):
         _write(file, _prepared(picture, name), name, quality)
 
@@ -258,6 +268,8 @@ def _check_arrays(picture: Picture) -> None:
 
 def _prepared(picture: Picture, name: str) -> Picture:
     """The picture as the module of the format takes it. Notes what the format cannot hold."""
+    if name in WITHOUT_ALPHA:
+        picture = flattened(picture)
     picture = agreeing(jpeg_metadata.agreeing(picture, name), name)
     held = picture
     if name not in ("PNG", "HEIC", "JXL"):  # which state colours without a profile, too
