@@ -76,18 +76,18 @@ def stood_in(tags: dict[int, Any]) -> dict[int, Any]:
     return tags | {EXIF: tags[EXIF] | {MAKER_NOTE: _STAND_IN}} if MAKER_NOTE in tags.get(EXIF, {}) else tags
 
 
-def fitted(packed: bytes, start: int, exif: bytes | None, pinned: int | None, picture: Picture) -> bytes:
-    """A packed directory of a classic TIFF whose note is right at its place.
+def fitted(packed: bytes, start: int, is_big: bool, pinned: int | None, picture: Picture) -> bytes:
+    """A packed directory of a TIFF whose note is right at its place.
 
     Args:
         packed: The little-endian directory, with all that belongs to it.
         start: Its place in the file.
-        exif: The block that the note comes from.
+        is_big: It is of a BigTIFF.
         pinned: As `pin` returns it. With one, `packed` holds the stand-in.
-        picture: Takes the note that a maker note is dropped.
+        picture: Its EXIF is the block that the note comes from. Gets a note if the maker note is dropped.
     """
-    packed = _typed(packed, start)
-    found = in_block(exif) if exif else None
+    packed = packed if is_big else _typed(packed, start)
+    found = in_block(picture.exif) if picture.exif else None
     held = b"" if found is None else _STAND_IN if pinned is not None else found[1]
     position = packed.find(held)
     if found is None or position < 0:

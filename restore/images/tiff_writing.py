@@ -74,6 +74,7 @@ def _write_page(
     `pinned` is the place of a maker note that is written already.
     """
     height = len(picture.pixels)
+    tiff_tags.note_voided(picture)
     strips = list(bands(height, _size(picture) // height))
     zeros, exif = (0,) * len(strips), _exif_tags(picture)
     if pinned is not None:
@@ -94,8 +95,7 @@ def _write_page(
     # Offsets count from the end of the directory; Pillow adds its position.
     offsets = tuple(accumulate(counts[:-1], initial=0))
     directory = _directory(picture, strips, offsets, tuple(counts), exif, is_big, place)
-    packed = directory.tobytes(start)
-    file.write(packed if is_big else maker_notes.fitted(packed, start, picture.exif, pinned, picture))
+    file.write(maker_notes.fitted(directory.tobytes(start), start, is_big, pinned, picture))
     tags: int = len(directory)
     return start + (8 + 20 * tags if is_big else 2 + 12 * tags)
 
@@ -136,9 +136,10 @@ def _directory(
     for tag, (kind, values) in tiff_tags.kept(picture).items():
         tags.tagtype[tag] = kind
         tags[tag] = values
-    for tag, value in exif.items():
-        tags[tag] = value
     number, count = place
+    for tag, value in exif.items():
+        if tag != 270 or not tiff_tags.describes_other_file(value, picture, count):
+            tags[tag] = value
     if count > 1:
         tags[254], tags[297] = 2, (number, count)  # one page of many
         tags.tagtype[254] = 4
