@@ -151,8 +151,10 @@ def load_catalogue(path: Path | None = None) -> dict[str, WeightsEntry]:
         return bundled | {k: v for k, v in (load_catalogue(own) if usable else {}).items() if k not in bundled}
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read {path}: {error}") from None
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise _not_toml(path, error) from None
     catalogue = {name: _entry(path, name, table) for name, table in tables.items()}
     defaults: dict[tuple[str, float | None], str] = {}
     for entry in catalogue.values():
@@ -231,8 +233,16 @@ def _change_own(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
             tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             with whole_file(path) as temporary:
                 temporary.write_text(tomli_w.dumps(change(tables)), encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot write {path}: {error}") from error
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror}", hint="check its folder's permissions") from error
+    except ValueError as error:
+        raise _not_toml(path, error) from None
+
+
+def _not_toml(path: Path, error: ValueError) -> WeightsError:
+    place = re.search(r"line (\d+), column (\d+)", str(error))
+    where = f"line {place[1]}, column {place[2]} is" if place else "it is"
+    return WeightsError(f"cannot read {path}: {where} not valid TOML", hint="correct the file, or move it away")
 
 
 @contextmanager

@@ -59,11 +59,15 @@ def _block_array(path: Path, variable: str) -> NDArray[np.uint8]:
     try:
         array = scipy.io.loadmat(path, variable_names=[variable]).get(variable)
     except Exception as error:  # the reader raises many kinds for a damaged file
-        raise DataError(f"cannot read {path}: {error}", hint="download it again") from error
+        raise DataError(f"cannot read {path}: it is damaged or of another version", hint="download it again") from error
     if array is None or array.dtype != np.uint8 or array.ndim != 5 or array.shape[-1] != 3:
         raise DataError(f"{path} holds no blocks of 8-bit RGB called {variable}", hint="download it again")
     blocks: NDArray[np.uint8] = array
     return blocks
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"cannot read {path}: it is damaged or of another version", hint="download it again")
 
 
 def _no_reader(path: Path) -> DataError:
@@ -90,7 +94,9 @@ def _boxes(blocks: Blocks, folder: Path) -> Found | None:
                 noisy: Image = np.ascontiguousarray(np.asarray(file[blocks.degraded[1]], np.float32).T)
                 return noisy
         except (OSError, KeyError) as error:
-            raise DataError(f"cannot read {path}: {error}", hint="download it again") from error
+            raise DataError(
+                f"cannot read {path}: it is damaged or of another version", hint="download it again"
+            ) from error
 
     def crop(path: Path, top: int, left: int, bottom: int, right: int) -> Image:
         return picture(path)[top - 1 : bottom, left - 1 : right]
@@ -107,5 +113,5 @@ def _boxes(blocks: Blocks, folder: Path) -> Found | None:
                     for k, box in enumerate(boxes, 1)
                 ]
     except (OSError, KeyError, IndexError, ValueError) as error:
-        raise DataError(f"cannot read {info}: {error}", hint="download it again") from error
+        raise DataError(f"cannot read {info}: it is damaged or of another version", hint="download it again") from error
     return Found(blocks, folder, tuple(items))

@@ -58,8 +58,9 @@ class Photo:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return np.frombuffer(mapped, np.uint8, offset=self.offset).reshape(self.shape)
         except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it has changed"
             raise DataError(
-                f"cannot read the decoded copy of {self.path}: {error}", hint="start again to decode it again"
+                f"cannot read the decoded copy of {self.path}: {why}", hint="start again to decode it again"
             ) from error
 
 

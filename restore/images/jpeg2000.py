@@ -206,7 +206,7 @@ def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, i
             (length,), head = struct.unpack(">Q", file.read(8)), 16
         stop = end if length == 0 else start + length
         if not start + head <= stop <= end:
-            raise OSError(f"the box {name!r} is longer than the file")
+            raise OSError(f"the box {name.decode('latin-1')!r} is longer than the file")
         yield name, start + head, stop
         start = stop
 

@@ -75,7 +75,7 @@ def survey(file: IO[bytes], picture: Picture) -> Chunks:
     found, dropped, is_animation, has_pixels, number = Chunks(), dict[str, None](), False, False, 0
     for name, length in chunks(file):
         if not name.isalpha():
-            raise OSError(f"a chunk has no name but {name!r}")
+            raise OSError(f"a chunk has no name but {name.decode('latin-1')!r}")
         place = file.tell()
         data = _checked(file, name, length, is_wanted=name != b"IDAT" and name != b"fdAT")
         if name == b"IHDR":
@@ -127,7 +127,7 @@ def _checked(file: IO[bytes], name: bytes, length: int, *, is_wanted: bool) -> b
         if not piece:
             break
     if file.read(4) != struct.pack(">I", checksum):
-        raise OSError(f"wrong checksum in chunk {name!r}")
+        raise OSError(f"wrong checksum in chunk {name.decode('latin-1')!r}")
     return b"".join(pieces)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from restore.errors import PictureError
 from restore.images import bmp, gif, heif, jpeg, jpeg2000, jpeg_xl, kinds, metadata, png, raw, tiff, webp
+from restore.images.decoder_errors import words_for
 from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal
 
 
@@ -87,7 +88,7 @@ def _opened(source: Path | BinaryIO) -> Iterator[tuple[IO[bytes], Path]]:
     except FileNotFoundError as error:
         raise PictureError(f"cannot read {source}: no such file", hint="check the spelling") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or "its name is no file's"
         raise PictureError(f"cannot read {source}: {reason}", hint="check the file's permissions") from error
     with file:
         # A named pipe, such as the shell's <(...), cannot seek.
@@ -107,7 +108,7 @@ def _named(path: Path) -> Iterator[None]:
         ) from error
     except Exception as error:  # On damaged files the parsers raise errors of any type.
         raise PictureError(
-            f"cannot read {path}: the file is damaged or incomplete ({error})",
+            f"cannot read {path}: the file is damaged or incomplete ({words_for(error)})",
             hint="copy or download it again, or open it in an image editor and save it",
         ) from error
 

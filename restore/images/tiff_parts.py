@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from restore.images import inner
+from restore.images.decoder_errors import words_for
 from restore.images.picture import Picture, Refusal
 
 _LARGEST_TILE = 2048 * 2048  # pixels; a small picture may lie in a tile of usual size
@@ -106,7 +107,7 @@ def _decoder(page: Any) -> Callable[[Iterator[tuple[int, bytes | None]]], Iterat
         except (Refusal, MemoryError):
             raise
         except Exception as error:  # the decoders raise errors of any type
-            return *place, None, str(error) or type(error).__name__, 1.0
+            return *place, None, words_for(error), 1.0
 
     def every(parts: Iterator[tuple[int, bytes | None]]) -> Iterator[tuple[Any, ...]]:
         if workers < 2:
