@@ -9,19 +9,22 @@ from typing import IO, Any
 import numpy as np
 from PIL import AvifImagePlugin, Image
 
-from restore.images import metadata, pillow
+from restore.images import heif_boxes, metadata, pillow
 from restore.images.picture import (
     DEFAULT_QUALITY,
     Picture,
     Refusal,
     bands,
+    check_page,
     check_size,
     contents,
     interleaved,
     split,
+    straight,
     to_16_bits,
     widen,
 )
+from restore.images.xmp import without
 
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC"}
 _NEUTRAL = (1, 13)  # BT.709 primaries and the sRGB curve: the default, so not stored
@@ -47,29 +50,42 @@ def read_avif(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     """Fills `picture`; returns the orientation still to apply."""
     image: Any = AvifImagePlugin.AvifImageFile(file)
     check_size(image.size, max_pixels, file)
-    if image.n_frames > 1:
-        picture.note(f"only the first of {image.n_frames} pictures in the file is used")
+    check_page(picture, image.n_frames)
+    encoded = contents(file)
+    items = heif_boxes.read(encoded)
     picture.source_is_lossless = False
-    if deep := _deep_avif(file):
+    if deep := _deep_avif(encoded, picture.page - 1):
         picture.pixels, picture.alpha = deep
     else:
+        image.seek(picture.page - 1)
         pillow.load(image, picture)
+    if (crop := items.crop()) and image.n_frames == 1:
+        left, top, width, height = crop
+        picture.pixels = picture.pixels[top : top + height, left : left + width]
+        picture.alpha = None if picture.alpha is None else picture.alpha[top : top + height, left : left + width]
     metadata.take_profile(image.info.get("icc_profile"), picture)
     _take_cicp(file, picture)
-    metadata.take_xmp(image.info.get("xmp"), picture)  # only EXIF turns an AVIF
+    _take_xmp(image.info.get("xmp"), items, picture)  # only EXIF turns an AVIF
+    picture.damage = heif_boxes.damage_of(encoded, items)
     return metadata.take_exif(image.info.get("exif") or b"", picture)
 
 
-def _deep_avif(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None] | None:
+def _take_xmp(xmp: object, items: heif_boxes.Items, picture: Picture) -> None:
+    """Sets the XMP, without what it states about parts that are left out; notes those."""
+    if left_out := items.left_out():
+        picture.note(f"its {' and '.join(left_out)} {'are' if left_out[1:] else 'is'} dropped")
+    metadata.take_xmp(without(xmp, ["gain map"]) if isinstance(xmp, bytes) and left_out else xmp, picture)
+
+
+def _deep_avif(encoded: bytes, frame: int) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Pixels and alpha of an AVIF of more than 8 bits, not yet upright. None for 8 bits, which Pillow reads."""
-    encoded = contents(file)
     # AV1 codec configuration, 4 bytes: the third has the flags high_bitdepth and twelve_bit.
     found = re.search(rb"av1C\x81.(.)", encoded, re.DOTALL)
     if found is None or not found[1][0] & 0x40:
         return None
     import imagecodecs
 
-    values = imagecodecs.avif_decode(encoded)
+    values = imagecodecs.avif_decode(encoded, index=frame)
     values = values[0] if values.ndim == 4 else values
     values = values.reshape(*values.shape[:2], -1)
     widen(values, 12 if found[1][0] & 0x20 else 10)
@@ -111,10 +127,10 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     """Fills `picture` from a HEIC, upright."""
     library = _library()
     images = library.HeifFile(file, convert_hdr_to_8bit=False, hdr_to_16bit=True)
-    image = images[images.primary_index]
+    check_page(picture, len(images))
+    order = sorted(range(len(images)), key=lambda k: k != images.primary_index)
+    image = images[order[picture.page - 1]]
     check_size(image.size, max_pixels, file)
-    if len(images) > 1:
-        picture.note(f"only the first of {len(images)} pictures in the file is used")
     values = np.asarray(image)
     values = values.reshape(*values.shape[:2], -1)
     width = image.size[0]  # the decoder may pad rows
@@ -123,11 +139,14 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
         values = values >> (16 - image.info["bit_depth"])
         widen(values, image.info["bit_depth"])
     picture.pixels, picture.alpha = split(values)
-    if image.mode.split(";")[0].endswith("a"):
-        raise Refusal("its colours are multiplied by their transparency", "save it as PNG first")
+    if image.mode.split(";")[0].endswith("a") and picture.alpha is not None:
+        picture.pixels = straight(picture.pixels, picture.alpha)
     picture.source_is_lossless = False
     metadata.take_profile(image.info.get("icc_profile"), picture)
-    metadata.take_xmp(image.info.get("xmp"), picture)
+    encoded = contents(file)
+    items = heif_boxes.read(encoded)
+    _take_xmp(image.info.get("xmp"), items, picture)
+    picture.damage = heif_boxes.damage_of(encoded, items) if picture.page == 1 else None
     metadata.take_exif(image.info.get("exif") or b"", picture)
     nclx = image.info.get("nclx_profile")
     if nclx and not picture.icc_profile:
