@@ -8,18 +8,25 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from restore.images import maker_notes, metadata
+from restore.images import maker_notes, metadata, tiff_tags
 from restore.images.picture import Picture, Refusal, check_page, check_size
 from restore.images.tiff_colours import colours_of
 from restore.images.tiff_directories import Directories, pictures
 from restore.images.tiff_parts import samples_of
 
-_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # PhotometricInterpretation -> samples without the extra ones
+_COLOURS = {
+    0: 1,
+    1: 1,
+    2: 3,
+    3: 1,
+    5: 4,
+    6: 3,
+    8: 3,
+    9: 3,
+    10: 3,
+}  # PhotometricInterpretation -> samples without the extra ones
 _OTHER_COLOURS = {
     4: "a transparency mask",
-    8: "CIELAB colours",
-    9: "CIELAB colours",
-    10: "CIELAB colours",
     32803: "the mosaic of a camera's sensor",
     32844: "LogLuv colours",
     32845: "LogLuv colours",
@@ -65,10 +72,10 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
         check_size((page.imagewidth, page.imagelength), max_pixels, file)
         picture.source_is_lossless = page.compression not in _LOSSY
         values, extra = _decode(page, picture, file.seek(0, 2), max_pixels)
-        picture.pixels, picture.alpha = colours_of(page, values, extra, picture)
+        colours_of(page, values, extra, picture)
 
         tags = page.tags
-        if isinstance(profile := page.iccprofile, bytes) and page.photometric != 5:
+        if isinstance(profile := page.iccprofile, bytes) and page.photometric not in (5, 8, 9, 10):
             metadata.take_profile(profile, picture)
         metadata.take_xmp(tags.valueof(700), picture)
         unit, across, down = (tags.valueof(tag) for tag in (296, 282, 283))
@@ -77,7 +84,9 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
             metadata.take_dpi([scale * a / b if b else 0 for a, b in (across, down)], picture)
         picture.exif = read_exif(file, page.offset, picture)
         orientation = tags.valueof(274, 1)
-    return orientation if orientation in range(1, 9) else 1
+        orientation = orientation if orientation in range(1, 9) else 1
+        tiff_tags.take(directories, page.offset, orientation, page, picture)
+    return orientation
 
 
 def read_exif(file: IO[bytes], offset: int | None, picture: Picture) -> bytes | None:
@@ -106,12 +115,14 @@ def _decode(page: Any, picture: Picture, file_size: int, max_pixels: int) -> tup
         kind = _OTHER_COLOURS.get(photometric, f"of an unknown kind ({photometric})")
     elif photometric == 6 and not is_jpeg:
         kind = "YCbCr colours"
-    elif page.sampleformat not in (1, 3, 4) or page.dtype is None or page.imagedepth != 1:
+    elif page.dtype is None or page.imagedepth != 1 or page.sampleformat not in (1, 3, 4, 2 if photometric == 8 else 1):
         kind = "signed integers, complex numbers or volumes"
     elif not isinstance(bits, int) or (page.sampleformat != 3 and bits > 16):
         kind = "integers of more than 16 bits or of unequal length"
     elif page.sampleformat == 3 and (bits not in (16, 32, 64) or photometric not in (1, 2)):
         kind = f"{bits}-bit floating-point numbers that are neither grey nor RGB"
+    elif photometric in (8, 9, 10) and (bits not in (8, 16) or page.sampleformat == 3 or is_jpeg or 433 in page.tags):
+        kind = "CIELAB colours of an unusual encoding"
     elif photometric == 5 and (page.tags.valueof(332, 1) != 1 or samples < 4):
         kind = "inks other than cyan, magenta, yellow and black"
     elif not colours <= samples <= colours + 8:

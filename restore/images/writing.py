@@ -15,7 +15,19 @@ import numpy as np
 
 from restore.errors import PictureError
 from restore.files import whole_file
-from restore.images import bmp, heif, jpeg, jpeg2000, jpeg_metadata, jpeg_xl, metadata, png, tiff_writing, webp
+from restore.images import (
+    bmp,
+    heif,
+    jpeg,
+    jpeg2000,
+    jpeg_metadata,
+    jpeg_xl,
+    metadata,
+    png,
+    tiff_tags,
+    tiff_writing,
+    webp,
+)
 from restore.images.background import WITHOUT_ALPHA, flattened, is_opaque, parse_background
 from restore.images.exif import agreeing as agreeing_exif
 from restore.images.exif import states_resolution
@@ -282,6 +294,8 @@ def _prepared(picture: Picture, name: str) -> Picture:
     if picture.parts and picture.source_format in ("PNG", "WEBP") and picture.source_format != name:
         chunks = list(dict.fromkeys(part.decode("latin-1").strip() for part, _ in picture.parts))
         picture.note(f"{NAMES.get(name, name)} has no place for the chunks {_listed(chunks)}; dropped")
+    if name != "TIFF" and (tags := tiff_tags.names(picture)):
+        picture.note(f"{NAMES.get(name, name)} has no place for {tags}; dropped")
     if picture.pixels.dtype.kind == "f" and name not in ("TIFF", "JXL"):
         bits = 8 if name in _EIGHT_BITS else 16
         picture.note(f"{NAMES.get(name, name)} holds no floating-point numbers; 0..1 is kept, clamped, in {bits} bits")

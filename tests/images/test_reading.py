@@ -265,9 +265,9 @@ def test_pixels_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_floats_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+def test_floats_of_which_many_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
     pixels = np.zeros(SHAPE, np.float32)
-    pixels[3, 4] = value
+    pixels[3] = value
     Image.fromarray(pixels).save(tmp_path / "a.tif")
     refused(tmp_path / "a.tif", "NaN or infinity")
 
