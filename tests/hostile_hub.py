@@ -78,6 +78,7 @@ ANSWERS: dict[str, Hostile] = {
     "hash on a later hop": Hostile(
         "hash of the file", status=307, headers={"Location": "{hub}/hop", "X-Linked-Etag": None, "ETag": None}
     ),
+    "second file": Hostile("hash of the file", headers={"X-Linked-Etag": '"{outside}/x"'}, after=1),
     # Redirects
     "circle": Hostile("redirects in a circle", status=302, headers={"Location": "/owner/net/resolve/main/x"}),
     "circle of the file list": Hostile("redirects in a circle", INFO, {"Location": "{hub}/api/models/owner/net"}, 302),
@@ -151,8 +152,8 @@ ANSWERS: dict[str, Hostile] = {
 
 QUICK = (
     'hash "{outside}/x.py"', 'etag "../../../../outside/x"', 'commit "../../../../outside/x"',
-    "commit of a missing file", "hash on a later hop", "circle of the file list", "xet", "size 5000000000",
-    "longer than announced", "gzip bomb", "endless file list", "web page", "file list deep",
+    "commit of a missing file", "hash on a later hop", "second file", "circle of the file list", "xet",
+    "size 5000000000", "longer than announced", "gzip bomb", "endless file list", "web page", "file list deep",
     "file list with names outside", "warning on the terminal", "wait for years in the download", "headers byte by byte",
 )  # fmt: skip
 """One of each kind, for the default run of the tests."""

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -107,7 +108,7 @@ class Hub:
 def serve() -> Iterator[Hub]:
     """A Hub for the duration of the context."""
     hub = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"hub": hub}))
+    server = _Server(("127.0.0.1", 0), type("Bound", (_Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -117,6 +118,12 @@ def serve() -> Iterator[Hub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *args: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # the client may go at any time
+            super().handle_error(*args)
 
 
 class _Refused(Exception):

@@ -163,6 +163,8 @@ def guarded(largest: int) -> Iterator[Exchange]:
 
         def factory() -> Any:
             client = before()
+            if client.timeout.read is None:  # for uploads huggingface_hub would wait for ever
+                client.timeout = PATIENCE
             hooks = client.event_hooks
             client.event_hooks = {
                 "request": [*hooks["request"], exchange.before],

@@ -19,6 +19,8 @@ from restore.checkpoints import catalogue, hub_client, pull_push
 from restore.checkpoints.hub import Address
 from restore.errors import WeightsError
 
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
@@ -31,6 +33,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             "ENDPOINT": server.url,
             "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
             "HF_HUB_CACHE": str(tmp_path / "hub"),
+            "HF_TOKEN_PATH": str(tmp_path / "token"),
         }.items():
             monkeypatch.setattr(constants, name, value)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -49,7 +52,7 @@ def test_a_hostile_answer_writes_nothing_outside_the_cache_and_is_one_error(
     hub: Hub, tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
     hostile = ANSWERS[name]
-    hub.repo("owner/net", {"model.safetensors": tiny_file.read_bytes()})
+    hub.repo("owner/net", {"model.safetensors": tiny_file.read_bytes(), "config.json": b"{}"})
     before, started = tree(tmp_path), time.monotonic()
     with serve() as other:
         attack(hub, hostile, outside=tmp_path / "outside", other=other.url)
@@ -139,6 +142,25 @@ def test_a_server_that_cuts_every_answer_and_ignores_ranges_is_left(
     hub.stated_size = 9999
     with pytest.raises(WeightsError, match="it takes more than 4 requests"):
         pull_push.pull("hf://owner/net")
+
+
+@pytest.mark.parametrize(("body", "pause", "says"), [
+    (b'{"commitOid": "../x", "commitUrl": "{hub}/owner/net/commit/x"}', 0, "no valid commit"), (b"[]", 0, "makes no sense"),
+    (b"{}", 0.05, "bytes per second"), (b"{}", 2, "in time|bytes per second"),
+])  # fmt: skip
+def test_an_upload_trusts_the_hub_no_more(
+    hub: Hub, tiny_file: Path, monkeypatch: pytest.MonkeyPatch, body: bytes, pause: float, says: str
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # the Hub of the tests has none
+
+    def change(method: str, path: str, answer: Answer) -> None:
+        if path == "/api/models/owner/net/commit/main":
+            answer.body, answer.pause = body.replace(b"{hub}", hub.url.encode()), pause
+
+    hub.twist = change
+    with pytest.raises(WeightsError, match=f"cannot upload to hf://owner/net: .*({says})") as raised:
+        pull_push.push(str(tiny_file), "owner/net", licence="MIT")
+    assert_in_our_words(raised.value)
 
 
 @pytest.mark.parametrize(("place", "gets_it"), [
