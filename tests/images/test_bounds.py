@@ -271,14 +271,14 @@ for name in sys.argv[1:]:
     path = Path(name)
     data, whole = path.read_bytes(), read_picture(path).pixels
     # Cut after the first bytes were read.
-    kind_of = reading._kind_of
-    reading._kind_of = lambda head, suffix: (cut(path), kind_of(head, suffix))[1]
+    kind_of = reading.kinds.kind_of
+    reading.kinds.kind_of = lambda head, suffix: (cut(path), kind_of(head, suffix))[1]
     try:
         read_picture(path)
         print("read", name)
     except PictureError as error:
         assert error.hint
-    reading._kind_of = kind_of
+    reading.kinds.kind_of = kind_of
     # Cut right before the pixels are decoded.
     path.write_bytes(data)
     decoders = {k: getattr(imagecodecs, k) for k in ("png_decode", "jpeg2k_decode", "avif_decode")}
