@@ -107,6 +107,8 @@ def restore_mosaic(restorer: Restorer, picture: Picture, pattern: str, **how: An
         PictureError: The picture is not a mosaic, or not one of this pattern.
     """
     pixels, (row, column) = as_rggb(picture.pixels, pattern)
-    restored = restorer.restore_picture(dataclasses.replace(picture, pixels=pixels), **how)
+    alpha = None if picture.alpha is None else np.pad(picture.alpha, ((row, 0), (column, 0)), mode="reflect")
+    restored = restorer.restore_picture(dataclasses.replace(picture, pixels=pixels, alpha=alpha), **how)
     restored.picture.pixels = np.ascontiguousarray(restored.picture.pixels[row:, column:])
+    restored.picture.alpha = picture.alpha
     return restored

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from restore.errors import UsageError
-from restore.images.picture import Picture
+from restore.images.picture import Picture, to_8_bits
 from restore.images.reading import read_picture
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def _from_pillow(image: Image.Image) -> tuple[Picture, Back]:
 def _to_pillow(picture: Picture) -> Image.Image:
     parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha[..., None]]
     pixels = np.concatenate(parts, axis=2)
-    if pixels.dtype != np.uint8:
-        levels = np.clip(pixels.astype(np.float32) / picture.peak, 0, 1)
-        pixels = np.round(levels * 255).astype(np.uint8)
+    pixels = to_8_bits(pixels)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     if picture.icc_profile is not None:
         image.info["icc_profile"] = picture.icc_profile

@@ -127,11 +127,6 @@ class Picture:
     history: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
-    @property
-    def peak(self) -> float:
-        """The value of white: 255, 65535, or for float pixels their largest value, at least 1."""
-        return max(1.0, float(self.pixels.max())) if self.pixels.dtype.kind == "f" else limit(self.pixels.dtype)
-
     def note(self, sentence: str) -> None:
         """Adds a sentence to `notes`, once."""
         if sentence not in self.notes:

@@ -45,6 +45,7 @@ def test_floats_from_0_to_1_come_back_as_such(invert: Restorer, dtype: Any) -> N
 @pytest.mark.parametrize("channels", [2, 4])
 def test_transparency_passes_by(invert: Restorer, channels: int) -> None:
     image = noise((*SIZE, channels))
+    image[..., -1] |= 1  # colours under alpha 0 stay as they are
     restored = invert(image)
     np.testing.assert_array_equal(restored[..., :-1], 255 - image[..., :-1])
     np.testing.assert_array_equal(restored[..., -1], image[..., -1])
@@ -52,7 +53,7 @@ def test_transparency_passes_by(invert: Restorer, channels: int) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_a_pillow_image_comes_back_as_one_with_its_profile(invert: Restorer, mode: str) -> None:
-    image = Image.fromarray(noise((*SIZE, len(mode)) if len(mode) > 1 else SIZE), mode=None)
+    image = Image.fromarray(noise((*SIZE, len(mode)) if len(mode) > 1 else SIZE) | 1, mode=None)
     assert image.mode == mode
     image.info |= {"icc_profile": b"profile", "dpi": (300, 300), "progressive": 1}
     restored = invert(image)

@@ -204,8 +204,6 @@ def test_float_tiff_keeps_what_lies_beyond_white(tmp_path: Path) -> None:
     write_picture(Picture(pixels), tmp_path / "a.tif")
     found = read_picture(tmp_path / "a.tif")
     assert_same(found, pixels, None)
-    assert found.peak == 7
-    assert Picture(pixels / 70).peak == 1
     write_picture(found, tmp_path / "a.png")
     assert "clamped" in found.notes[0]
     np.testing.assert_array_equal(
