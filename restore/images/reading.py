@@ -15,7 +15,7 @@ from PIL import Image
 from restore.errors import PictureError
 from restore.images import bmp, gif, heif, jpeg, jpeg2000, jpeg_xl, kinds, metadata, png, raw, tiff, webp
 from restore.images.decoder_errors import words_for
-from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal
+from restore.images.picture import MAX_PIXELS, RAW_SUFFIXES, Picture, Refusal, check_page
 
 
 def read_picture(source: Path | BinaryIO, *, page: int | None = None, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -117,6 +117,7 @@ def _read(file: IO[bytes], suffix: str, page: int, max_pixels: int) -> Picture:
     kind = _kind_of_file(file, suffix)
     picture = Picture(np.empty(0), source_format=kind, page=page)
     orientation = _READERS[kind](file, picture, max_pixels)
+    check_page(picture, picture.pages)  # not every reader looks at the number
     return _upright(picture, orientation)
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from restore.batch import pipeline
 from restore.batch.pipeline import Outcome, Pipeline
 from restore.batch.planning import Job
 from restore.errors import RestoreError, UsageError
-from restore.images import Picture, read_pages, read_picture, write_picture
+from restore.images import Picture, read_pages, read_picture, write_pages, write_picture
 from restore.inference.blending import Seam
 from restore.inference.restorer import Restored
 
@@ -130,6 +132,7 @@ class Watched:
         monkeypatch.setattr(Picture, "__hash__", object.__hash__)
         monkeypatch.setattr(pipeline, "read_pages", self.read)
         monkeypatch.setattr(pipeline, "write_picture", self.write)
+        monkeypatch.setattr(pipeline, "write_pages", self.write_pages)
 
     def read(self, source: Path, **options: Any) -> Iterator[Picture]:
         self.log.append(f"read {source.stem}")
@@ -140,6 +143,10 @@ class Watched:
 
     def write(self, picture: Picture, target: Path, **options: Any) -> None:
         write_picture(picture, target, **options)
+        self.log.append(f"wrote {target.stem}")
+
+    def write_pages(self, pages: Iterator[Picture], target: Path, **options: Any) -> None:
+        write_pages(pages, target, **options)
         self.log.append(f"wrote {target.stem}")
 
 
@@ -393,3 +400,176 @@ def test_an_output_gets_the_times_of_its_source_only_if_asked() -> None:
             one = Job(Path(name), Path(name))
         run([one], keep_times=keep_times, overwrite=True)
         assert (abs(os.stat(one.target).st_mtime_ns - taken) < 1000) is keep_times  # type: ignore[arg-type]
+
+
+# Pages and frames
+
+
+def tiff_job(*values: int, target: str = "out/a.tif") -> Job:
+    """A TIFF with a page for each grey level; the sizes differ."""
+    with tifffile.TiffWriter("a.tif") as writer:
+        for value in values:
+            writer.write(np.full((4 + value, 5, 3), value, np.uint8), photometric="rgb", metadata=None)
+    return Job(Path("a.tif"), Path(target))
+
+
+def levels(path: str) -> list[int]:
+    with tifffile.TiffFile(path) as file:
+        return [int(page.asarray().flat[0]) for page in file.pages]
+
+
+def test_every_page_is_restored_into_one_file() -> None:
+    progress: list[float] = []
+    first, second = run([tiff_job(1, 2, 3), job("b.png")], progress=lambda done, total: progress.append(done / total))
+    assert levels("out/a.tif") == [254, 253, 252]
+    with tifffile.TiffFile("out/a.tif") as file:
+        assert [page.shape for page in file.pages] == [(5, 5, 3), (6, 5, 3), (7, 5, 3)]
+    assert (first.status, first.pages, first.tiles, first.tile) == ("restored", 3, 6, (4, 3))
+    assert 0 < first.network_seconds < first.seconds
+    assert (second.status, second.pages) == ("restored", 1)
+    assert progress[:6] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+
+
+def test_each_page_is_written_before_the_next_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(monkeypatch)
+    run([tiff_job(*range(9))])
+    assert levels("out/a.tif") == [255 - level for level in range(9)]
+    assert watched.most <= 2
+
+
+def test_no_other_picture_is_decoded_while_pages_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(monkeypatch)
+    run([tiff_job(1, 2, 3), *jobs_of(1)])
+    assert watched.log == ["read a", "wrote a", "read 0", "wrote 0"]
+
+
+def test_one_page_is_restored_alone_if_the_user_names_it() -> None:
+    (outcome,) = run([tiff_job(1, 2, 3, target="out/a.png")], page=2)
+    assert read_picture(Path("out/a.png")).pixels.flat[0] == 253
+    assert (outcome.pages, outcome.notes) == (1, ())
+    (outcome,) = run([tiff_job(1, 2, 3, target="out/b.png")], page=4)
+    assert outcome.reason == "cannot read a.tif: it has 3 pictures, and no page 4"
+
+
+@pytest.mark.parametrize(("target", "fits"), [("out/a.jpg", ".tif"), ("out/a.png", ".tif")])
+def test_pages_that_the_output_cannot_hold_are_refused_before_the_work(target: str, fits: str) -> None:
+    (outcome,) = run([tiff_job(1, 2, 3, target=target)], lambda *_: pytest.fail("the work was done"))
+    assert (outcome.reason, outcome.hint) == (
+        f"{target} holds one picture, and a.tif has 3",
+        f"--page 1, or write {fits}",
+    )
+    assert os.listdir("out") == []
+
+
+def gif_bytes(*levels: int) -> bytes:
+    file = io.BytesIO()
+    images = [Image.new("L", (6, 4), level) for level in levels]
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=40)
+    return file.getvalue()
+
+
+def test_a_pipe_gets_an_animated_png_for_a_gif_and_says_what_holds_no_frames() -> None:
+    pipe = io.BytesIO()
+    (outcome,) = run([Job(io.BytesIO(gif_bytes(10, 20)), pipe)])
+    assert outcome.pages == 2
+    assert [page.pixels.flat[0] for page in read_pages(io.BytesIO(pipe.getvalue()))] == [245, 235]
+    (outcome,) = run([Job(io.BytesIO(gif_bytes(10, 20)), pipe)], format="jpg")
+    assert outcome.reason == "a pipe of JPEG holds one picture, and - has 2"
+    assert outcome.hint == "--page 1, or write .png, .webp or .tif"
+
+
+@pytest.mark.parametrize("stage", ["read", "restore", "write"])
+def test_a_page_that_fails_fails_its_file_and_leaves_no_output(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def restore(picture: Picture, after_tile: AfterTile) -> Restored:
+        if stage == "restore" and picture.page == 2:
+            raise RestoreError("the result is not finite", hint="check")
+        if stage == "write" and picture.page == 2:
+            picture.pixels = picture.pixels[:, :, 0]  # of a shape that no writer takes
+            return Restored(picture, (4, 3), 1, None)
+        return invert(picture, after_tile)
+
+    jobs = [tiff_job(1, 2, 3), job("b.png")]
+    if stage == "read":
+        data = bytearray(Path("a.tif").read_bytes())
+        with tifffile.TiffFile("a.tif") as file:
+            at = file.pages[1].aspage().tags["StripOffsets"].valueoffset
+        data[at : at + 4] = b"\xff\xff\xff\x7f"
+        Path("a.tif").write_bytes(data)
+    if stage == "write":
+        with pytest.raises(ValueError, match="pixels must be"):
+            run(jobs, restore)
+    else:
+        first, second = run(jobs, restore)
+        assert (first.status, second.status) == ("failed", "restored")
+        expected = "page 2: the result is not finite" if stage == "restore" else "page 2: cannot read a.tif: "
+        assert expected in (first.reason or "")
+    assert sorted(os.listdir("out")) == ([] if stage == "write" else ["b.png"])
+
+
+def test_a_stop_between_two_pages_leaves_nothing() -> None:
+    stop = threading.Event()
+
+    def restore(picture: Picture, after_tile: AfterTile) -> Restored:
+        assert picture.page == 1
+        stop.set()
+        after_tile(1, 1)
+        pytest.fail("the work went on")
+
+    assert run([tiff_job(1, 2)], restore, stop=stop) == []
+    assert os.listdir("out") == []
+
+
+def test_a_file_whose_last_page_is_done_is_written() -> None:
+    stop = threading.Event()
+
+    def restore(picture: Picture, after_tile: AfterTile) -> Restored:
+        if picture.page == 2:
+            stop.set()
+        after_tile(1, 1)
+        return Restored(picture, (4, 5), 1, None)
+
+    assert statuses(run([tiff_job(1, 2), *jobs_of(1)], restore, stop=stop)) == {"a.tif": "restored"}
+    assert levels("out/a.tif") == [1, 2]
+
+
+# Damage
+
+
+def damaged(patch: pytest.MonkeyPatch) -> None:
+    def read(source: Path, **options: Any) -> Iterator[Picture]:
+        for picture in read_pages(source, **options):
+            picture.damage = "pixels are missing" if source.name == "1.png" else None
+            yield picture
+
+    patch.setattr(pipeline, "read_pages", read)
+
+
+def test_damage_is_noted_and_what_could_be_read_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = jobs_of(2)
+    damaged(monkeypatch)
+    whole, broken = run(jobs)
+    assert (whole.damage, whole.notes) == (None, ())
+    assert (broken.status, broken.damage) == ("restored", "pixels are missing")
+    assert broken.notes == ("damaged: pixels are missing; what could be read was restored",)
+
+
+def test_a_damaged_file_fails_before_the_work_if_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = jobs_of(2)
+    damaged(monkeypatch)
+
+    def restore(picture: Picture, after_tile: AfterTile) -> Restored:
+        assert picture.damage is None
+        return invert(picture, after_tile)
+
+    whole, broken = run(jobs, restore, on_damage="fail")
+    assert (whole.status, broken.status) == ("restored", "failed")
+    assert (broken.reason, broken.hint) == (
+        "1.png: damaged: pixels are missing",
+        "copy it again, or use --on-damage note",
+    )
+
+
+def test_pictures_above_the_limit_of_pixels_are_refused() -> None:
+    assert statuses(run(jobs_of(1), max_pixels=20)) == {"0.png": "restored"}
+    Path("out/0.png").unlink()
+    assert statuses(run(jobs_of(1), max_pixels=19)) == {"0.png": "failed"}
