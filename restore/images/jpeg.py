@@ -55,8 +55,8 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     image.info["xmp"] = picture.xmp
     picture.xmp = None
     orientation = pillow.take_metadata(image, picture)
-    if orientation > 1:  # the further pictures are not turned
-        picture.parts = [part for part in picture.parts if part[0] != jpeg_appended.FRAME]
+    if orientation > 1:
+        jpeg_appended.turn(picture, orientation)
     return orientation
 
 

@@ -7,11 +7,16 @@ count from the end of the first picture or from the end of the file, except in t
 from __future__ import annotations
 
 import dataclasses
+import io
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from restore.images import jpeg_segments, xmp
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from restore.images import inner, jpeg_segments, xmp
+from restore.images.exif import upright
 from restore.images.packets import Packet
 from restore.images.picture import Picture
 
@@ -22,6 +27,7 @@ _NO_INDEX = 0xFFFFFFFF
 _MAP_MARKS = (b"hdr-gain-map", b"21496:-1", b"HDRGainMap", b"hdrgainmap", b"urn:com:apple:photo")
 _PAGES = (0x020001, 0x020002, 0x020003, 0x030000)  # panorama, stereo, angles, and the main picture of MPF
 _MOST = 1_000  # pictures
+_LARGEST_MAP = 50_000_000  # pixels
 
 
 class Piece(NamedTuple):
@@ -126,15 +132,16 @@ def _entries(table: bytes) -> Iterator[tuple[int, int, int]]:
             yield from (struct.unpack_from(order + "III", table, place + 16 * k) for k in range(min(size // 16, _MOST)))
 
 
-def with_true_lengths(packet: bytes, found: list[Piece]) -> bytes:
-    """The packet with the lengths of the maps that follow. All other bytes stay."""
-    stated = [item for item in items(packet) if item.meaning not in ("MotionPhoto", "MicroVideo")]
-    pictures = [piece for piece in found if piece.kind != "rest"]
-    edits = []
-    for item, piece in zip(stated, pictures, strict=False):
-        if piece.kind == "map" and item.span[1] and item.length != piece.end - piece.start:
-            edits.append((*item.span, str(piece.end - piece.start)))
-    return Packet(packet).edited(edits) if edits else packet
+def with_true_lengths(picture: Picture) -> bytes | None:
+    """The XMP with the lengths of the maps that follow. All other bytes stay."""
+    stated = [item for item in items(picture.xmp) if item.meaning not in ("MotionPhoto", "MicroVideo")]
+    lengths = [len(data) - 8 for name, data in picture.parts if name == _MAP]
+    edits = [
+        (*item.span, str(length))
+        for item, length in zip(stated, lengths, strict=False)
+        if item.span[1] and item.length != length
+    ]
+    return Packet(picture.xmp).edited(edits) if edits and picture.xmp else picture.xmp
 
 
 def take(data: bytes, end: int, found: list[Piece], picture: Picture) -> None:
@@ -152,11 +159,43 @@ def take(data: bytes, end: int, found: list[Piece], picture: Picture) -> None:
                 picture.parts.append((_REST, rest))
         place = piece.end
     if picture.xmp:
-        picture.xmp = with_true_lengths(picture.xmp, found)
         rest = next((data for name, data in picture.parts if name == _REST), b"")
         if _stated_video(picture.xmp) > len(rest):
             picture.note("the XMP announces a video that is not in the file; that is dropped")
             picture.xmp = xmp.without(picture.xmp, ["motion photo"]) or None
+
+
+def turn(picture: Picture, orientation: int) -> None:
+    """Turns the maps as the picture is turned. If one cannot be turned, none fits the picture any more."""
+    turned = []
+    try:
+        for name, data in picture.parts:
+            if name == _MAP:
+                data = data[:8] + _turned(data[8:], orientation)
+            elif name == FRAME and orientation > 4:
+                data = data[:1] + data[3:5] + data[1:3] + data[5:]
+            turned.append((name, data))
+    except Exception:  # on damaged pictures Pillow raises errors of any type
+        turned = [part for part in picture.parts if part[0] != FRAME]
+    picture.parts = turned
+
+
+def _turned(data: bytes, orientation: int) -> bytes:
+    """A small JPEG, decoded and encoded again with the same tables and metadata."""
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    if image.width * image.height > _LARGEST_MAP or image.mode not in ("L", "RGB"):
+        raise ValueError("it is no gain map")
+    inner.check_scans(data)
+    tables = [
+        list(np.reshape(table, (8, 8)).T.flat) if orientation > 4 else table for table in image.quantization.values()
+    ]
+    coded = io.BytesIO()
+    pixels = upright(np.asarray(image), orientation)
+    Image.fromarray(pixels).save(coded, "JPEG", qtables=tables, subsampling=0)
+    kept = [s for s in jpeg_segments.parsed(data)[0] if 0xE1 <= s.code <= 0xEF and s.code != 0xEE]
+    start = 4 + int.from_bytes(coded.getvalue()[4:6], "big")
+    head = b"".join(jpeg_segments.packed(s.code, s.data) for s in kept)
+    return coded.getvalue()[:start] + head + coded.getvalue()[start:]
 
 
 def _stated_video(packet: bytes) -> int:
@@ -202,7 +241,9 @@ def agreeing(picture: Picture, format: str) -> Picture:
             what = "the video of the motion photo" if is_video(rest) else f"{len(rest):,} bytes after the picture's end"
             picture.note(f"{what} has a place only in JPEG; it is dropped")
         parts = [(name, data) for name, data in parts if name != _REST]
-    return dataclasses.replace(picture, parts=parts, xmp=(xmp.without(packet, gone) or None) if packet else None)
+    picture = dataclasses.replace(picture, parts=parts, xmp=(xmp.without(packet, gone) or None) if packet else None)
+    picture.xmp = with_true_lengths(picture)
+    return picture
 
 
 def packed(picture: Picture, place: int, length: int) -> tuple[bytes, bytes]:
