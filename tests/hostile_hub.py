@@ -60,7 +60,14 @@ def _info(**changes: object) -> bytes:
 ANSWERS: dict[str, Hostile] = {
     **{f"hash {v[:24]}": Hostile("hash of the file", headers={"X-Linked-Etag": v}) for v in _ELSEWHERE},
     **{
-        f"etag {v[:24]}": Hostile("hash of the file", headers={"X-Linked-Etag": None, "ETag": v}) for v in _ELSEWHERE
+        f"etag {v[:24]}": Hostile("no hash or no commit", headers={"X-Linked-Etag": None, "ETag": v})
+        for v in _ELSEWHERE
+    },
+    **{
+        f"etag without a redirect {v[:24]}": Hostile(
+            "hash of the file", status=200, headers={"X-Linked-Etag": None, "ETag": v, "Location": None}
+        )
+        for v in _ELSEWHERE
     },
     **{
         f"commit {v[:24]}": Hostile("as the commit", headers={"X-Repo-Commit": v.replace('"', "")})

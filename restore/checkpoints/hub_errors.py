@@ -18,6 +18,7 @@ from restore.checkpoints.hub_client import AnswerError, Exchange, too_slow
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
 _NETWORK = "check the network, and HF_ENDPOINT if it is set"
 _ENDPOINT = "if HF_ENDPOINT is set, check that it is a mirror of the Hub; else try again later"
 
@@ -103,7 +104,7 @@ def _refusal(error: BaseException, repo: str, place: str, what: str) -> tuple[st
 
 def _disk(error: BaseException) -> tuple[str, str] | None:
     """Reason and hint if a file cannot be written."""
-    if not isinstance(error, OSError) or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT)):
+    if not isinstance(error, OSError) or (error.filename is None and error.errno not in _OF_DISKS):
         return None  # errors of sockets have no file name
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full", f"free some space, or set HF_HOME to a folder on another disk than {_cache()}"

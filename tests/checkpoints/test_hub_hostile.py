@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import time
@@ -144,8 +145,21 @@ def test_a_server_that_cuts_every_answer_and_ignores_ranges_is_left(
         pull_push.pull("hf://owner/net")
 
 
+@pytest.mark.parametrize("licence", ["\x1b[2J", "a" * 5000, ["mit"], {"a": 1}, 5, "a\nb"])
+def test_a_licence_that_is_no_short_text_is_unknown(hub: Hub, tiny_file: Path, licence: object) -> None:
+    def change(method: str, path: str, answer: Answer) -> None:
+        if path.startswith("/api/models/"):
+            assert isinstance(answer.body, bytes)
+            answer.body = json.dumps(json.loads(answer.body) | {"cardData": {"license": licence}}).encode()
+
+    hub.repo("owner/net", {"model.safetensors": tiny_file.read_bytes()})
+    hub.twist = change
+    assert pull_push.pull("hf://owner/net").licence == "unknown"
+
+
 @pytest.mark.parametrize(("body", "pause", "says"), [
-    (b'{"commitOid": "../x", "commitUrl": "{hub}/owner/net/commit/x"}', 0, "no valid commit"), (b"[]", 0, "makes no sense"),
+    (b'{"commitOid": "../x", "commitUrl": "{hub}/owner/net/commit/x"}', 0, "no valid commit"),
+    (b"[]", 0, "makes no sense"),
     (b"{}", 0.05, "bytes per second"), (b"{}", 2, "in time|bytes per second"),
 ])  # fmt: skip
 def test_an_upload_trusts_the_hub_no_more(
