@@ -15,6 +15,8 @@ import pillow_heif
 import tifffile
 from PIL import Image, ImageCms
 
+from restore.images import jpeg_xl_header
+
 HEIGHT, WIDTH = 40, 56
 DEPTHS = {"8": 255, "10": 1023, "12": 4095, "16": 65535, "float": 1.0}
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><a note='\xc3\xa9'/></x:xmpmeta>"
@@ -288,6 +290,41 @@ def jpeg2000(odd: Odd) -> bytes | None:
     return data + _box(b"jp2c", stream)
 
 
+def jpeg_xl(odd: Odd) -> bytes | None:
+    """The orientation of "turned" is in the stream; that of EXIF contradicts it, and does not count."""
+    if odd.colours not in ("grey", "RGB", "grey + alpha", "RGBA") or odd.extras & {"text", "comment", "gamma", "dpi"}:
+        return None
+    values = samples(odd.colours, odd.depth)
+    coded: Any = values[..., 0] if values.shape[2] == 1 else values
+    coded = np.stack([coded, np.zeros_like(coded)]) if "pages" in odd else coded
+    options: dict[str, Any] = {"distance": 0.3} if "lossy" in odd else {"lossless": True}
+    options["bitspersample"] = None if odd.depth == "float" else int(odd.depth)
+    stream = bytes(imagecodecs.jpegxl_encode(coded, usecontainer=False, **options))
+    if not stream.startswith(b"\xff\x0a"):  # more than 12 bits need a container
+        stream = stream[stream.index(b"jxlc") + 4 :]
+    if profile := _icc(odd):
+        stream = jpeg_xl_header.with_colours(stream, profile=profile) or b""
+    if "turned" in odd:
+        stream = _turned(stream)
+    data = b"\0\0\0\x0cJXL \r\n\x87\n" + _box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    if {"exif", "turned"} & odd.extras:
+        data += _box(b"Exif", b"\0\0\0\0" + exif_block(3 if "turned" in odd else 1))
+    if "xmp" in odd:
+        data += _box(b"brob", b"xml " + bytes(imagecodecs.brotli_encode(XMP)))
+    return data + _box(b"jxlc", stream)
+
+
+def _turned(stream: bytes) -> bytes:
+    """The stream of an upright JPEG XL with orientation 6 (ISO/IEC 18181-1, annex D.3)."""
+    header = jpeg_xl_header.read(stream)
+    assert header.depth_at and header.colours_at and header.end
+    bits = f"{int.from_bytes(stream[:256], 'little'):02048b}"[::-1]
+    depth, colours, end = header.depth_at, header.colours_at[1], header.end
+    bits = bits[: depth - 1] + "1" + "101" + "000" + bits[depth:colours] + "1" + bits[colours:end]
+    bits += "0" * (-len(bits) % 8)
+    return int(bits[::-1], 2).to_bytes(len(bits) // 8, "little") + stream[-(-end // 8) :]
+
+
 def avif(odd: Odd) -> bytes | None:
     """10 and 12 bits have no metadata: no available library writes both."""
     known = odd.colours in ("grey", "RGB", "RGBA")
@@ -363,6 +400,7 @@ MAKERS = {
     "TIFF": (tiff, ".tif"),
     "BMP": (bmp, ".bmp"),
     "JPEG 2000": (jpeg2000, ".jp2"),
+    "JPEG XL": (jpeg_xl, ".jxl"),
     "AVIF": (avif, ".avif"),
     "HEIC": (heic, ".heic"),
     "RAW": (raw, ".dng"),
