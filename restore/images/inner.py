@@ -9,7 +9,7 @@ import io
 import struct
 from collections.abc import Callable
 
-from restore.images import jpeg2000
+from restore.images import jpeg2000, jpeg_xl_header
 from restore.images.jpeg_segments import FRAMES, SOS, markers
 from restore.images.picture import Refusal
 
@@ -98,36 +98,17 @@ def _lerc(data: bytes) -> tuple[int, int, int]:
     return width, height, samples
 
 
-class _Bits:
-    """Reads bits, the lowest first."""
-
-    def __init__(self, data: bytes) -> None:
-        self.value = int.from_bytes(data, "little")
-
-    def take(self, count: int) -> int:
-        taken = self.value & ((1 << count) - 1)
-        self.value >>= count
-        return taken
-
-
 def _jpeg_xl(data: bytes) -> tuple[int, int, int]:
-    """The SizeHeader of ISO/IEC 18181-1."""
+    """The header of ISO/IEC 18181-1. An animation would be decoded whole."""
     if data.startswith(_JXL_BOXES):
         parts = {name: start for name, start, _ in jpeg2000.boxes(io.BytesIO(data), 0, len(data))}
         data = data[parts[b"jxlc"] :] if b"jxlc" in parts else b""
-    if not data.startswith(b"\xff\x0a"):
+    if not data.startswith(jpeg_xl_header.STREAM):
         raise OSError("a part of it is not JPEG XL")
-    bits = _Bits(data[2:14])
-    is_small = bits.take(1)
-
-    def length() -> int:
-        return 8 * (1 + bits.take(5)) if is_small else 1 + bits.take((9, 13, 18, 30)[bits.take(2)])
-
-    height = length()
-    ratio = bits.take(3)
-    a, b = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio]
-    width = height * a // b if ratio else length()
-    return width, height, 0
+    header = jpeg_xl_header.read(data)
+    if header.is_animated:
+        raise OSError("a part of it is an animation")
+    return header.width, header.height, (1 if header.is_grey else 3) + len(header.extras)
 
 
 SIZED: dict[int, Callable[[bytes], tuple[int, int, int]]] = {

@@ -152,6 +152,8 @@ def _directory(
         tags[339] = (3,) * samples
     if picture.dpi:
         tags[282], tags[283], tags[296] = *picture.dpi, 2
+    elif 296 not in tags:
+        tags[296] = 1  # no unit; without the tag, readers take 1 pixel per inch
     if picture.xmp:
         tags[700] = picture.xmp
     if profile := metadata.profile_for(picture):
