@@ -62,17 +62,15 @@ def read_pages(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iter
             for orientation in frames(file, picture, max_pixels):
                 yield _upright(dataclasses.replace(picture, notes=list(picture.notes)), orientation)
             return
+        if kind == "TIFF":
+            for picture, orientation in tiff.read_pages(file, max_pixels):
+                yield _upright(picture, orientation)
+            return
         picture = _read(file, suffix, 1, max_pixels)
-        pages = picture.pages
-        if kind != "TIFF" and pages > 1:
-            picture.note(f"only the first of {pages} pictures in the file is used")
+        if picture.pages > 1:
+            picture.note(f"only the first of {picture.pages} pictures in the file is used")
             picture.pages = 1
         yield picture
-        if kind == "TIFF":
-            for page in range(2, pages + 1):
-                del picture
-                picture = _read(file, suffix, page, max_pixels)
-                yield picture
 
 
 @contextmanager

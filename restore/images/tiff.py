@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -57,35 +58,58 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
         Refusal: The pixels are of a kind that cannot be kept.
         Exception: The file is damaged; tifffile raises errors of any type.
     """
-    import tifffile
-
     directories = Directories(file)
     pages, others = pictures(directories)
+    with opened(file) as tiff:
+        return _read_page(file, tiff, directories, pages, others, picture, max_pixels)
+
+
+def read_pages(file: IO[bytes], max_pixels: int) -> Iterator[tuple[Picture, int]]:
+    """Reads all pages in turn, with the orientation still to apply. Raises as `read`, at the page."""
+    directories = Directories(file)
+    pages, others = pictures(directories)
+    with opened(file) as tiff:
+        for number in range(1, max(1, len(pages)) + 1):
+            picture = Picture(np.empty(0), source_format="TIFF", page=number)
+            orientation = _read_page(file, tiff, directories, pages, others, picture, max_pixels)
+            yield picture, orientation
+
+
+def _read_page(
+    file: IO[bytes],
+    tiff: Any,
+    directories: Directories,
+    pages: list[int],
+    others: list[str],
+    picture: Picture,
+    max_pixels: int,
+) -> int:
+    import tifffile
+
     check_page(picture, len(pages))
     if others:
         picture.note(f"{' and '.join(others)} in the file are dropped")
     if directories.breaks_off:
         picture.note("the list of its pages breaks off; pages may be missing")
-    with opened(file) as tiff:
-        tiff.filehandle.seek(pages[picture.page - 1])
-        page: Any = tifffile.TiffPage(tiff, picture.page - 1)
-        check_size((page.imagewidth, page.imagelength), max_pixels, file)
-        picture.source_is_lossless = page.compression not in _LOSSY
-        values, extra = _decode(page, picture, file.seek(0, 2), max_pixels)
-        colours_of(page, values, extra, picture)
+    tiff.filehandle.seek(pages[picture.page - 1])
+    page: Any = tifffile.TiffPage(tiff, picture.page - 1)
+    check_size((page.imagewidth, page.imagelength), max_pixels, file)
+    picture.source_is_lossless = page.compression not in _LOSSY
+    values, extra = _decode(page, picture, file.seek(0, 2), max_pixels)
+    colours_of(page, values, extra, picture)
 
-        tags = page.tags
-        if isinstance(profile := page.iccprofile, bytes) and page.photometric not in (5, 8, 9, 10):
-            metadata.take_profile(profile, picture)
-        metadata.take_xmp(tags.valueof(700), picture)
-        unit, across, down = (tags.valueof(tag) for tag in (296, 282, 283))
-        if across and down and unit != 1:
-            scale = 2.54 if unit == 3 else 1.0  # centimetres, else inches
-            metadata.take_dpi([scale * a / b if b else 0 for a, b in (across, down)], picture)
-        picture.exif = read_exif(file, page.offset, picture)
-        orientation = tags.valueof(274, 1)
-        orientation = orientation if orientation in range(1, 9) else 1
-        tiff_tags.take(directories, page.offset, orientation, page, picture)
+    tags = page.tags
+    if isinstance(profile := page.iccprofile, bytes) and page.photometric not in (5, 8, 9, 10):
+        metadata.take_profile(profile, picture)
+    metadata.take_xmp(tags.valueof(700), picture)
+    unit, across, down = (tags.valueof(tag) for tag in (296, 282, 283))
+    if across and down and unit != 1:
+        scale = 2.54 if unit == 3 else 1.0  # centimetres, else inches
+        metadata.take_dpi([scale * a / b if b else 0 for a, b in (across, down)], picture)
+    picture.exif = read_exif(file, page.offset, picture)
+    orientation = tags.valueof(274, 1)
+    orientation = orientation if orientation in range(1, 9) else 1
+    tiff_tags.take(directories, page.offset, orientation, page, picture)
     return orientation
 
 
