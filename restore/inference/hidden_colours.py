@@ -74,8 +74,8 @@ def _fill(filled: Pixels, pixels: Pixels, alpha: Pixels) -> None:
         pixel_of = np.empty(len(visible) + 1, np.int32)
         pixel_of[labels.ravel()[visible]] = visible
         inner = slice(rows.start - window.start, rows.stop - window.start)
-        places = hidden[inner]
-        filled[rows][places] = near[pixel_of[labels[inner][places]]]
+        nearest = np.take(near, pixel_of[labels[inner]], axis=0)
+        np.copyto(filled[rows], nearest, where=hidden[inner][..., None])
 
 
 def _bands(pixels: Pixels) -> list[slice]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -142,12 +141,3 @@ def test_enlarged_alpha_and_further_channels_stay_in_the_range_of_the_picture(dt
     assert enlarged.extra[..., 1].max() == extra[..., 1].max()
     unchanged = Restorer(Identity(), device="cpu").restore_picture(picture).picture
     assert unchanged.extra is extra
-
-
-@pytest.mark.slow  # large
-def test_twelve_megapixels_are_filled_within_two_seconds() -> None:
-    pixels, alpha = noise(3000, 4000, 3), np.zeros((3000, 4000), np.uint8)
-    alpha[500:2000, 1000:3000] = 255
-    begun = time.perf_counter()
-    fill_hidden(pixels, alpha)
-    assert time.perf_counter() - begun < 2
