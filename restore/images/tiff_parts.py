@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from restore.images import inner
+from restore.images import inner, jpeg_pixels, jpeg_segments
 from restore.images.decoder_errors import words_for
 from restore.images.picture import Picture, Refusal
 
@@ -103,6 +103,8 @@ def _decoder(page: Any) -> Callable[[Iterator[tuple[int, bytes | None]]], Iterat
                 reason, share = "they are cut short", 1 - len(data) / size
                 data += bytes(size - len(data))
             found, _, _ = decode(data, number, **jpeg)
+            if jpeg and page.bitspersample == 8 and _is_plain_jpeg(data):
+                reason = jpeg_pixels.warning_of(data, page.jpegtables)
             return *place, found[0], reason, share
         except (Refusal, MemoryError):
             raise
@@ -118,6 +120,11 @@ def _decoder(page: Any) -> Callable[[Iterator[tuple[int, bytes | None]]], Iterat
                 yield from pool.map(one, some)
 
     return every
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+    """Whether it is one that TurboJPEG decodes: baseline, sequential or progressive, not lossless."""
+    return any(code in (0xC0, 0xC1, 0xC2) for code, _ in jpeg_segments.markers(data))
 
 
 def _limits(page: Any) -> tuple[int, int, int, int]:
