@@ -6,6 +6,7 @@ Files and pipes get them as they are.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -51,15 +52,33 @@ def one_line(text: str, stream: TextIO | None) -> str:
     return printable(text, keep="") if stream is not None and stream.isatty() else text
 
 
+_AS_FILE_NAME = "restore-file-name"  # a handler of errors of encoding
+
+
+def _file_name_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """The bytes of what an encoding lacks, as in the name of a file."""
+    assert isinstance(error, UnicodeEncodeError)
+    try:
+        return os.fsencode(error.object[error.start : error.end]), error.end
+    except UnicodeEncodeError:
+        return codecs.backslashreplace_errors(error)
+
+
+codecs.register_error(_AS_FILE_NAME, _file_name_bytes)
+
+
 class _Stream(io.TextIOWrapper):
     """stdout or stderr: a terminal gets only printable text, and a stream that takes no more does not end the work."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._is_terminal = stream.isatty()
-        # The name of a file need not be text. A pipe gets it as it is.
-        errors = "backslashreplace" if self._is_terminal or stream is sys.stderr else "surrogateescape"
+        # The name of a file need not be text. A pipe gets its bytes as they are, whatever PYTHONIOENCODING says.
+        errors = "backslashreplace" if self._is_terminal or stream is sys.stderr else _AS_FILE_NAME
         lines, through = stream.line_buffering, stream.write_through
-        super().__init__(stream.buffer, stream.encoding, errors, line_buffering=lines, write_through=through)
+        encoding = stream.encoding
+        if errors == _AS_FILE_NAME and os.name == "posix":
+            encoding = sys.getfilesystemencoding()
+        super().__init__(stream.buffer, encoding, errors, line_buffering=lines, write_through=through)
 
     def isatty(self) -> bool:
         """As the stream below it."""

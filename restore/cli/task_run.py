@@ -170,7 +170,9 @@ def _report_file(json_file: str | None, rank: Rank) -> Path | TextIO | None:
     if json_file == "-":
         if not rank.is_alone:
             raise UsageError("several processes cannot share stdout", hint="--json FILE")
-        return sys.stdout  # None in a program that was started without one
+        if sys.stdout is None:
+            raise UsageError("stdout is closed", hint="--json FILE")
+        return sys.stdout
     return None if json_file is None else Path(json_file)
 
 

@@ -23,10 +23,12 @@ pwd = pytest.importorskip("pwd")  # not on Windows
 LONG = "x" * 300
 
 
+SHELL = f'restore() {{ "{sys.executable}" -m restore "$@"; }}; '  # `restore` is this checkout
+
+
 def shell(line: str) -> subprocess.CompletedProcess[str]:
-    """Runs a line of the shell, in which `restore` is this checkout."""
-    line = f'restore() {{ "{sys.executable}" -m restore "$@"; }}; {line}'
-    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    """Runs a line of the shell."""
+    return subprocess.run(["bash", "-c", SHELL + line], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("line", ["--version", "weights list", "--help", "data list"])
@@ -126,3 +128,20 @@ def test_ctrl_c_during_the_imports_is_one_line() -> None:
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=30)
     assert (child.returncode, err) == (130, b"interrupted\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_pipe_gets_the_bytes_of_a_name_whatever_its_encoding(encoding: str, tmp_path: Path) -> None:
+    names = [os.fsencode("Grüße 写真"), b"bad\xff\xfe"]
+    for name in names:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".png")).touch()
+    line = f"cd {tmp_path}; PYTHONIOENCODING={encoding} restore denoise . -o out --dry-run --print0 2>/dev/null"
+    ran = subprocess.run(["bash", "-c", SHELL + line], capture_output=True, check=False)
+    assert sorted(ran.stdout.split(b"\0"))[1:] == sorted(name + b".png -> out/" + name + b".png" for name in names)
+
+
+def test_json_to_a_closed_stdout_is_refused_before_the_work(tmp_path: Path) -> None:
+    save_flat(str(tmp_path / "a.png"), 10)
+    ran = shell(f"cd {tmp_path}; restore denoise a.png -o b.png --json - >&-")
+    assert (ran.returncode, ran.stderr) == (2, "error: stdout is closed\nhint:  --json FILE\n")
+    assert not (tmp_path / "b.png").exists()
