@@ -39,9 +39,9 @@ _COMMIT = re.compile(_HASH)
 _SIZE = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes [0-9]{1,18}-[0-9]{1,18}/[0-9]{1,18}")
 
-# Dropped from answers. Xet would download with a library of its own, past this guard, from an address of the server.
-# Of the others huggingface_hub would print texts of the server.
-_DROPPED = ("link", "x-hf-warning", "content-disposition")
+# Dropped from answers. The first three make a download use Xet: a library of its own, past this guard, and an address
+# of the server that would get the token. Of the others huggingface_hub would print texts of the server.
+_DROPPED = ("x-xet-hash", "x-xet-refresh-route", "link", "x-hf-warning", "content-disposition")
 
 _lock = threading.RLock()  # the client of huggingface_hub is one for the whole process
 
@@ -103,8 +103,8 @@ class Exchange:
                 del headers["ETag"]  # of the redirect itself; huggingface_hub follows it, or misses a hash
             stated = headers.get("X-Linked-Size") or (None if response.is_redirect else headers.get("Content-Length"))
             self.announced = self._size(stated)
-        for name in [name for name in headers if name.startswith("x-xet-") or name in _DROPPED]:
-            del headers[name]
+        for name in _DROPPED:
+            headers.pop(name, None)
         wait = _wait(headers)
         if response.status_code == 429 and wait is not None and wait > _LONGEST_WAIT:
             raise AnswerError("too many requests to the Hub", f"try again in {wait:,} seconds")

@@ -177,6 +177,16 @@ def test_an_upload_trusts_the_hub_no_more(
     assert_in_our_words(raised.value)
 
 
+def test_an_upload_may_use_xet() -> None:
+    import httpx2
+
+    headers = {"X-Xet-Hash": "0" * 64, "X-Xet-Cas-Url": "https://cas.example", "X-Xet-Access-Token": "a"}
+    request = httpx2.Request("GET", "https://hub.example/api/models/owner/net/xet-write-token/main")
+    response = httpx2.Response(200, headers=headers, request=request, content=b"{}")
+    hub_client.Exchange(largest=9).after(response)
+    assert {name for name in response.headers if name.startswith("x-xet")} == {"x-xet-cas-url", "x-xet-access-token"}
+
+
 @pytest.mark.parametrize(("place", "gets_it"), [
     ("http://localhost:{port}/x", False), ("http://127.0.0.1:{other}/x", False), ("https://127.0.0.1:{port}/x", False),
     ("http://127.0.0.1.evil.example:{port}/x", False), ("http://127.0.0.1:{port}/x", True),
