@@ -17,9 +17,21 @@ def take_xmp(xmp: object, picture: Picture) -> int:
     """Sets the XMP of `picture` with orientation 1; returns the original orientation, 0 if there is none."""
     if not (isinstance(xmp, bytes) and xmp):
         return 0
-    found = _XMP_ORIENTATION.search(xmp)
-    picture.xmp = upright_xmp(xmp)
-    return int(found[2]) if found else 0
+    picture.xmp = xmp
+    if b"Orientation" not in xmp.replace(b"\0", b""):
+        return 0
+    try:
+        parsed = Packet(xmp)
+    except ValueError:  # a plain search finds what other programs find
+        found = _XMP_ORIENTATION.search(xmp)
+        picture.xmp = upright_xmp(xmp)
+        return int(found[2]) if found else 0
+    stated = (n for n in parsed.nodes if (n.namespace, n.name) == (_TIFF, "Orientation") and _is_property(n))
+    for node in stated:
+        if (value := parsed.value(node).strip()) in tuple("12345678"):
+            picture.xmp = parsed.edited([(*node.inner, "1")])
+            return int(value)
+    return 0
 
 
 def upright_xmp(xmp: bytes) -> bytes:
@@ -135,44 +147,52 @@ def agreeing(packet: bytes | None, picture: Picture, longest: int | None = None)
         parsed = Packet(packet or _EMPTY)
     except ValueError:
         return packet
-    edits = [edit for node in parsed.nodes if _is_property(node) for edit in _corrected(parsed, node, picture)]
+    edits = _corrections(parsed, picture)
+    # A packet longer than a segment is written in two, so that its history is no hindrance.
+    is_long = longest is not None and len(packet or b"") > longest
     if picture.history and (added := _history(parsed, picture.history)):
         whole = parsed.edited(edits + added + _less_padding(parsed, added))
-        if longest is None or len(whole) <= longest:
+        if longest is None or is_long or len(whole) <= longest:
             return whole
     return parsed.edited(edits) if packet else None
 
 
 def _is_property(node: Node) -> bool:
     """Whether a node describes the picture itself, not an earlier version or a source of it."""
-    return node.namespace not in ("xmlns", RDF) and all((n.namespace, n.name) != (RDF, "li") for n in node.ancestors())
+    return node.namespace not in ("xmlns", RDF) and not node.is_listed
 
 
-def _corrected(parsed: Packet, node: Node, picture: Picture) -> list[tuple[int, int, str]]:
+def _corrections(parsed: Packet, picture: Picture) -> list[tuple[int, int, str]]:
+    """The edits that make the packet agree with the pixels and the resolution."""
     height, width = picture.pixels.shape[:2]
-    name = (node.namespace, node.name)
-    if name == (_XMP, "Thumbnails"):
-        return [parsed.removal(node)]
-    right = {
+    right: dict[tuple[str, str], float] = {
         (_EXIF, "PixelXDimension"): width,
         (_EXIF, "PixelYDimension"): height,
         (_TIFF, "ImageWidth"): width,
         (_TIFF, "ImageLength"): height,
         (_TIFF, "Orientation"): 1,
     }
-    value = parsed.value(node).strip()
-    if name in right and value.isdecimal() and value != str(right[name]):
-        return [(*node.inner, str(right[name]))]
-    if picture.dpi and name in ((_TIFF, "XResolution"), (_TIFF, "YResolution")):
-        unit = next((parsed.value(n) for n in parsed.nodes if (n.namespace, n.name) == (_TIFF, "ResolutionUnit")), "2")
-        wanted = picture.dpi[name[1] == "YResolution"] / (2.54 if unit.strip() == "3" else 1)
-        number = re.fullmatch(r"(\d{1,12})(?:/(\d{1,12}))?", value)
-        is_right = number and math.isclose(int(number[1]), wanted * int(number[2] or 1), rel_tol=0.002)
-        if number and not is_right:
-            return [(*node.inner, f"{round(wanted * 10_000)}/10000")]
-    if picture.dpi and name == (_TIFF, "ResolutionUnit") and value == "1":
-        return [(*node.inner, "2")]
-    return []
+    unit = (_TIFF, "ResolutionUnit")
+    densities = {(_TIFF, "XResolution"): 0, (_TIFF, "YResolution"): 1} if picture.dpi else {}
+    wanted = {*right, *densities, unit, (_XMP, "Thumbnails")}
+    found = [n for n in parsed.nodes if (n.namespace, n.name) in wanted and _is_property(n)]
+    units = {parsed.value(n).strip() for n in found if (n.namespace, n.name) == unit}
+    edits = []
+    for node in found:
+        name = (node.namespace, node.name)
+        value = parsed.value(node).strip()
+        if name == (_XMP, "Thumbnails"):
+            edits.append(parsed.removal(node))
+        elif name in right and value.isdecimal() and value != str(right[name]):
+            edits.append((*node.inner, str(right[name])))
+        elif name == unit and value == "1" and picture.dpi:
+            edits.append((*node.inner, "2"))
+        elif name in densities and picture.dpi:
+            density = picture.dpi[densities[name]] / (2.54 if "3" in units else 1)
+            number = re.fullmatch(r"(\d{1,12})(?:/(\d{1,12}))?", value)
+            if number and not math.isclose(int(number[1]), density * int(number[2] or 1), rel_tol=0.002):
+                edits.append((*node.inner, f"{round(density * 10_000)}/10000"))
+    return edits
 
 
 def _history(parsed: Packet, history: tuple[str, ...]) -> list[tuple[int, int, str]]:

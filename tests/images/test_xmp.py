@@ -11,7 +11,7 @@ import pytest
 from made_files import smooth
 
 from restore.images import Picture, read_picture, write_picture
-from restore.images.xmp import agreeing, without
+from restore.images.xmp import agreeing, take_xmp, without
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 XMP, MM = "{http://ns.adobe.com/xap/1.0/}", "{http://ns.adobe.com/xap/1.0/mm/}"
@@ -229,3 +229,23 @@ def test_a_history_that_makes_the_packet_too_long_for_jpeg_is_left_out(tmp_path:
     write_picture(picture, tmp_path / "a.jpg")
     assert read_picture(tmp_path / "a.jpg").xmp == data
     assert picture.notes == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("prefix", ["tiff", "t"])
+def test_the_orientation_is_found_under_any_prefix(encoding: str, prefix: str) -> None:
+    names = f"xmlns:{prefix}='http://ns.adobe.com/tiff/1.0/'"
+    text = packet(f"{names} {prefix}:Orientation='6'").decode()
+    picture = Picture(smooth(3))
+    assert take_xmp(text.encode(encoding), picture) == 6
+    assert (picture.xmp or b"").decode(encoding) == text.replace("'6'", "'1'")
+
+
+def test_the_orientation_of_an_ingredient_does_not_turn_the_picture() -> None:
+    inner = (
+        "<xmpMM:Pantry xmlns:xmpMM='http://ns.adobe.com/xap/1.0/mm/'><rdf:Bag><rdf:li><rdf:Description "
+        "xmlns:tiff='http://ns.adobe.com/tiff/1.0/' tiff:Orientation='6'/></rdf:li></rdf:Bag></xmpMM:Pantry>"
+    )
+    picture = Picture(smooth(3))
+    assert take_xmp(packet(content=inner), picture) == 0
+    assert picture.xmp == packet(content=inner)
