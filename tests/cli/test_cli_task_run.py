@@ -31,33 +31,33 @@ pytestmark = pytest.mark.usefixtures("tiny_catalogue")
 
 
 def test_denoise_writes_the_picture_and_prints_only_its_path(run: Run) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     assert run("denoise", "a.png", "-o", "b.png") == Ran(0, "b.png\n", "")
-    assert level_of("b.png") == 245
+    assert level_of("b.png") == 55
     assert sorted(os.listdir()) == ["a.png", "b.png"]
 
 
 def test_strength_mixes_with_the_input(run: Run) -> None:
-    save_flat("a.png", 11)
-    for strength, expected in (("0", 11), ("0.25", 70), ("1", 244)):  # 11 + 0.25 * (244 - 11) = 69.25, or 69.5
+    save_flat("a.png", 211)
+    for strength, expected in (("0", 211), ("0.25", 169), ("1", 44)):  # 211 + 0.25 * (44 - 211) = 169.25
         assert run("denoise", "a.png", "-o", "b.png", "--strength", strength, "--overwrite").code == 0
         assert abs(level_of("b.png") - expected) <= 1
 
 
 def test_tiles_give_what_the_whole_picture_gives(run: Run) -> None:
-    save_flat("a.png", 10, size=(150, 70))
+    save_flat("a.png", 200, size=(150, 70))
     assert run("denoise", "a.png", "-o", "b.png", "--tile", "64", "--overlap", "8").code == 0
-    assert level_of("b.png") == 245
+    assert level_of("b.png") == 55
 
 
 def test_weights_may_be_a_file(run: Run, tiny_file: Path) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     assert run("denoise", "a.png", "-o", "b.png", "--weights", str(tiny_file)).code == 0
-    assert level_of("b.png") == 245
+    assert level_of("b.png") == 55
 
 
 def test_verbose_says_what_is_used_on_stderr(run: Run) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     ran = run("denoise", "a.png", "-o", "b.png", "-v", "--device", "cpu")
     assert ran.out == "b.png\n"
     assert "tiny.safetensors" in ran.err and "device cpu" in ran.err and "a.png: " in ran.err
@@ -65,7 +65,7 @@ def test_verbose_says_what_is_used_on_stderr(run: Run) -> None:
 
 def test_one_broken_picture_of_many_is_named_and_the_others_are_done(run: Run) -> None:
     for name in ("in/a.png", "in/deep/c.png"):
-        save_flat(name, 10)
+        save_flat(name, 200)
     Path("in/b.png").write_text("this is no picture")
     ran = run("denoise", "in", "-r", "-o", "out")
     assert ran.code == 1
@@ -77,7 +77,7 @@ def test_one_broken_picture_of_many_is_named_and_the_others_are_done(run: Run) -
 
 
 def cut_jpeg() -> None:
-    save_flat("whole.jpg", 10)
+    save_flat("whole.jpg", 200)
     Path("bad").write_bytes(Path("whole.jpg").read_bytes()[:-40])
 
 
@@ -139,8 +139,8 @@ def test_a_bad_input_is_one_error_and_leaves_no_output(run: Run, make: object, n
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_reason(run: Run, args: tuple[str, ...], code: int, message: str) -> None:
-    save_flat("a.png", 10)
-    save_flat("c.png", 10)
+    save_flat("a.png", 200)
+    save_flat("c.png", 200)
     ran = run("denoise", *args)
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
@@ -148,13 +148,13 @@ def test_what_cannot_be_done_is_refused_with_a_reason(run: Run, args: tuple[str,
 
 
 def test_overwrite_replaces_the_source(run: Run) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     assert run("denoise", "a.png", "-o", "a.png", "--overwrite").code == 0
-    assert level_of("a.png") == 245
+    assert level_of("a.png") == 55
 
 
 def test_weights_for_another_task_are_wrong_usage(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     monkeypatch.setitem(TASKS, "derain", Task("derain", summary="", help=""))
     path = catalogue.weights_folder() / "catalogue.toml"
     path.write_text(path.read_text().replace("task = 'denoise'", "task = 'derain'"))
@@ -164,7 +164,7 @@ def test_weights_for_another_task_are_wrong_usage(run: Run, monkeypatch: pytest.
 
 def test_on_a_terminal_a_bar_is_shown_and_stdout_holds_only_paths(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("in/a.png", "in/b.png"):
-        save_flat(name, 10)
+        save_flat(name, 200)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     ran = run("denoise", "in", "-o", "out")
@@ -176,7 +176,7 @@ def test_interruption_ends_with_one_line_and_130(run: Run, monkeypatch: pytest.M
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     monkeypatch.setattr(checkpoints, "load", interrupted)
     ran = run("denoise", "a.png", "-o", "b.png")
     assert (ran.code, ran.out, ran.err.count("\n")) == (130, "", 1)
@@ -185,14 +185,14 @@ def test_interruption_ends_with_one_line_and_130(run: Run, monkeypatch: pytest.M
 
 def test_fifty_photos_of_which_three_are_broken_give_47_and_a_summary_that_names_the_three(run: Run) -> None:
     for i in range(50):
-        save_flat(f"in/{i:02}.png", i, size=(8, 9))
+        save_flat(f"in/{i:02}.png", 200 + i, size=(8, 9))
     whole = Path("in/31.png").read_bytes()
     for name, content in (("07", b""), ("31", whole[:-30]), ("44", b"no picture")):
         Path(f"in/{name}.png").write_bytes(content)
     ran = run("denoise", "in", "-o", "out", "--json", "report.json")
     assert ran.code == 1
     assert sorted(os.listdir("out")) == sorted({f"{i:02}.png" for i in range(50)} - {"07.png", "31.png", "44.png"})
-    assert all(level_of(f"out/{name}") == 255 - int(name[:2]) for name in os.listdir("out"))
+    assert all(level_of(f"out/{name}") == 55 - int(name[:2]) for name in os.listdir("out"))
     *_, counts, head, first, second, third = ran.err.splitlines()
     assert counts.startswith("47 restored, 3 failed; ") and head == "error: 3 of 50 pictures failed:"
     assert first == "  cannot read in/07.png: the file is empty"
@@ -235,14 +235,14 @@ def test_the_report_tells_of_every_picture(run: Run, tiny_file: Path) -> None:
 
 
 def test_the_report_on_stdout_is_all_of_it(run: Run) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     ran = run("denoise", "a.png", "-o", "b.png", "--json", "-")
     assert json.loads(ran.out)["pictures"][0]["status"] == "restored"
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="has no such files")
 def test_the_report_may_go_to_a_device(run: Run) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     read, write = os.pipe()
     assert run("denoise", "a.png", "-o", "b.png", "--json", f"/dev/fd/{write}").code == 0
     os.close(write)
@@ -251,7 +251,7 @@ def test_the_report_may_go_to_a_device(run: Run) -> None:
 
 
 def test_a_report_is_written_where_all_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     ran = run("denoise", "a.png", "-o", "b.png", "--weights", "x.safetensors", "--json", "report.json")
     report = json.loads(Path("report.json").read_text())
     assert ran.code == 1 and report["error"] == "cannot find the weights file x.safetensors"
@@ -268,7 +268,7 @@ def test_a_report_is_written_where_all_fails(run: Run, monkeypatch: pytest.Monke
 def test_a_name_that_is_no_text_is_in_the_report(run: Run) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     try:
-        save_flat(name, 10)
+        save_flat(name, 200)
     except OSError:
         pytest.skip("file names are text here")
     assert run("denoise", name, "-o", "b.png", "--json", "report.json").code == 0
@@ -277,19 +277,19 @@ def test_a_name_that_is_no_text_is_in_the_report(run: Run) -> None:
 
 def test_skip_existing_does_the_rest(run: Run) -> None:
     for name in ("a", "b"):
-        save_flat(f"in/{name}.png", 10)
+        save_flat(f"in/{name}.png", 200)
     save_flat("out/a.png", 0)
     ran = run("denoise", "in", "-o", "out", "--skip-existing")
     assert (ran.code, ran.out) == (0, "out/b.png\n") and "1 restored, 1 skipped; " in ran.err
     ran = run("denoise", "in", "-o", "out", "--skip-existing")
     assert (ran.code, ran.out) == (0, "") and "2 skipped; " in ran.err
-    assert (level_of("out/a.png"), level_of("out/b.png")) == (0, 245)
+    assert (level_of("out/a.png"), level_of("out/b.png")) == (0, 55)
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(run: Run) -> None:
     for name in ("a", "b"):
-        save_flat(f"in/{name}.png", 10)
-    save_flat("in/b_x.jpg", 10)
+        save_flat(f"in/{name}.png", 200)
+    save_flat("in/b_x.jpg", 200)
     args = ("denoise", "in/a.png", "in/b.png", "--suffix", "_x", "--format", "jpg", "--dry-run")
     ran = run(*args, "--skip-existing")
     assert (ran.code, ran.out) == (0, "in/a.png -> in/a_x.jpg\n")
@@ -301,7 +301,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(run: Run) -> None:
 
 def test_nothing_to_dry_run_is_no_line(run: Run) -> None:
     for name in ("a.png", "b.png"):
-        save_flat(name, 10)
+        save_flat(name, 200)
     assert run("denoise", "a.png", "-o", "b.png", "--dry-run", "--skip-existing") == Ran(0, "", "")
 
 
@@ -322,17 +322,17 @@ def test_a_closed_stdout_does_not_end_a_run(run: Run, monkeypatch: pytest.Monkey
             raise BrokenPipeError
 
     for name in ("a", "b"):
-        save_flat(f"in/{name}.png", 10)
+        save_flat(f"in/{name}.png", 200)
     for stream in (Closed(), None):
         monkeypatch.setattr(sys, "stdout", stream)
         assert run("denoise", "in", "-o", "out", "--overwrite").code == 0
-        assert level_of("out/a.png") == level_of("out/b.png") == 245
+        assert level_of("out/a.png") == level_of("out/b.png") == 55
         shutil.rmtree("out")
 
 
 def test_on_error_stop_leaves_the_rest(run: Run) -> None:
     for name in ("a", "c"):
-        save_flat(f"in/{name}.png", 10)
+        save_flat(f"in/{name}.png", 200)
     Path("in/b.png").write_text("this is no picture")
     ran = run("denoise", "in", "-o", "out", "--on-error", "stop")
     assert ran.code == 1 and "1 restored, 1 failed, 1 not reached; " in ran.err
@@ -348,7 +348,7 @@ def test_options_of_the_network_reach_it(run: Run, monkeypatch: pytest.MonkeyPat
         return restore_picture(self, picture, **options)
 
     monkeypatch.setattr(Restorer, "restore_picture", noted)
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     threads = torch.get_num_threads()
     try:
         assert run("denoise", "a.png", "-o", "b.png", "--memory", "2g", "--threads", "3").code == 0
@@ -366,7 +366,7 @@ def measured(tiny_catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("measured")
 def test_the_precision_is_chosen_for_each_picture_and_told(run: Run) -> None:
-    save_flat("in/a.png", 10)
+    save_flat("in/a.png", 200)
     write_picture(Picture(np.full((20, 20, 3), 2570, np.uint16)), Path("in/b.png"))
     ran = run("denoise", "in", "-o", "out", "-v", "--json", "r.json")
     assert "precision auto" in ran.err
@@ -406,7 +406,7 @@ def test_ranks_share_a_folder_and_write_what_one_process_does(run: Run, monkeypa
 
 
 def test_ranks_refuse_what_they_cannot_share(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_flat("a.png", 10)
+    save_flat("a.png", 200)
     monkeypatch.setenv("RANK", "0")
     ran = run("denoise", "a.png", "-o", "b.png")
     assert ran.code == 2 and "RANK and WORLD_SIZE, WORLD_SIZE is missing" in ran.err
