@@ -92,7 +92,7 @@ ANSWERS: dict[str, Hostile] = {
     "circle of the file": Hostile("redirects in a circle", FILE, {"Location": "?again"}, 302),
     **{
         f"redirect to {place[:12]!r}": Hostile(_ANY, headers={"Location": place})
-        for place in ("file:///etc/passwd", "ftp://a/b", "javascript:alert(1)", "http://[::bad/", "http://a\x1b[2J/",
+        for place in ("file:/etc/passwd", "ftp://a/b", "javascript:alert(1)", "http://[::bad/", "http://a\x1b[2J/",
                       "http://a:99999999/", "http://" + "a" * 9000 + "/", "data:,a")
     },
     # Xet: a library past the guard, from an address of the server
