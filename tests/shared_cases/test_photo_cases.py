@@ -76,9 +76,14 @@ def test_gain_map_is_carried_whole_or_gone_with_all_that_announces_it(
     data, source = out.read_bytes(), (cases / name).read_bytes()
     map_bytes = source[source.rindex(b"\xff\xd8\xff") :]
     if data.endswith(map_bytes):
-        (length,) = re.findall(rb"Item:Length=['\"](\d+)", data)
-        assert int(length) == len(map_bytes) or b"MPF\0" in data
+        (length,) = re.findall(rb"Item:Length=['\"](\d+)", data.removesuffix(map_bytes))
+        assert int(length) == len(map_bytes)
         assert b"hdrgm:Version" in data
+        if "with-index" in name:
+            with Image.open(out) as image:
+                second = image.mpinfo[0xB002][1]
+            assert second["Size"] == len(map_bytes)
+            assert data.index(b"MPF\0") + 4 + second["DataOffset"] == len(data) - len(map_bytes)
     else:
         assert not re.search(rb"hdrgm|GainMap|MPF\0", data)
         assert "gain map" in ran.err
