@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from PIL.ExifTags import IFD
 
 from restore.images.exif_blocks import Block, Directory
@@ -157,8 +157,8 @@ def _set_thumbnail(block: Block, picture: Picture) -> bool:
 def _thumbnail(picture: Picture, old: bytes) -> tuple[bytes, tuple[int, int]] | None:
     """A JPEG of at most the length of `old`, and its width and height; None if none is so short."""
     try:
-        with Image.open(io.BytesIO(old), formats=["JPEG"]) as shown:
-            longest = min(max(shown.size), _LONGEST_THUMBNAIL)
+        shown = JpegImagePlugin.JpegImageFile(io.BytesIO(old))  # `Image.open` would warn of stated sizes
+        longest = min(max(shown.size), _LONGEST_THUMBNAIL)
     except Exception:  # on damaged files Pillow raises errors of any type
         longest = 160
     height, width = picture.pixels.shape[:2]
