@@ -55,7 +55,7 @@ Quality = Annotated[
         metavar="N",
         rich_help_panel=INPUT_OUTPUT,
         help="Quality of lossy formats.",
-        show_default="as the source, at least 95",
+        show_default="95; for a JPEG its own, at least 90",
     ),
 ]
 Background = Annotated[

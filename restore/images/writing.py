@@ -58,7 +58,6 @@ _NOT_HELD = {  # fields that a format cannot store, and their names in notes
 }
 _NOT_HELD["HEIC"] = _NOT_HELD["AVIF"]
 _NOT_HELD["J2K"] = _NOT_HELD["BMP"] | {"dpi": "resolution"}
-_LONGEST_XMP = {"JPEG": 65_502}  # bytes; one segment of a JPEG
 _EXTRA = {"extra_kinds": "further channels"}  # which only TIFF holds
 
 
@@ -136,8 +135,9 @@ def write_picture(
 
     Args:
         format: One of the values of `FORMATS`; None: the extension of `target` decides. A stream needs one.
-        quality: 1..100, for lossy formats. None: `DEFAULT_QUALITY`, or the source JPEG's if that was finer; WebP and
-            JPEG 2000 are lossless if the source was. Lossless formats ignore it.
+        quality: 1..100, for lossy formats. None: `DEFAULT_QUALITY`, or the source JPEG's if that was finer (JPEG from
+            JPEG: the source's, at least 90). WebP and JPEG 2000 are lossless if the source was. Lossless formats
+            ignore it.
         overwrite: Replace a file that exists.
         rights: As for `files.whole_file`.
         background: `white`, `black` or `#rrggbb`, put under transparency where the format has none (JPEG). None is the
@@ -334,7 +334,7 @@ def agreeing(picture: Picture, name: str) -> Picture:
     if exif and "exif" not in _NOT_HELD.get(name, {}):
         exif = agreeing_exif(exif, picture)
     if "xmp" not in _NOT_HELD.get(name, {}):
-        packet = agreeing_xmp(packet, picture, _LONGEST_XMP.get(name))
+        packet = agreeing_xmp(packet, picture)
     return dataclasses.replace(picture, exif=exif, xmp=packet)
 
 

@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,10 +24,11 @@ def photo(width: int = 203, height: int = 157) -> np.ndarray:
     """Slopes with grain, (height, width, 3)."""
     y, x = np.mgrid[0:height, 0:width]
     slopes = np.stack([x * 200 // width, y * 180 // height, (x + y) % 180], axis=-1)
-    return (slopes + noise(height, width, 3) % 24).astype(np.uint8)
+    result: np.ndarray = (slopes + noise(height, width, 3) % 24).astype(np.uint8)
+    return result
 
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "4:4:4": {"subsampling": 0},
     "4:2:2": {"subsampling": 1},
     "4:2:0": {"subsampling": 2},
@@ -170,7 +172,7 @@ def test_whatever_djpeg_warns_of_is_damage(tmp_path: Path) -> None:
     warned = 0
     for k in range(40):
         data = bytearray(sources[k % len(sources)])
-        start, size = scan_of(data), random.choice((1, 8, 64, 512))
+        start, size = scan_of(bytes(data)), random.choice((1, 8, 64, 512))
         place, other = (random.randrange(start, len(data) - size - 2) for _ in range(2))
         filling = (bytes(size), random.randbytes(size), data[other : other + size])[k % 3]
         data[place : place + size] = filling
