@@ -28,7 +28,7 @@ from restore.images.picture import (
 
 __all__ = ["SIGNATURE", "STREAM", "read", "write"]
 
-_MOST_METADATA = 64 << 20  # bytes, of one decompressed box
+_MOST_METADATA = 16 << 20  # bytes, of one decompressed box
 # 12 megapixels on 2 cores: lossless, effort 1 takes 0.2 s for 18.8 MB, 2 takes 2.8 s for 17.7 MB, 4 takes 17.5 s for
 # 16.8 MB. Lossy, effort 3 and 4 take 2.3 s for 2.9 MB; 5 takes 9 s and gains nothing.
 _LOSSLESS_EFFORT, _LOSSY_EFFORT = 2, 4

@@ -272,7 +272,9 @@ def _packed(parts: list[tuple[int, int]]) -> bytes:
 
 
 def _enum(value: int) -> list[tuple[int, int]]:
-    return [(value, 2)] if value < 2 else [(2, 2), (value - 2, 4)]
+    if value < 2:
+        return [(value, 2)]
+    return [(2, 2), (value - 2, 4)] if value < 18 else [(3, 2), (value - 18, 6)]
 
 
 def _coded(data: bytes) -> list[tuple[int, int]]:
