@@ -138,7 +138,9 @@ def _directory(
         tags[tag] = values
     number, count = place
     for tag, value in exif.items():
-        if tag != 270 or not tiff_tags.describes_other_file(value, picture, count):
+        if tag == 270 and tiff_tags.describes_other_file(value, picture, count):
+            picture.note("the description states the layout of the source (ImageJ, OME); it is dropped")
+        else:
             tags[tag] = value
     if count > 1:
         tags[254], tags[297] = 2, (number, count)  # one page of many
