@@ -70,7 +70,7 @@ def test_a_damaged_sidecar_is_copied_as_it_is(tmp_path: Path) -> None:
 def test_a_step_names_weights_and_options_but_no_path() -> None:
     entry = catalogue.weights_for("denoise", None)
     how = {"tile": "auto", "overlap": 32, "memory": None, "strength": 1.0, "self_ensemble": False}
-    weights = ResolvedWeights(Path("/home/someone/secret.safetensors"), "12ab", entry)
+    weights = ResolvedWeights(Path("/elsewhere/secret.safetensors"), "12ab", entry)
     plain = step(RestorerChoice(TASKS["denoise"]), weights, how, None)
     assert plain == f"restore {restore.__version__}: denoise, weights {entry.name} sha256 12ab"
     changed = step(
