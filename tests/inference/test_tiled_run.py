@@ -7,7 +7,9 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from restore.errors import DeviceError
 from restore.images import Picture
 from restore.inference.blending import Blender
 from restore.inference.exposure import Exposure
+from restore.inference.memory import is_out_of_memory
 from restore.inference.restorer import Restored, Restorer
 from restore.inference.tiled_run import TiledRun
 from restore.networks.base import Network
@@ -299,3 +302,36 @@ def test_tiles_of_a_local_network_have_no_seam() -> None:
     restored = Restorer(ThreeConvolutions(), device="cpu").restore_picture(Picture(noise(150, 203, 3)), tile=64)
     assert restored.seam is not None
     assert restored.seam.max < 1e-3
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["cv2.resize", "cv2.distanceTransformWithLabels", "numpy.empty", "numpy.partition", "numpy.take", "numpy.copyto"],
+)
+@pytest.mark.parametrize("kind", ["NumPy", "OpenCV"])
+def test_memory_that_runs_out_for_a_whole_picture_is_one_clear_error(
+    place: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha = np.full((40, 50), 255, np.uint8)
+    alpha[:20] = 0
+    picture = Picture(noise(40, 50, 3), alpha)
+    with pytest.raises(cv2.error) as caught:
+        cv2.resize(np.zeros((0, 0), np.uint8), (4, 4))
+    error: Any = caught.value
+    if kind == "NumPy":
+        error = MemoryError()
+    else:
+        error.code = -4  # what OpenCV calls StsNoMem
+
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(DeviceError, match="not enough memory for the result, 100 x 80 pixels"):
+        Restorer(Enlarge(), device="cpu").restore_picture(picture)
+
+
+def test_another_error_of_opencv_is_not_taken_for_memory() -> None:
+    with pytest.raises(cv2.error) as caught:
+        cv2.resize(np.zeros((0, 0), np.uint8), (4, 4))
+    assert not is_out_of_memory(caught.value)
