@@ -190,9 +190,9 @@ def test_unreadable_inputs_are_clear_errors(tmp_path: Path) -> None:
     refused(tmp_path, "is a folder")
     (tmp_path / "empty.png").write_bytes(b"")
     refused(tmp_path / "empty.png", "is empty")
-    (tmp_path / "text.png").write_text("This is no picture.\n")
-    error = refused(tmp_path / "text.png", "not a picture")
-    assert "PNG, JPEG, WebP, TIFF, BMP, JPEG 2000, AVIF, HEIC or camera RAW" in str(error.hint)
+    (tmp_path / "noise.png").write_bytes(b"\1\2\3\4 no picture \xff\xfe")
+    error = refused(tmp_path / "noise.png", "not a picture")
+    assert "PNG, JPEG, WebP, GIF, TIFF, BMP, JPEG 2000, JPEG XL, AVIF, HEIC or camera RAW" in str(error.hint)
 
 
 def encoded(name: str) -> bytes:
