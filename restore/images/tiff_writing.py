@@ -139,7 +139,8 @@ def _directory(
     number, count = place
     for tag, value in exif.items():
         if tag == 270 and tiff_tags.describes_other_file(value, picture, count):
-            picture.note("the description states the layout of the source (ImageJ, OME); it is dropped")
+            if not str(value).startswith(("{", "shape=")):  # tifffile's, which states nothing else
+                picture.note("the description states the layout of the source (ImageJ, OME); it is dropped")
         else:
             tags[tag] = value
     if count > 1:
