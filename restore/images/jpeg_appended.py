@@ -22,6 +22,7 @@ from restore.images.picture import Picture
 
 MPF = b"MPF\0"
 ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
+_GOOGLE = b"http://ns.google.com/photos/"
 _MAP, _REST, FRAME = b"further picture", b"bytes after the end", b"SOF"
 _NO_INDEX = 0xFFFFFFFF
 _MAP_MARKS = (b"hdr-gain-map", b"21496:-1", b"HDRGainMap", b"hdrgainmap", b"urn:com:apple:photo")
@@ -49,13 +50,15 @@ class Item(NamedTuple):
 
 def items(packet: bytes | None) -> list[Item]:
     """The items of Google's container after the first; none where the packet is damaged."""
+    if not packet or _GOOGLE not in packet:
+        return []
     try:
-        parsed = Packet(packet or b"")
+        parsed = Packet(packet)
     except ValueError:
         return []
     found: dict[int, dict[str, tuple[str, tuple[int, int]]]] = {}
     for node in parsed.nodes:
-        if node.namespace.startswith("http://ns.google.com/photos/") and node.namespace.endswith("/item/"):
+        if node.namespace.startswith(_GOOGLE.decode()) and node.namespace.endswith("/item/"):
             found.setdefault(id(node.parent), {})[node.name] = (parsed.value(node).strip(), node.inner)
     listed = []
     for item in found.values():
@@ -201,6 +204,8 @@ def _turned(data: bytes, orientation: int) -> bytes:
 def _stated_video(packet: bytes) -> int:
     """Bytes of the video that the XMP announces; 0 without one."""
     lengths = [item.length for item in items(packet) if item.meaning in ("MotionPhoto", "MicroVideo")]
+    if b"MicroVideoOffset" not in packet:
+        return max([0, *lengths])
     try:
         nodes = Packet(packet)
     except ValueError:
