@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import warnings
 from types import FrameType
 
 
@@ -14,6 +16,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, _end)
     from restore.cli.app import main as run
 
+    if not sys.warnoptions:  # those of libraries are for programmers; `python -W default -m restore` shows them
+        warnings.simplefilter("ignore")
     signal.signal(signal.SIGINT, before)
     run()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -139,7 +140,9 @@ def rich_console(*, stderr: bool = False) -> Console:
 
     kind = SafeConsole if stream.isatty() else Console
     file = _raw[name] if isinstance(stream, _Stream) else None
-    return kind(file=file, stderr=stderr, markup=False, highlight=False)
+    # rich would print nothing at all into no columns.
+    width = shutil.get_terminal_size().columns if os.environ.get("COLUMNS", "1").strip("0") == "" else None
+    return kind(file=file, stderr=stderr, markup=False, highlight=False, width=width)
 
 
 def describe(error: RestoreError) -> str:

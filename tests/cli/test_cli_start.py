@@ -98,3 +98,15 @@ def test_a_file_name_that_is_no_text_comes_out_as_it_is(tmp_path: Path) -> None:
 def test_the_module_is_the_command() -> None:
     ran = subprocess.run([sys.executable, "-m", "restore", "--version"], capture_output=True, text=True, check=True)
     assert ran.stdout == f"restore {restore.__version__}\n"
+
+
+def test_warnings_of_libraries_are_not_shown(tmp_path: Path) -> None:
+    """A warning is for programmers, and its text can hold bytes of a file."""
+    code = (
+        "import sys, warnings; sys.argv = ['restore', 'none']; from restore.cli import app, start\n"
+        "app.main = lambda: warnings.warn('overflow encountered')\n"
+        "start.main()"
+    )
+    for flags, shown in (((), False), (("-W", "default"), True)):
+        ran = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, check=False)
+        assert (ran.returncode, "overflow encountered" in ran.stderr) == (0, shown)

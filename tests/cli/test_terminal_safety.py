@@ -44,7 +44,7 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 
-    def run(*args: str) -> str:
+    def run(*args: str, columns: str = "1000") -> str:
         ours, theirs = pty.openpty()
         got = bytearray()
 
@@ -61,7 +61,7 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
         os.close(theirs)
         with monkeypatch.context() as patch:
             patch.setenv("TERM", "xterm")
-            patch.setenv("COLUMNS", "1000")
+            patch.setenv("COLUMNS", columns)
             patch.setattr(sys, "argv", ["restore", *args])
             patch.setattr(sys, "stdout", streams[0])
             patch.setattr(sys, "stderr", streams[1])
@@ -189,6 +189,13 @@ def test_a_name_with_a_line_break_is_one_line_on_a_terminal(terminal: Terminal) 
         got = terminal("denoise", "-r", "-v", *args)
         assert r"a.png\n/etc/passwd.png" in got
         assert not any(line.startswith("/etc/passwd") for line in got.splitlines())
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "", "abc"])
+def test_an_odd_width_of_the_terminal_hides_nothing(columns: str, terminal: Terminal) -> None:
+    save_flat("a.png", 10)
+    got = terminal("denoise", "a.png", "-o", "out/", "-v", columns=columns)
+    assert "out/a.png" in got and "a.png: " in got
 
 
 def test_pipes_get_names_as_they_are(run: Run) -> None:
