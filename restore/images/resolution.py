@@ -16,7 +16,8 @@ def take_stated(info: dict[Any, Any], picture: Picture) -> None:
     if picture.source_format != "JPEG" or info.get("jfif_unit") in (1, 2):
         take_dpi(info.get("dpi"), picture)
     elif "jfif_density" in info:
-        note_shape(*info["jfif_density"], picture)
+        across, down = info["jfif_density"]
+        note_shape(across, down, picture)
 
 
 def note_shape(across: float, down: float, picture: Picture) -> None:
