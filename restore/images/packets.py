@@ -60,7 +60,9 @@ class Node:
     def __init__(self, name: tuple[str, str], start: int, parent: Node | None, is_attribute: bool) -> None:
         self.namespace, self.name = name
         self.start, self.parent, self.is_attribute = start, parent, is_attribute
-        self.is_listed: bool = parent is not None and (parent.is_listed or (parent.namespace, parent.name) == (RDF, "li"))
+        self.is_listed: bool = parent is not None and (
+            parent.is_listed or (parent.namespace, parent.name) == (RDF, "li")
+        )
         self.end = start
         self.inner = (start, start)
 
