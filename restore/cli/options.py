@@ -178,7 +178,12 @@ SkipExisting = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", rich_help_panel=BATCH, help="Print what would be written where, and stop.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        rich_help_panel=BATCH,
+        help="Print what would be written where and estimate the time, then stop.",
+    ),
 ]
 OnError = Annotated[
     Literal["continue", "stop"],

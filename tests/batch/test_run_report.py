@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,18 @@ def test_an_error_ends_the_run_and_is_in_the_report() -> None:
 def test_a_report_that_cannot_be_written_is_refused_before_the_run(file: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         RunReport(JOBS, Rank(), Path(file))
+
+
+def test_the_docs_list_every_key_of_the_report() -> None:
+    stream = io.StringIO()
+    with RunReport(JOBS, Rank(), stream) as report:
+        report.left_out = {".psd": 2}
+    found = json.loads(stream.getvalue())
+    section = (Path(__file__).parents[2] / "docs/batches.md").read_text(encoding="utf-8")
+    section = section.split("## A report for programs")[1].split("\n## ")[0]
+    tables = [
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE)))
+        for part in section.split("| key | what it holds |")[1:]
+    ]
+    assert [set(table) for table in tables] == [set(found), set(found["pictures"][0])]
+    assert found["left_out"] == {".psd": 2}
