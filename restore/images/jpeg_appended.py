@@ -27,6 +27,7 @@ _MAP, _REST, FRAME = b"further picture", b"bytes after the end", b"SOF"
 _NO_INDEX = 0xFFFFFFFF
 _MAP_MARKS = (b"hdr-gain-map", b"21496:-1", b"HDRGainMap", b"hdrgainmap", b"urn:com:apple:photo")
 _PAGES = (0x020001, 0x020002, 0x020003, 0x030000)  # panorama, stereo, angles, and the main picture of MPF
+_VIDEOS = ("MotionPhoto", "MicroVideo")  # meanings of items
 _MOST = 1_000  # pictures
 _LARGEST_MAP = 50_000_000  # pixels
 
@@ -70,7 +71,7 @@ def items(packet: bytes | None) -> list[Item]:
 
 def pieces(data: bytes, end: int, index: jpeg_segments.Segment | None, packet: bytes | None) -> list[Piece]:
     """The parts of a file after the first picture, which ends at `end`, in their order."""
-    stated = [item for item in items(packet) if item.meaning not in ("MotionPhoto", "MicroVideo")]
+    stated = [item for item in items(packet) if item.meaning not in _VIDEOS]
     found: list[Piece] = []
     places = _indexed(index, data, end) if index else []
     for k, (attributes, start, stop) in enumerate(places):
@@ -137,7 +138,7 @@ def _entries(table: bytes) -> Iterator[tuple[int, int, int]]:
 
 def with_true_lengths(picture: Picture) -> bytes | None:
     """The XMP with the lengths of the maps that follow. All other bytes stay."""
-    stated = [item for item in items(picture.xmp) if item.meaning not in ("MotionPhoto", "MicroVideo")]
+    stated = [item for item in items(picture.xmp) if item.meaning not in _VIDEOS]
     lengths = [len(data) - 8 for name, data in picture.parts if name == _MAP]
     edits = [
         (*item.span, str(length))
@@ -203,7 +204,7 @@ def _turned(data: bytes, orientation: int) -> bytes:
 
 def _stated_video(packet: bytes) -> int:
     """Bytes of the video that the XMP announces; 0 without one."""
-    lengths = [item.length for item in items(packet) if item.meaning in ("MotionPhoto", "MicroVideo")]
+    lengths = [item.length for item in items(packet) if item.meaning in _VIDEOS]
     if b"MicroVideoOffset" not in packet:
         return max([0, *lengths])
     try:
@@ -246,9 +247,24 @@ def agreeing(picture: Picture, format: str) -> Picture:
             what = "the video of the motion photo" if is_video(rest) else f"{len(rest):,} bytes after the picture's end"
             picture.note(f"{what} has a place only in JPEG; it is dropped")
         parts = [(name, data) for name, data in parts if name != _REST]
-    picture = dataclasses.replace(picture, parts=parts, xmp=(xmp.without(packet, gone) or None) if packet else None)
+    packet = xmp.without(packet, gone) if packet else packet
+    if packet and "gain map" in gone:
+        packet = _without_other_items(packet)
+    picture = dataclasses.replace(picture, parts=parts, xmp=packet or None)
     picture.xmp = with_true_lengths(picture)
     return picture
+
+
+def _without_other_items(packet: bytes) -> bytes:
+    """The packet without the items of depth maps and further pictures in Google's directory."""
+    if not any(item.meaning not in _VIDEOS for item in items(packet)):
+        return packet
+    parsed = Packet(packet)
+    gone = []
+    for node in parsed.nodes:
+        if node.name == "Semantic" and parsed.value(node).strip() not in ("Primary", *_VIDEOS):
+            gone += [around for around in node.ancestors() if around.name == "li"][:1]
+    return parsed.edited(map(parsed.removal, gone))
 
 
 def packed(picture: Picture, place: int, length: int) -> tuple[bytes, bytes]:

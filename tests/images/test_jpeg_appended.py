@@ -162,6 +162,21 @@ def test_a_video_stays_where_the_gain_map_before_it_goes(tmp_path: Path) -> None
     assert b"MotionPhoto='1'" in data
 
 
+def test_a_depth_map_goes_with_its_item_and_the_video_behind_it_stays(tmp_path: Path) -> None:
+    depth = plain(smooth(1)[::2, ::2])
+    head = directory(("Depth", len(depth)), ("MotionPhoto", len(VIDEO)), more=f"{CAMERA} GCamera:MotionPhoto='1'")
+    (tmp_path / "a.jpg").write_bytes(with_segments(xmp_segment(head)) + depth + VIDEO)
+    picture = read_picture(tmp_path / "a.jpg")
+    write_picture(picture, tmp_path / "b.jpg")
+    assert (tmp_path / "b.jpg").read_bytes().endswith(b"\xff\xd9" + depth + VIDEO)
+    picture.pixels = picture.pixels.repeat(2, axis=0)
+    write_picture(picture, tmp_path / "c.jpg")
+    data = (tmp_path / "c.jpg").read_bytes()
+    assert b"Depth" not in data
+    assert stated_lengths(data) == [0, len(VIDEO)]
+    assert data.endswith(b"\xff\xd9" + VIDEO)
+
+
 def test_an_announced_video_that_is_not_there_is_noted(tmp_path: Path) -> None:
     head = packet(f"{CAMERA} GCamera:MicroVideo='1' GCamera:MicroVideoOffset='5000'")
     for rest in (b"", VIDEO[:1_000]):
