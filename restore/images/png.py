@@ -86,7 +86,34 @@ def _decode(image: Any, file: IO[bytes], picture: Picture) -> tuple[np.ndarray, 
         return _decode_16_bit_colour(file)
     layout = pillow.layout_of(image)
     image.load()
-    return pillow.decoded(image, layout, picture)
+    pixels, alpha = pillow.decoded(image, layout, picture)
+    if any((row == row[0]).all() for row in pixels[-2:]):  # as Pillow leaves rows that are missing
+        _check_length(file)
+    return pixels, alpha
+
+
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+"""Passes of an interlaced PNG: first row and column, steps down and across (PNG specification, 8.1)."""
+
+
+def _check_length(file: IO[bytes]) -> None:
+    """Raises OSError if the compressed pixels end early, of which Pillow says nothing."""
+    file.seek(16)
+    width, height, depth, colour, _, _, is_interlaced = struct.unpack(">IIBBBBB", file.read(13))
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    missing = 0
+    for top, left, down, across in _ADAM7 if is_interlaced else ((0, 0, 1, 1),):
+        columns, rows = max(0, -((left - width) // across)), max(0, -((top - height) // down))
+        missing += rows * (1 + (columns * bits + 7) // 8) if columns else 0
+    inflate = zlib.decompressobj()
+    for name, length in chunks(file):
+        if name == b"IDAT":
+            data = file.read(length)
+            while data and missing > 0:
+                missing -= len(inflate.decompress(data, 1 << 20))
+                data = inflate.unconsumed_tail
+    if missing > 0 and len(inflate.flush()) < missing:
+        raise OSError("its pixels end early")
 
 
 def _take_metadata(image: Any, file: IO[bytes], picture: Picture) -> int:

@@ -8,7 +8,8 @@ import zlib
 
 import numpy as np
 import pytest
-from odd_files import chunk, profile_of
+from odd_files import _ADAM7, HEIGHT, WIDTH, Odd, chunk, profile_of
+from odd_files import png as odd_png
 from PIL import Image
 
 from restore.errors import PictureError
@@ -153,6 +154,37 @@ def test_kept_chunks_stand_where_readers_accept_them(colour: int, depth: int) ->
     assert names[0] == b"IHDR" and names[-1] == b"IEND"
     assert max(names.index(name) for name in KEPT) < names.index(b"IDAT")
     assert set(names) == {b"IHDR", *KEPT, b"IDAT", b"IEND"}
+
+
+@pytest.mark.parametrize("colour", [0, 2, 3, 6])
+@pytest.mark.parametrize("depth", [1, 8])
+def test_pixels_that_end_early_are_refused_and_flat_ones_are_not(colour: int, depth: int) -> None:
+    if depth == 1 and colour in (2, 6):
+        return  # there are no such files
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 50, 40, depth, colour, 0, 0, 0))
+    start = b"\x89PNG\r\n\x1a\n" + head + (chunk(b"PLTE", bytes((9, 9, 9, 200, 1, 2))) if colour == 3 else b"")
+    row = bytes(1 + (50 * depth * {0: 1, 2: 3, 3: 1, 6: 4}[colour] + 7) // 8)
+    for rows, is_whole in ((40, True), (39, False), (5, False)):
+        file = io.BytesIO(start + chunk(b"IDAT", zlib.compress(row * rows)) + chunk(b"IEND", b""))
+        if is_whole:
+            assert read_picture(file).pixels.shape[:2] == (40, 50)
+        else:
+            with pytest.raises(PictureError, match="its pixels end early"):
+                read_picture(file)
+
+
+def test_an_interlaced_flat_picture_is_whole() -> None:
+    odd = odd_png(Odd("grey", "8", frozenset({"interlaced"})))
+    assert odd is not None
+    head = odd[:33]
+    length = sum(-(-(HEIGHT - top) // down) * (1 + -(-(WIDTH - left) // across)) for top, left, down, across in _ADAM7)
+    for missing in (0, 1):
+        file = io.BytesIO(head + chunk(b"IDAT", zlib.compress(bytes(length - missing))) + chunk(b"IEND", b""))
+        if missing:
+            with pytest.raises(PictureError, match="ends? early"):
+                read_picture(file)
+        else:
+            assert read_picture(file).pixels.max() == 0
 
 
 # WebP
