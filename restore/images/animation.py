@@ -61,7 +61,8 @@ def composed(
     Args:
         frames: In their order.
         size: Width and height of the animation.
-        decode: Pixels (h, w, C) of a frame, of its height and width, and its alpha, None where it is opaque; C and the type are always the same.
+        decode: Pixels (h, w, C) of a frame, of its height and width, and its alpha, None where it is opaque; C and the
+            type are always the same.
 
     Raises:
         OSError: A frame lies outside the animation.

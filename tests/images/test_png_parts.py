@@ -181,7 +181,7 @@ def test_an_interlaced_flat_picture_is_whole() -> None:
     for missing in (0, 1):
         file = io.BytesIO(head + chunk(b"IDAT", zlib.compress(bytes(length - missing))) + chunk(b"IEND", b""))
         if missing:
-            with pytest.raises(PictureError, match="ends? early"):
+            with pytest.raises(PictureError, match=r"ends? early"):
                 read_picture(file)
         else:
             assert read_picture(file).pixels.max() == 0
