@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import math
 import time
 import tomllib
 from collections.abc import Iterator
@@ -141,7 +142,8 @@ def validations(folder: Path) -> list[tuple[float, float]]:
     """(input PSNR, PSNR) of each validation of a run."""
     from restore.training.run_folder import json_lines
 
-    return [tuple(entry["validation"]) for entry in json_lines(folder / "log.jsonl") if entry.get("validation")]
+    scored = [entry["validation"] for entry in json_lines(folder / "log.jsonl") if entry.get("validation")]
+    return [(math.inf if before is None else before, after) for before, after in scored]  # JSON has no infinity
 
 
 def table(plan: list[Planned], states: Path) -> str:

@@ -194,7 +194,7 @@ def _validation(recipe: dict[str, Any], log: Sequence[dict[str, Any]]) -> str:
     count = f"{recipe['held_out']} held-out pictures"
     if (held_pairs := recipe.get("held_out_pairs")) not in (None, recipe["held_out"]):
         count += f" ({held_pairs} pairs)"
-    best = max(scored, key=lambda entry: float(entry["validation"][1]))
+    best = max(scored, key=lambda entry: -math.inf if entry["validation"][1] is None else entry["validation"][1])
     steps = _table(
         ("step", "input", "restored"),
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from datetime import timedelta
@@ -80,7 +81,8 @@ def news(progress: Progress) -> list[str]:
         lines.append(f"step {progress.step}: {progress.note}")
     if progress.validation is not None:
         before, after = progress.validation
-        lines.append(f"step {progress.step}: held-out pictures {before:.2f} dB -> {after:.2f} dB")
+        given = f"{before:.2f} dB" if math.isfinite(before) else "equal to the clean ones"
+        lines.append(f"step {progress.step}: held-out pictures {given} -> {after:.2f} dB")
     return lines
 
 

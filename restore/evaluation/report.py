@@ -63,7 +63,8 @@ class Report:
         """The set, how it was scored, and the means."""
         fields, how = self.fields, self.restoration
         means = "; ".join(
-            f"{label} {self.scores.mean(f'{kind}psnr'):.2f} dB, SSIM {self.scores.mean(f'{kind}ssim'):.4f}"
+            f"{label} {self.scores.mean(f'{kind}psnr'):.2f} dB{self._left_out(f'{kind}psnr')}, "
+            f"SSIM {self.scores.mean(f'{kind}ssim'):.4f}"
             for kind, label in (("", "restored"), ("input_", "input"))
             if f"{kind}psnr" in fields
         )
@@ -72,6 +73,15 @@ class Report:
         words += ["self-ensemble"] * how.self_ensemble
         words += [how.precision] if how.precision not in (None, "float32") else []
         return f"{', '.join(words)}, mean of {len(self.scores.pictures)}: {means}"
+
+    def infinite(self) -> dict[str, int]:
+        """How many pictures have no finite value, for each field that has such pictures."""
+        return {field: count for field in self.fields if (count := self.scores.infinite(field))}
+
+    def _left_out(self, field: str) -> str:
+        """What follows a mean that leaves out some pictures."""
+        count, total = self.scores.infinite(field), len(self.scores.pictures)
+        return f" ({count} of {total} equal the clean picture and are left out)" if 0 < count < total else ""
 
     def to_json(self) -> str:
         """Every score and how it was made; infinity is null."""
@@ -85,6 +95,7 @@ class Report:
             **dataclasses.asdict(self.restoration),
             "versions": {"restore": restore.__version__, **{name: metadata.version(name) for name in _PACKAGES}},
             "mean": {field: _number(self.scores.mean(field)) for field in fields},
+            "infinite": self.infinite(),
             "published": [
                 {
                     "method": row.method,
@@ -98,15 +109,17 @@ class Report:
                 {"name": p.name} | {field: _number(getattr(p, field)) for field in fields} for p in self.scores.pictures
             ],
         }
-        return json.dumps(report, indent=2) + "\n"
+        return json.dumps(report, indent=2, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
-        """A row for each picture and one for the mean."""
+        """A row for each picture and one for the mean; if some scores are infinite, one for their number."""
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(("picture", *self.fields))
         rows.writerows((p.name, *(getattr(p, field) for field in self.fields)) for p in self.scores.pictures)
         rows.writerow(("mean", *(self.scores.mean(field) for field in self.fields)))
+        if self.infinite():
+            rows.writerow(("infinite", *(self.scores.infinite(field) for field in self.fields)))
         return text.getvalue()
 
 

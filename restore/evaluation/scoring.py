@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
@@ -39,8 +40,16 @@ class Scores:
     pictures: tuple[PictureScore, ...]
 
     def mean(self, field: str) -> float:
-        """The mean over the pictures of one field of `PictureScore`."""
-        return fmean(getattr(p, field) for p in self.pictures)
+        """The mean of one field of `PictureScore`, over the pictures where it is finite; infinity where none is.
+
+        A picture that equals the clean one has an infinite PSNR, which would hide the others.
+        """
+        values = [getattr(p, field) for p in self.pictures]
+        return fmean([value for value in values if value != math.inf] or values)
+
+    def infinite(self, field: str) -> int:
+        """How many pictures have an infinite value of this field: those that equal the clean picture."""
+        return sum(getattr(p, field) == math.inf for p in self.pictures)
 
 
 class _Levels(Picture):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -137,7 +138,7 @@ class Run:
                 entry = dataclasses.asdict(progress)
                 if progress.step == 0:  # only the validation is known
                     entry = {key: entry[key] for key in ("step", "steps", "validation", "kinds")}
-                file.write(json.dumps(entry) + "\n")
+                file.write(json.dumps(_finite(entry), allow_nan=False) + "\n")
                 file.flush()
                 if show:
                     show(progress)
@@ -175,6 +176,15 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 break
     return found
+
+
+def _finite(value: Any) -> Any:
+    """A value for JSON, which has neither infinity nor NaN: null stands for both."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _commit() -> str | None:

@@ -76,7 +76,11 @@ def test_eval_writes_json_in_which_infinity_is_null(run: Run, inverted_pairs: No
     first, second = found["pictures"]
     assert (first["name"], first["input_psnr"], first["psnr"]) == ("a", 0, None)
     assert second["psnr"] == pytest.approx(48.13, abs=0.01)
-    assert found["mean"]["psnr"] is None and found["mean"]["input_psnr"] == second["input_psnr"] / 2
+    assert (
+        found["mean"]["psnr"] == second["psnr"]
+        and found["infinite"] == {"psnr": 1}
+        and found["mean"]["input_psnr"] == second["input_psnr"] / 2
+    )
 
 
 @pytest.mark.parametrize(
