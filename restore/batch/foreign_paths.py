@@ -28,6 +28,8 @@ def foreign(text: str, *, is_output: bool = False) -> tuple[str, str] | None:
     ('it is a URL, not a path', "type its path: '/tmp/my photo.jpg'")
     >>> foreign("photo.jpg")
     """
+    if is_output and text in ("/dev/stdout", "/dev/fd/1"):
+        return "a stream has no extension that tells the format", "-o -"
     if text == "-" or os.path.lexists(text):
         return None
     if match := _URL.match(text):

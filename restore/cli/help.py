@@ -48,7 +48,10 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse; every error of usage then knows its command, which Typer leaves out of some."""
         try:
-            _refuse_repeated(self.make_parser(ctx).parse_args(args=list(args))[2])
+            given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            _refuse_repeated(order)
+            for param in () if ctx.resilient_parsing else self.params:
+                paths_of_options.refuse_empty(param, given.get(str(param.name)))
             rest = super().parse_args(ctx, args)
             for param in () if ctx.resilient_parsing else self.params:
                 ctx.params[param.name] = paths_of_options.read(param, ctx.params.get(param.name))

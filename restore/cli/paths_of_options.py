@@ -35,9 +35,23 @@ def read(param: Any, value: Any) -> Any:
     return path
 
 
+def refuse_empty(param: Any, given: Any) -> None:
+    """Raise a UsageError for an empty value, as of a shell variable that is not set: a path would be the folder `.`.
+
+    Args:
+        param: The parameter of Typer.
+        given: What was typed, a list where several may be.
+    """
+    if param.metavar not in _WORDS and "" in (given if isinstance(given, list | tuple) else [given]):
+        raise UsageError(f"{_name(param)} is empty", hint="is a variable of the shell not set?")
+
+
+def _name(param: Any) -> str:
+    return str(param.metavar if param.param_type_name == "argument" else param.opts[-1])
+
+
 def _check(param: Any, path: str) -> None:
     if why := foreign(path, is_output=param.name in _WRITTEN):
-        name = param.metavar if param.param_type_name == "argument" else param.opts[-1]
         repository = _ON_THE_HUB.match(path) if param.metavar == "WEIGHTS" else None
         hint = f"did you mean hf://{repository[1]}?" if repository else why[1]
-        raise UsageError(f"{name} cannot be {path}: {why[0]}", hint=hint)
+        raise UsageError(f"{_name(param)} cannot be {path}: {why[0]}", hint=hint)

@@ -66,3 +66,20 @@ def test_a_url_is_refused_in_every_option(run: Run, args: list[str], error: str,
     save_flat("a.png", 10)
     ran = run(*args)
     assert (ran.code, ran.err) == (2, f"error: {error}\nhint:  {hint}\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "name"),
+    [
+        (["denoise", "", "-o", "b.png"], "INPUT"),
+        (["denoise", "a.png", "-o", ""], "--output"),
+        (["denoise", "a.png", "-o", "b.png", "--weights="], "--weights"),
+        (["denoise", "a.png", "-o", "b.png", "--json", ""], "--json"),
+        (["train", "--data", "", "--out", "run"], "--data"),
+    ],
+)
+def test_an_empty_value_is_refused(run: Run, args: list[str], name: str) -> None:
+    save_flat("a.png", 200)
+    ran = run(*args)
+    assert (ran.code, ran.err) == (2, f"error: {name} is empty\nhint:  is a variable of the shell not set?\n")
+    assert run("denoise", "a.png", "-o", "b.png", "--suffix", "").code == 0
