@@ -250,6 +250,7 @@ class Restorer:
         self_ensemble: bool = False,
         memory: int | None = None,
         precision: str | None = None,
+        exposure: Exposure | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Restored:
         """Restore a picture, in tiles where it is large. The same input and tile give the same output.
@@ -259,11 +260,11 @@ class Restorer:
         side, and half again. A note in the picture says so, and the result is the one of `tile` with that side: a
         network with a halo gives the same pixels in any tiles, any other begins again.
 
-        Dark pictures of 16 bits and floats are brightened for the network and darkened again (`Exposure`). So are those
-        of 8 bits. Floats below 0 and above white (1) bypass it, and no result is negative where the picture was not.
+        Dark pictures are brightened for the network, and the result is darkened again (`Exposure`). Floats below 0 and
+        above white (1) bypass it. No result is negative where the picture was not.
 
         A black-and-white picture comes out with equal channels. It may come as RGB, or as a JPEG whose rounding moved
-        the channels apart by up to 2 of 255.
+        the channels apart by up to 2 of 255 (`is_neutral`).
 
         Args:
             picture: Everything but the pixels is carried over. Alpha and further channels are enlarged with the pixels
@@ -275,6 +276,7 @@ class Restorer:
             self_ensemble: As for `restore_tensor`, for each tile.
             memory: Bytes that this process, or the GPU, may use, for automatic tiles.
             precision: As for the class; None is the restorer's own.
+            exposure: Maps pixel values to the levels of the network; None is that of the picture.
             progress: Called after each tile with the number of finished tiles and of all tiles.
 
         Raises:
@@ -302,16 +304,16 @@ class Restorer:
             shown = picture.pixels
             if picture.alpha is not None:
                 shown = fill_hidden(shown, picture.alpha, is_mosaic=takes_mosaic)
-            exposure = Exposure.of(shown, is_mosaic=takes_mosaic)
+            chosen = exposure or Exposure.of(shown, is_mosaic=takes_mosaic)
             is_grey = not takes_mosaic and is_neutral(shown)
         used = self._resolved(precision, picture.pixels.dtype)
         run = TiledRun(
-            lambda levels: self._restore_tile(levels, exposure, strength, self_ensemble, used),
+            lambda levels: self._restore_tile(levels, chosen, strength, self_ensemble, used),
             dataclasses.replace(picture, pixels=shown),
             restored,
             sizes,
             side,
-            exposure.white,
+            chosen.white,
             self.device,
             is_neutral=is_grey,
         )
