@@ -33,6 +33,7 @@ class Finder:
     Attributes:
         out: The folder of the outputs, in which nothing is looked for; None if they go beside the sources.
         recursive: Include subfolders.
+        copied: Extensions of files that go along with the pictures, and are not left out.
         notes: What the user should know.
         left_out: Files and linked folders that are no pictures, with their kinds, such as ".psd" or "video".
             Hidden ones do not count.
@@ -40,6 +41,7 @@ class Finder:
 
     out: Path | None
     recursive: bool
+    copied: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
     left_out: dict[Path, str] = field(default_factory=dict)
 
@@ -115,7 +117,8 @@ class Finder:
             self.notes.append(f"{folder} also has pictures in subfolders; -r includes them")
 
     def _leave_out(self, files: Iterator[Path] | list[Path]) -> None:
-        self.left_out |= {file: _kind_of(file.name) for file in files if not _is_hidden(file.name)}
+        kinds = {file: _kind_of(file.name) for file in files if not _is_hidden(file.name)}
+        self.left_out |= {file: kind for file, kind in kinds.items() if kind not in self.copied}
 
     def _looked_for(self) -> str:
         found = self.left_out_note()

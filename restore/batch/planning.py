@@ -56,6 +56,7 @@ def plan(
     suffix: str = "",
     format: str | None = None,
     overwrite: bool = False,
+    copied: frozenset[str] = frozenset(),
     stdin: BinaryIO | None = None,
     stdout: BinaryIO | None = None,
 ) -> Plan:
@@ -73,6 +74,7 @@ def plan(
         suffix: Added to the name, before the extension.
         format: Extension of all outputs, without dot; None: that of the source if it can be written.
         overwrite: A picture may replace its source.
+        copied: As for `Finder`.
         stdin, stdout: The streams that `-` stands for.
 
     Raises:
@@ -97,7 +99,7 @@ def plan(
         if output is None and not suffix:
             raise _no_output()
         out = None if output is None else _output_folder(output)
-        finder = Finder(out, recursive, notes)
+        finder = Finder(out, recursive, copied, notes)
         found = [pair for text in inputs for pair in finder.find(text)]
         left_out = finder.kinds()
         if left := finder.left_out_note():

@@ -122,6 +122,7 @@ def _run(task: Task, given: Given) -> None:
     work = task_run.plan(
         given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=given.format,
         overwrite=given.overwrite, skip_existing=given.skip_existing,
+        copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
     )  # fmt: skip
     end = "\0" if given.print0 else "\n"
     if given.dry_run:

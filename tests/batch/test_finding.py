@@ -82,3 +82,9 @@ def test_a_folder_without_pictures_says_what_it_holds() -> None:
         with pytest.raises(PictureError) as raised:
             planning.plan([text], "out")
         assert (raised.value.hint or "").startswith("found only 2 .psd, 1 video; looked for .3fr")
+
+
+def test_sidecars_that_are_copied_are_not_left_out() -> None:
+    touch("in/a.png", "in/a.xmp", "in/b.psd")
+    assert planning.plan(["in"], "out").left_out == {".psd": 1, ".xmp": 1}
+    assert planning.plan(["in"], "out", copied=frozenset({".xmp"})).left_out == {".psd": 1}
