@@ -16,6 +16,7 @@ from restore.degradations import Image, imresize
 from restore.errors import DataError
 from restore.evaluation.protocols import PROTOCOLS
 from restore.images import Picture
+from restore.inference.exposure import Exposure
 from restore.inference.restorer import Restorer
 
 Answer = Callable[[Pair], Image]  # pair -> restored picture: (scale * H, scale * W, 3), any range
@@ -52,12 +53,7 @@ class Scores:
         return sum(getattr(p, field) == math.inf for p in self.pictures)
 
 
-class _Levels(Picture):
-    """Float pixels where 1 is white, even if noise is beyond it."""
-
-    @property
-    def peak(self) -> float:
-        return 1.0
+_AS_THEY_ARE = Exposure(white=1.0, limit=math.inf, passes_excess=False)  # noise is beyond black and white
 
 
 def restoring(
@@ -89,8 +85,9 @@ def restoring(
             restored = whole[0].permute(1, 2, 0).cpu().numpy()
         else:
             restored = restorer.restore_picture(
-                _Levels(degraded), tile=tile, overlap=overlap, self_ensemble=self_ensemble, precision=precision
-            ).picture.pixels
+                Picture(degraded), tile=tile, overlap=overlap, self_ensemble=self_ensemble, precision=precision,
+                exposure=_AS_THEY_ARE,
+            ).picture.pixels  # fmt: skip
         return np.broadcast_to(restored, (*restored.shape[:2], 3))
 
     return answer
