@@ -95,7 +95,7 @@ def test_a_folder_takes_its_gifs(run: Run) -> None:
     assert run("denoise", "in", "-o", "out").out == "out/a.png\n"
 
 
-@pytest.mark.parametrize("text", ["0", "0M", "2e8", "-1", "M", "1G", "", "٣", "9" * 400])
+@pytest.mark.parametrize("text", ["0", "0M", "2e8", "-1", "M", "1G", "٣", "9" * 400])
 def test_a_limit_that_is_no_number_of_pixels_is_wrong_usage(run: Run, text: str) -> None:
     Image.new("RGB", (20, 16)).save("a.png")
     result = run("denoise", "a.png", "-o", "b.png", "--max-pixels", text)
