@@ -288,13 +288,8 @@ class Restorer:
         sizes = TileSizes(self.network, overlap)
         if tile == "auto":
             side = automatic_side(sizes, picture, self.device, self._need, self._idle_bytes, memory)
-        elif tile >= sizes.smallest():
-            side = tile
         else:
-            raise UsageError(
-                f"tiles of {tile} pixels are too small for these weights with an overlap of {overlap}",
-                hint=f"use --tile {sizes.smallest()} or more, or a smaller --overlap",
-            )
+            side = sizes.checked(tile)
         if strength == 0:
             return Restored(dataclasses.replace(picture), picture.pixels.shape[:2], 0, None)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from restore.errors import DeviceError
+from restore.errors import DeviceError, UsageError
 from restore.inference.devices import AUTO_TILES
 from restore.inference.memory import Need, free_memory, held_memory
 from restore.inference.tiling import Axis, plan_axis, round_up, widen
@@ -38,6 +38,19 @@ class TileSizes:
         net = self.network
         shared = round_up(widen(self.overlap, net.halo), net.size_multiple)
         return round_up(max(2 * shared, net.min_size), net.size_multiple)
+
+    def checked(self, side: int) -> int:
+        """`side`, if the network can take tiles of it.
+
+        Raises:
+            UsageError: It is too small for the network and the overlap.
+        """
+        if side < self.smallest():
+            raise UsageError(
+                f"tiles of {side} pixels are too small for these weights with an overlap of {self.overlap}",
+                hint=f"use --tile {self.smallest()} or more, or a smaller --overlap",
+            )
+        return side
 
     def cut(self, length: int, side: int, old: Axis | None = None, done: int = 0) -> Axis:
         """Cut one axis of `length` pixels into tiles of up to `side`.
