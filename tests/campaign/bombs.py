@@ -60,7 +60,7 @@ def _many_scans() -> bytes:
 
 def _tiff(compression: str, side: int, photometric: str = "minisblack") -> bytes:
     file = io.BytesIO()
-    tifffile.imwrite(file, np.zeros((64, side), np.uint8), compression=compression, photometric=photometric)  # type: ignore[arg-type]
+    tifffile.imwrite(file, np.zeros((64, side), np.uint8), compression=compression, photometric=photometric)
     return file.getvalue()
 
 
@@ -75,7 +75,7 @@ def _tiff_stating(compression: str, side: int) -> bytes:
     return bytes(data)
 
 
-def _inflating_strip(compression: int, strip: bytes) -> bytes:
+def _inflating_strip(compression: int, strip: bytes | bytearray) -> bytes:
     """A TIFF of 64 x 64 pixels whose only strip is `strip`."""
     data = bytearray(_tiff("deflate", 64))
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:

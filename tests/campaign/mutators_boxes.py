@@ -6,8 +6,21 @@ import re
 import struct
 from random import Random
 
-EXTREMES = (0, 1, 2, 127, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
-_FIELDS = (b"ihdr", b"colr", b"pclr", b"cdef", b"cmap", b"ispe", b"iloc", b"ipma", b"iref", b"iinf", b"pitm", b"clap")
+EXTREMES = (0, 1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
+_FIELDS: tuple[bytes, ...] = (
+    b"ihdr",
+    b"colr",
+    b"pclr",
+    b"cdef",
+    b"cmap",
+    b"ispe",
+    b"iloc",
+    b"ipma",
+    b"iref",
+    b"iinf",
+    b"pitm",
+    b"clap",
+)
 _FIELDS += (b"irot", b"imir", b"av1C", b"hvcC", b"pixi", b"auxC", b"jxlp", b"jxlc", b"Exif", b"brob", b"ftyp", b"idat")
 
 

@@ -30,7 +30,7 @@ def tiff(*pictures: np.ndarray) -> bytes:
 def mixed() -> list[np.ndarray]:
     """Pages of several sizes and depths."""
     rng = np.random.default_rng(1)
-    kinds = (np.uint8, np.uint16, np.uint8)
+    kinds: tuple[type[np.unsignedinteger], ...] = (np.uint8, np.uint16, np.uint8)
     return [
         rng.integers(0, np.iinfo(kind).max, (*size, 3), dtype=kind) for size, kind in zip(SIZES, kinds, strict=True)
     ]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_gain_map_is_carried_whole_or_gone_with_all_that_announces_it(
         assert b"hdrgm:Version" in data
         if "with-index" in name:
             with Image.open(out) as image:
-                second = image.mpinfo[0xB002][1]
+                second: Any = image.mpinfo[0xB002][1]  # type: ignore[attr-defined]
             assert second["Size"] == len(map_bytes)
             assert data.index(b"MPF\0") + 4 + second["DataOffset"] == len(data) - len(map_bytes)
     else:
@@ -102,11 +103,13 @@ def test_all_pages_are_written_and_page_takes_one(restored: Restored, cases: Pat
         assert [(p.shape, p.dtype) for p in after.pages] == [(p.shape, p.dtype) for p in before.pages]
     out, _ = restored("pages.tif", "--page", "2")
     with tifffile.TiffFile(out) as one:
-        assert [(p.shape, p.dtype) for p in one.pages] == [((90, 70, 3), np.uint16)]
+        assert [(p.shape, str(p.dtype)) for p in one.pages] == [((90, 70, 3), "uint16")]
 
 
 def test_all_frames_of_an_animation_are_written(restored: Restored, cases: Path) -> None:
     out, _ = restored("frames.webp")
+    after: Any
+    before: Any
     with Image.open(out) as after, Image.open(cases / "frames.webp") as before:
         assert after.n_frames == before.n_frames == 3
         for frame in range(3):
@@ -121,7 +124,8 @@ def test_infrared_is_untouched(restored: Restored, cases: Path) -> None:
     assert after.shape == before.shape and after.dtype == np.uint16
     np.testing.assert_array_equal(after[..., 3], before[..., 3])
     with tifffile.TiffFile(out) as tiff:
-        assert [int(kind) for kind in tiff.pages[0].extrasamples] == [0]
+        page: Any = tiff.pages[0]
+        assert [int(kind) for kind in page.extrasamples] == [0]
 
 
 def test_hdr_mark_is_kept_and_no_note_says_otherwise(restored: Restored) -> None:
