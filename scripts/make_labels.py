@@ -25,7 +25,8 @@ import typer
 
 from restore import checkpoints
 from restore.cli.streams import say
-from restore.datasets.pairs import list_pictures, read_rgb
+from restore.datasets.listing import list_pictures
+from restore.datasets.pairs import read_rgb
 from restore.degradations import Degradation, Image
 from restore.errors import UsageError
 from restore.images import Picture, write_picture

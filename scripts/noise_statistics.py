@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from restore.datasets.crops import PhotoCrops
-from restore.datasets.pairs import Pair, list_pictures, paired
+from restore.datasets.listing import list_pictures
+from restore.datasets.pairs import Pair, paired
 from restore.degradations.shaping import LUMA
 from restore.training.recipe import degradation_of
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from restore.datasets.pairs import list_pictures
+from restore.datasets.listing import list_pictures
 from scripts.commands import run
 from scripts.picture_parts import pack, unscored_pairs
 

@@ -26,7 +26,8 @@ import typer
 
 from restore import checkpoints
 from restore.datasets.layouts import find
-from restore.datasets.pairs import Pair, list_pictures
+from restore.datasets.listing import list_pictures
+from restore.datasets.pairs import Pair
 from restore.errors import UsageError
 from restore.evaluation.scoring import evaluate
 from restore.inference.devices import keep_memory

@@ -125,9 +125,13 @@ def check(
         typer.Option(
             metavar="DIR",
             rich_help_panel=_PICTURES,
-            help="Degraded versions of the clean pictures, with the same names.",
+            help="Degraded versions of the clean pictures, with the same names or names by one pattern.",
         ),
     ] = None,
+    recursive: Annotated[
+        bool,
+        typer.Option("--recursive", "-r", rich_help_panel=_PICTURES, help="Include the subfolders of your folders."),
+    ] = False,
 ) -> None:
     """Count, pair and open every picture, and name every fault. Exits with 1 if there is any."""
     parts: list[tuple[str, Found]]
@@ -138,12 +142,14 @@ def check(
     elif clean is not None and name is None and root is None and split is None:
         from restore.datasets.layouts import find_folders
 
-        dataset, parts = None, [("", find_folders(clean, degraded))]
+        dataset, parts = None, [("", find_folders(clean, degraded, recursive=recursive))]
     else:
         raise UsageError("name the pictures to check", hint="NAME --root DIR, or --clean DIR [--degraded DIR]")
     count = 0
     for part, found in parts:
         label = f"{name} {part}" if name else found.folder.name
+        for note in found.notes:
+            say(f"note:  {note}")
         faults = _print_faults(label, found, dataset, part or None)
         count += faults
         folders = " and ".join(str(folder) for folder in (clean, degraded) if folder)

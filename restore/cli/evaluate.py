@@ -54,7 +54,9 @@ Clean = Annotated[
 Degraded = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", rich_help_panel=_PICTURES, help="Degraded versions of the clean pictures, with the same names."
+        metavar="DIR",
+        rich_help_panel=_PICTURES,
+        help="Degraded versions of the clean pictures, with the same names or names by one pattern.",
     ),
 ]
 RestoredFolder = Annotated[
@@ -74,6 +76,10 @@ TaskName = Annotated[
         help="Task whose weights are scored.",
         show_default="by the set or the level",
     ),
+]
+Recursive = Annotated[
+    bool,
+    typer.Option("--recursive", "-r", rich_help_panel=_PICTURES, help="Include the subfolders of your folders."),
 ]
 Sigma = Annotated[
     float | None,
@@ -166,6 +172,7 @@ def evaluate(
     clean: Clean = None,
     degraded: Degraded = None,
     restored: RestoredFolder = None,
+    recursive: Recursive = False,
     task: TaskName = None,
     sigma: Sigma = None,
     jpeg_quality: JpegQuality = None,
@@ -201,10 +208,10 @@ def evaluate(
     plan = make_plan(
         dataset=dataset, root=root, split=split, clean=clean, degraded=degraded, restored=restored, task=task,
         sigma=sigma, jpeg_quality=jpeg_quality, scale=scale, degradation=degradation, rounded=rounded,
-        protocol=protocol, submission=submission is not None,
+        protocol=protocol, submission=submission is not None, recursive=recursive,
     )  # fmt: skip
-    if plan.note is not None:
-        say(f"note:  {plan.note}")
+    for note in filter(None, (plan.note, *plan.found.notes)):
+        say(f"note:  {note}")
     how = Restoration(
         tile=tile,
         overlap=None if size is None else _OVERLAP,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from restore.datasets.found import Found, Source
+from restore.datasets.pairs import scale_of
 from restore.datasets.registry import Dataset
 from restore.errors import RestoreError, first_few
 from restore.images import read_picture
@@ -30,6 +31,7 @@ def faults(found: Found, dataset: Dataset | None = None, split: str | None = Non
     if expected is not None and len(found.items) != expected:
         yield f"{len(found.items)} pictures instead of {expected}"
     checked: dict[Source, tuple[str | None, tuple[int, ...]]] = {}  # the last clean picture may have many partners
+    scale: int | None = None  # that of the first pair: own pairs may be for upscaling
     greys: list[str] = []
     colours = 0
     for item in found.items:
@@ -45,7 +47,9 @@ def faults(found: Found, dataset: Dataset | None = None, split: str | None = Non
         fault = next((reason for reason, _ in sides if reason is not None), None)
         if fault is None:
             (height, width, _), (height2, width2, _) = sides[0][1], sides[-1][1]
-            if (height, width) != (height2, width2):
+            factor = scale_of(*(shape for _, shape in (sides[0], sides[-1])))
+            scale = scale or (factor if dataset is None or dataset.task == "upscale" else 1)
+            if factor is None or factor != (scale or 1):
                 fault = f"{item.name}: {width}x{height} clean and {width2}x{height2} degraded"
             grey = any(shape[2] == 1 for _, shape in sides)
             colours += not grey
@@ -53,7 +57,7 @@ def faults(found: Found, dataset: Dataset | None = None, split: str | None = Non
         if item.degraded is not None:
             checked.pop(item.degraded, None)
         yield fault
-    if colour == "rgb" and greys and (colours or dataset is not None):
+    if colour == "rgb" and greys and dataset is not None:
         yield f"{len(greys)} grey among colour: {first_few(greys)}"
     if colour == "grey" and colours:
         yield f"{colours} in colour, and all should be grey"
@@ -62,6 +66,9 @@ def faults(found: Found, dataset: Dataset | None = None, split: str | None = Non
 def _opened(source: Source) -> tuple[str | None, tuple[int, ...]]:
     """Why a picture cannot be read (None if it can), and the shape of its pixels."""
     try:
-        return None, (read_picture(source).pixels if isinstance(source, Path) else source()).shape
+        if not isinstance(source, Path):
+            return None, source().shape
+        picture = read_picture(source)
     except RestoreError as error:
         return error.message, ()
+    return f"{source} is damaged: {picture.damage}" if picture.damage else None, picture.pixels.shape

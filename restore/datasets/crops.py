@@ -25,11 +25,11 @@ def check_photos(paths: Sequence[Path], progress: Progress | None = None) -> lis
     """Decode the photos to train on (`restore.datasets.photo_cache`), and name every one that cannot be used.
 
     Args:
-        paths: The photos, 8-bit RGB.
+        paths: The photos.
         progress: Called with the number of photos that are done and the total.
 
     Raises:
-        DataError: Some cannot be read, are grey, or have more than 8 bits.
+        DataError: Some cannot be read.
     """
     photos, faults = decode(paths, progress)
     _refuse(faults, "photos", len(paths))
@@ -47,7 +47,7 @@ def check_pairs(
         progress: As for `check_photos`.
 
     Raises:
-        DataError: Some cannot be read, are grey, or have more than 8 bits; or the sizes of a pair do not fit.
+        DataError: Some cannot be read, or the sizes of a pair do not fit.
     """
     paths = list(dict.fromkeys(path for pair in pairs for path in pair))
     decoded, faults = decode(paths, progress)
@@ -84,7 +84,7 @@ def _refuse(faults: list[str], what: str, count: int) -> None:
     if faults:
         raise DataError(
             f"{len(faults)} of {count} {what} cannot be trained on: {first_few(faults)}",
-            hint="repair them or move them out of the folder: training needs readable 8-bit RGB pictures",
+            hint="repair them or move them out of the folder: training needs readable pictures that fit",
         )
 
 
@@ -110,17 +110,17 @@ class PhotoCrops:
     `numpy.random.default_rng((seed, index))`. For half of the crops, the more detailed of two places is taken.
 
     Args:
-        paths: The photographs; those smaller than a crop are left out.
+        paths: The photographs; those smaller than a crop are left out (`left_out`).
         draw: Draws the degradation of each crop.
         crop: Side of the degraded crops in pixels.
         seed: Seed of all draws.
         labels: A better network's results for the degraded photographs, in the same order. The degradation must be the
             same every time and leave its reference as it is.
         label_share: Share of the crops whose reference comes from the label.
+        progress: As for `check_photos`.
 
     Raises:
-        DataError: No photograph is large enough, some are not readable 8-bit RGB pictures, or a label differs in size
-            from its photograph.
+        DataError: No photograph is large enough, some cannot be read, or a label differs in size from its photograph.
     """
 
     def __init__(
@@ -132,16 +132,15 @@ class PhotoCrops:
         seed: int,
         labels: Sequence[Path] | None = None,
         label_share: float = 1.0,
+        progress: Progress | None = None,
     ) -> None:
-        photos = check_photos(paths)
+        photos = check_photos(paths, progress)
         large = [min(photo.shape[:2]) >= crop for photo in photos]
-        self.photos = list(compress(photos, large))
+        self.photos, self.left_out = list(compress(photos, large)), large.count(False)
         self.labels = None if labels is None else list(compress(_check_labels(photos, labels), large))
         self.label_share = label_share
         if not self.photos:
-            raise DataError(
-                f"no 8-bit RGB photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop"
-            )
+            raise DataError(f"no photo of at least {crop}x{crop} pixels to train on", hint="use a smaller crop")
         self.draw, self.crop, self.seed = draw, crop, seed
         self.shares = _shares(self.photos)
 
@@ -198,20 +197,24 @@ class PairCrops:
     `numpy.random.default_rng((seed, index))`. For half of the crops, the more detailed of two places is taken.
 
     Args:
-        pairs: `(clean, degraded)`; those smaller than a crop are left out.
+        pairs: `(clean, degraded)`; those smaller than a crop are left out (`left_out`).
         crop: Side of the degraded crops in pixels.
         seed: Seed of all draws.
         scale: How many times larger the clean pictures are than the degraded ones.
         is_upright: Use only the four flips and rotations that keep vertical lines vertical, not all eight.
+        progress: As for `check_photos`.
 
     Raises:
-        DataError: No pair is large enough, or some are not readable 8-bit RGB pictures with sizes that fit.
+        DataError: No pair is large enough, or some are not readable pictures with sizes that fit.
     """
 
     def __init__(
-        self, pairs: Sequence[tuple[Path, Path]], *, crop: int, seed: int, scale: int = 1, is_upright: bool = False
-    ) -> None:
-        self.pairs = [pair for pair in check_pairs(pairs, scale=scale) if min(pair[1].shape[:2]) >= crop]
+        self, pairs: Sequence[tuple[Path, Path]], *, crop: int, seed: int, scale: int = 1, is_upright: bool = False,
+        progress: Progress | None = None,
+    ) -> None:  # fmt: skip
+        checked = check_pairs(pairs, scale=scale, progress=progress)
+        self.pairs = [pair for pair in checked if min(pair[1].shape[:2]) >= crop]
+        self.left_out = len(checked) - len(self.pairs)
         if not self.pairs:
             raise DataError(f"no pair of at least {crop}x{crop} pixels to train on", hint="use a smaller crop")
         self.crop, self.seed, self.scale, self.is_upright = crop, seed, scale, is_upright

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from restore.datasets.pairs import Pair, read_rgb, sizes_of
+from restore.datasets.pairs import Pair, read_rgb, scale_of, sizes_of
 from restore.datasets.registry import Blocks, Layout
 from restore.degradations import Draw, Image
 from restore.errors import DataError
@@ -34,12 +34,14 @@ class Found:
         folder: Where its paths begin.
         items: The pictures, sorted by name.
         faults: Files that could not be paired, one sentence each.
+        notes: What was passed over, one sentence for each folder.
     """
 
     layout: Layout | Blocks
     folder: Path
     items: tuple[Item, ...]
     faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def has_clean(self) -> bool:
@@ -51,25 +53,33 @@ class Found:
         """Whether there are degraded pictures."""
         return bool(self.items) and self.items[0].degraded is not None
 
-    def pairs(self, draw: Draw | None = None) -> Iterator[Pair]:
+    def pairs(
+        self, draw: Draw | None = None, *, scaled: bool = False, numbers: Collection[int] | None = None
+    ) -> Iterator[Pair]:
         """The pairs, decoded one by one.
 
         Args:
             draw: Degrades the clean pictures; picture i draws from `numpy.random.default_rng(i)`. None: the files as
                 they are. Where one side does not exist, the other stands for both.
+            scaled: Whether clean pictures may be larger than degraded ones by a whole factor.
+            numbers: Only these of `items`, by number from 0; None for all.
 
         Raises:
             DataError: Two pictures of a pair differ in size, or one cannot be read.
         """
         for index, item in enumerate(self.items):
+            if numbers is not None and index not in numbers:
+                continue
             if draw is not None:
                 assert item.clean is not None
                 generator = np.random.default_rng(index)
                 yield Pair(item.name, *draw(generator).apply(_read(item.clean), generator))
                 continue
             sides = [_read(source) for source in (item.clean, item.degraded) if source is not None]
-            if sides[0].shape != sides[-1].shape:
-                raise DataError(f"{item.name!r} is {sizes_of(*sides)}", hint="pairs must have the same size")
+            scale = scale_of(sides[0].shape, sides[-1].shape)
+            if scale != 1 and not (scaled and scale):
+                hint = "pairs must have the same size" + (", or differ by a whole factor" if scaled else "")
+                raise DataError(f"{item.name!r} is {sizes_of(*sides)}", hint=hint)
             yield Pair(item.name, sides[0], sides[-1])
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 from restore.datasets.found import Found, Item
+from restore.datasets.listing import Passed, is_hidden, list_pictures, pictures_among
 from restore.datasets.matlab_blocks import find_blocks
+from restore.datasets.name_patterns import partners
 from restore.datasets.registry import Blocks, Layout, dataset_called
 from restore.errors import DataError
-from restore.images import FORMATS
 
 Files = dict[tuple[str, ...], list[Path]]  # by what the stars of a pattern stand for
 
@@ -53,51 +55,100 @@ def find(name: str, root: Path, split: str | None = None) -> Found:
     )
 
 
-def find_folders(clean: Path, degraded: Path | None = None) -> Found:
-    """The pictures of the user's own folders, paired by name without the ending.
+def find_folders(clean: Path, degraded: Path | None = None, *, recursive: bool = False) -> Found:
+    """The pictures of the user's own folders, paired by name without the ending, else by a pattern of the names.
+
+    Args:
+        clean: Folder of clean pictures.
+        degraded: Folder of degraded pictures.
+        recursive: Include subfolders; the name of a picture is then its path below the folder.
 
     Raises:
-        DataError: A folder does not exist, or there is no picture.
+        DataError: A folder does not exist or holds no picture.
     """
-    for folder in (clean, degraded):
-        if folder is not None and not folder.is_dir():
-            raise DataError(f"{folder} is not a folder", hint="name the folder that holds the pictures")
-    sides = [_matched("*", clean), None if degraded is None else _matched("*", degraded)]
-    found = _paired(Layout("own", "*", None if degraded is None else "*"), clean, sides[0], sides[1])
-    if found is None:
-        raise DataError(f"no pictures in {clean}", hint=f"expected files ending in {', '.join(FORMATS)}")
-    return found
+    notes: list[str] = []
+    sides = [None if folder is None else _named(folder, recursive, notes) for folder in (clean, degraded)]
+    layout = Layout("own", "*", None if degraded is None else "*")
+    cleans, others = sides[0] or {}, sides[1]
+    if degraded is not None and clean.resolve() == degraded.resolve():
+        notes.append(f"{clean} is given for the clean and for the degraded pictures")
+    if others is not None and (pattern := partners([key for (key,) in cleans], [key for (key,) in others])):
+        items = [
+            Item(name, cleans[pattern[name],][0], paths[0])
+            for (name,), paths in sorted(others.items())
+        ]  # fmt: skip
+        return Found(layout, clean, tuple(items), tuple(_doubles(cleans, others)), tuple(notes))
+    found = _paired(layout, clean, cleans, others)
+    assert found is not None
+    return dataclasses.replace(found, notes=tuple(notes))
+
+
+def refuse_faults(found: Found, arguments: str) -> None:
+    """Refuse pictures of which some cannot be paired.
+
+    Args:
+        found: The pictures.
+        arguments: What `restore data check` needs to find the same pictures.
+
+    Raises:
+        DataError: There are such pictures.
+    """
+    if found.faults:
+        count = len(found.faults)
+        raise DataError(
+            f"{count} picture{'s' * (count != 1)} cannot be paired, first: {found.faults[0]}",
+            hint=f"`restore data check {arguments}` lists them",
+        )
+
+
+def _named(folder: Path, recursive: bool, notes: list[str]) -> Files:
+    """The pictures of a folder by their path below it without the ending; a note if some entries are passed over."""
+    passed, files = Passed(), Files()
+    for path in list_pictures(folder, recursive=recursive, passed=passed):
+        files.setdefault((path.relative_to(folder).with_suffix("").as_posix(),), []).append(path)
+    notes += passed.notes(folder)
+    return files
 
 
 def _pictures(layout: Layout, folder: Path) -> Found | None:
-    sides = [None if pattern is None else _matched(pattern, folder) for pattern in (layout.clean, layout.degraded)]
-    return _paired(layout, folder, *sides)
+    passed = Passed()
+    sides = [
+        None if pattern is None else _matched(pattern, folder, passed) for pattern in (layout.clean, layout.degraded)
+    ]
+    found = _paired(layout, folder, *sides)
+    return found and dataclasses.replace(found, notes=tuple(passed.notes(folder)))
 
 
-def _matched(pattern: str, folder: Path) -> Files:
+def _matched(pattern: str, folder: Path, passed: Passed) -> Files:
     """The pictures whose path below `folder` fits the pattern, by what its stars stand for."""
     parents, _, _ = pattern.rpartition("/")
     folders = sorted(folder.glob(parents)) if parents else [folder]
     fits = re.compile(re.escape(pattern).replace(r"\*", "([^/]*)"), re.IGNORECASE)
     files: Files = {}
     for parent in folders:
-        for path in sorted(parent.iterdir()) if parent.is_dir() else ():
-            if path.suffix.lower() in FORMATS and path.is_file():
-                match = fits.fullmatch(path.relative_to(folder).with_suffix("").as_posix())
-                if match:
-                    files.setdefault(match.groups(), []).append(path)
+        if not parent.is_dir() or is_hidden(parent):
+            continue
+        for path in sorted(pictures_among(parent.iterdir(), passed)):
+            match = fits.fullmatch(path.relative_to(folder).with_suffix("").as_posix())
+            if match:
+                files.setdefault(match.groups(), []).append(path)
     return files
+
+
+def _doubles(*sides: Files | None) -> list[str]:
+    """Pictures of one side that differ in their endings alone, one sentence each."""
+    return [
+        f"{first.name} and {second.name} in {first.parent} have the same name"
+        for files in sides
+        for first, second, *_ in (paths for paths in (files or {}).values() if len(paths) > 1)
+    ]
 
 
 def _paired(layout: Layout, folder: Path, clean: Files | None, degraded: Files | None) -> Found | None:
     """The pictures of both sides as pairs; None where there is no picture at all."""
     if not clean and not degraded:
         return None
-    faults = [
-        f"{first.name} and {second.name} in {first.parent} have the same name"
-        for files in (clean, degraded)
-        for first, second, *_ in (paths for paths in (files or {}).values() if len(paths) > 1)
-    ]
+    faults = _doubles(clean, degraded)
     if clean is None or degraded is None:
         items = [
             Item("/".join(key), paths[0] if degraded is None else None, paths[0] if clean is None else None)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
+from restore.datasets.listing import list_pictures
 from restore.degradations import DEGRADATIONS, Degradation, Draw, Image, jpeg, to_8_bits
 from restore.errors import DataError, first_few
-from restore.images import FORMATS, read_picture
+from restore.images import read_picture
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,6 @@ class Pair:
     clean: Image
     degraded: Image
     kind: str = ""
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """The picture files of a folder, sorted by name; not those of its subfolders.
-
-    Raises:
-        DataError: The folder does not exist or holds no picture.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder", hint="name the folder that holds the pictures")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in FORMATS)
-    if not found:
-        raise DataError(f"no pictures in {folder}", hint=f"expected files ending in {', '.join(FORMATS)}")
-    return found
 
 
 def read_rgb(path: Path) -> Image:
@@ -81,6 +68,16 @@ def paired(clean: Path, degraded: Path) -> Iterator[Pair]:
                 f"{path.stem!r} is {sizes_of(pair.clean, pair.degraded)}", hint="pairs must have the same size"
             )
         yield pair
+
+
+def scale_of(clean: tuple[int, ...], degraded: tuple[int, ...]) -> int | None:
+    """By what whole factor a clean picture is larger than its degraded one; None if there is none.
+
+    >>> scale_of((96, 120, 3), (48, 60, 3)), scale_of((96, 120, 3), (96, 120, 3)), scale_of((96, 120, 3), (48, 61, 3))
+    (2, 1, None)
+    """
+    factor = clean[0] // degraded[0]
+    return factor if factor and clean[:2] == (factor * degraded[0], factor * degraded[1]) else None
 
 
 def sizes_of(clean: Image, degraded: Image) -> str:

@@ -24,29 +24,35 @@ from numpy.typing import NDArray
 from restore.errors import DataError, PictureError
 from restore.files import remove_leftovers, whole_file
 from restore.images import read_picture
+from restore.images.picture import to_8_bits
 
+_REDUCED = ".16.npy"  # ends the name of a copy whose photo has more than 8 bits
 _UNUSED = 30 * 24 * 3600  # seconds
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded 8-bit RGB photo.
+    """A decoded photo, with 8 bits a channel.
 
     Attributes:
         path: The file that it was decoded from.
-        shape: Height, width and 3.
-        file: Its pixels, as NumPy saves them.
+        shape: Height, width and 3, also of a grey photo.
+        file: Its pixels, as NumPy saves them; a grey photo has one channel there.
         offset: Bytes before the first pixel.
+        is_grey: Whether the file is grey.
+        is_reduced: Whether the file has more than 8 bits.
     """
 
     path: Path
     shape: tuple[int, int, int]
     file: Path
     offset: int
+    is_grey: bool = False
+    is_reduced: bool = False
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """`(H, W, 3)`; only the pixels that are used are read from disk.
+        """`(H, W, 3)`, three equal channels of a grey photo; only the pixels that are used are read from disk.
 
         The file is opened on each call: a process may not keep as many files open as a folder has photos.
 
@@ -56,7 +62,9 @@ class Photo:
         try:
             with self.file.open("rb") as file:  # np.load takes 10 times as long
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return np.frombuffer(mapped, np.uint8, offset=self.offset).reshape(self.shape)
+            kept = np.frombuffer(mapped, np.uint8, offset=self.offset)
+            height, width, _ = self.shape
+            return np.broadcast_to(kept.reshape(height, width, 1 if self.is_grey else 3), self.shape)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "it has changed"
             raise DataError(
@@ -80,8 +88,8 @@ def decode(
         progress: Called with the number of photos that are done and the total.
 
     Returns:
-        A photo for each path, or None if it has a fault; and one sentence for each fault. A photo that cannot be read,
-        is grey or has more than 8 bits has a fault.
+        A photo for each path, or None if it has a fault; and one sentence for each fault. A photo that cannot be read
+        has a fault. 16 bits are rounded to 8.
 
     Raises:
         DataError: The cache cannot be written.
@@ -114,19 +122,23 @@ def _decoded(path: Path, folder: Path) -> Photo | str:
         key = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
     except OSError as error:
         return f"cannot read {path}: {error.strerror}"
-    file = folder / f"{hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()[:32]}.npy"
-    with suppress(OSError, ValueError, EOFError):  # it does not exist, or a full disk cut it short
-        photo = _kept(path, file)
-        os.utime(file)
-        return photo
+    name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
+    for ending in (".npy", _REDUCED):
+        with suppress(OSError, ValueError, EOFError):  # it does not exist, or a full disk cut it short
+            photo = _kept(path, folder / f"{name}{ending}")
+            os.utime(photo.file)
+            return photo
     try:
-        pixels = read_picture(path).pixels
+        picture = read_picture(path)
     except PictureError as error:
         return error.message
-    if pixels.shape[2] != 3:
-        return f"{path} is grey"
-    if pixels.dtype != np.uint8:
-        return f"{path} has more than 8 bits a channel"
+    if picture.damage:
+        return f"{path} is damaged: {picture.damage}"
+    pixels = picture.pixels
+    if pixels.dtype.kind == "f":
+        return f"{path} has floating-point pixels"
+    file = folder / f"{name}{'.npy' if pixels.dtype == np.uint8 else _REDUCED}"
+    pixels = to_8_bits(pixels)
     try:
         with whole_file(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, pixels)
@@ -138,7 +150,7 @@ def _decoded(path: Path, folder: Path) -> Photo | str:
 def _kept(path: Path, file: Path) -> Photo:
     mapped = np.load(file, mmap_mode="r")
     height, width, channels = mapped.shape
-    return Photo(path, (height, width, channels), file, mapped.offset)
+    return Photo(path, (height, width, 3), file, mapped.offset, channels == 1, file.name.endswith(_REDUCED))
 
 
 def _no_room(folder: Path, error: OSError) -> DataError:

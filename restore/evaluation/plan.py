@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from restore.datasets.found import Found
 from restore.datasets.pairs import Pair, degrading
 from restore.datasets.registry import Dataset, dataset_called
 from restore.degradations import DEGRADATIONS, LEVELLED, Draw
-from restore.errors import DataError, UsageError, check_choice
+from restore.errors import UsageError, check_choice
 from restore.evaluation.protocols import PROTOCOLS
 from restore.evaluation.published import Published, published_for
 from restore.evaluation.restored_files import find_restored
@@ -64,9 +64,13 @@ class Plan:
         """Whether the inputs are the clean pictures themselves, so that their own scores say nothing."""
         return self.draw is None and not self.found.has_degraded
 
-    def pairs(self) -> Iterator[Pair]:
-        """The pictures to score, decoded and degraded one by one; the same on every run."""
-        return self.found.pairs(self.draw)
+    def pairs(self, numbers: Collection[int] | None = None) -> Iterator[Pair]:
+        """The pictures to score, decoded and degraded one by one; the same on every run.
+
+        Args:
+            numbers: Only these of `found.items`, by number from 0; None for all.
+        """
+        return self.found.pairs(self.draw, scaled=self.task == "upscale", numbers=numbers)
 
 
 def make_plan(
@@ -85,6 +89,7 @@ def make_plan(
     rounded: bool = False,
     protocol: str | None = None,
     submission: bool = False,
+    recursive: bool = False,
 ) -> Plan:
     """Decide how a set of pictures is scored. It needs no torch, and decodes no picture file.
 
@@ -93,7 +98,7 @@ def make_plan(
 
     Args:
         dataset, root, split: Key of `datasets()`, the folder that holds it, and the part (default: its `scored_split`).
-        clean, degraded: Or two folders of pictures with the same names; the second may be left out.
+        clean, degraded: Or two folders of pictures, paired as `layouts.find_folders` does; the second may be left out.
         restored: Folder of pictures that another tool restored.
         task: Key of `TASKS`. Default: by the level that is given, else by the set, else denoise.
         sigma: Standard deviation of Gaussian noise in 8-bit grey levels. At most one of this and the next two.
@@ -103,6 +108,7 @@ def make_plan(
         rounded: Clip the noise and round it to 8 bits.
         protocol: Key of `PROTOCOLS`. Default: by the set, else by the task.
         submission: Restore pictures whose clean versions the authors keep.
+        recursive: Include the subfolders of `clean` and `degraded`.
 
     Raises:
         UsageError: The arguments contradict each other, or a name does not exist.
@@ -114,7 +120,7 @@ def make_plan(
     for what, word, known in (("protocol", protocol, PROTOCOLS), ("degradation", degradation, DEGRADATIONS)):
         if word is not None:
             check_choice(what, word, known)
-    name, record, found, note = _find(dataset, root, split, clean, degraded)
+    name, record, found, note = _find(dataset, root, split, clean, degraded, recursive)
     _refuse_submission(name, dataset, found, is_wanted=submission)
 
     task = task or next(iter(given), None) or (record.task if record else "denoise")
@@ -178,12 +184,18 @@ def _refuse_submission(name: str, dataset: str | None, found: Found, *, is_wante
 
 
 def _find(
-    dataset: str | None, root: Path | None, split: str | None, clean: Path | None, degraded: Path | None
+    dataset: str | None,
+    root: Path | None,
+    split: str | None,
+    clean: Path | None,
+    degraded: Path | None,
+    recursive: bool,
 ) -> tuple[str, Dataset | None, Found, str | None]:
     """What the set is called, its record if it has one, the pictures, and a note if they are too few or too many."""
     if clean is not None and dataset is None and root is None and split is None:
-        found = layouts.find_folders(clean, degraded)
-        _refuse_faults(found, f"--clean {clean}" + (f" --degraded {degraded}" if degraded else ""))
+        found = layouts.find_folders(clean, degraded, recursive=recursive)
+        arguments = f"--clean {clean}" + (f" --degraded {degraded}" if degraded else "") + " -r" * recursive
+        layouts.refuse_faults(found, arguments)
         return clean.name or clean.resolve().name, None, found, None
     if clean is not None or dataset is None or root is None:
         raise UsageError(
@@ -192,22 +204,13 @@ def _find(
     record = dataset_called(dataset)
     split = split or record.scored_split
     found = layouts.find(dataset, root, split)
-    _refuse_faults(found, f"{dataset} --root {root}")
+    layouts.refuse_faults(found, f"{dataset} --root {root}")
     name = dataset if split == record.scored_split else f"{dataset} {split}"
     expected = found.layout.pictures or record.splits[split].pictures
     note = None
     if expected is not None and len(found.items) != expected:
         note = f"{root} holds {len(found.items)} pictures, not {expected}: these are not the scores of {name}"
     return name, record, found, note
-
-
-def _refuse_faults(found: Found, arguments: str) -> None:
-    if found.faults:
-        count = len(found.faults)
-        raise DataError(
-            f"{count} picture{'s' * (count != 1)} cannot be paired, first: {found.faults[0]}",
-            hint=f"`restore data check {arguments}` lists them",
-        )
 
 
 def _degradation(name: str, task: str, wanted: str, level: float | None) -> str | None:

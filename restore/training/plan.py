@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restore import checkpoints
-from restore.datasets.pairs import list_pictures
+from restore.datasets.listing import list_pictures
 from restore.errors import DataError, UsageError
 from restore.training.recipe import PAIRS, Recipe, load_recipe, recipe_for
 

@@ -14,7 +14,8 @@ from restore import checkpoints
 from restore.checkpoints import catalogue
 from restore.checkpoints.cards import HEADINGS
 from restore.checkpoints.catalogue import WeightsEntry
-from restore.datasets.pairs import degraded, degrading, list_pictures, paired, read_rgb, with_gaussian_noise
+from restore.datasets.listing import list_pictures
+from restore.datasets.pairs import degraded, degrading, paired, read_rgb, with_gaussian_noise
 from restore.evaluation.metrics import psnr
 from restore.evaluation.scoring import evaluate, restoring
 from restore.images import Picture, read_picture

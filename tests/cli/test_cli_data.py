@@ -34,6 +34,8 @@ def test_data_check_names_every_fault_and_fails(run: Run, inverted_pairs: None) 
     ran = run("data", "check", "--clean", "clean", "--degraded", "noisy")
     assert (ran.code, ran.out) == (0, "clean: 2 pairs, no faults; clean and noisy\n")
     save("clean/c.png")
+    for side in ("clean", "noisy"):
+        save(f"{side}/0.png")  # the first pair says what size the others should have
     Path("noisy/a.png").write_bytes(Path("noisy/a.png").read_bytes()[:2000])
     save("noisy/b.png", side=32)
     ran = run("data", "check", "--clean", "clean", "--degraded", "noisy")
@@ -42,7 +44,7 @@ def test_data_check_names_every_fault_and_fails(run: Run, inverted_pairs: None) 
     assert lines[0] == "clean: clean/c.png has no degraded partner"
     assert "noisy/a.png" in lines[1]
     assert lines[2] == "clean: b: 64x64 clean and 32x32 degraded"
-    assert lines[3].startswith("clean: 2 pairs, 3 faults")
+    assert lines[3].startswith("clean: 3 pairs, 3 faults")
 
 
 def test_data_check_of_a_named_set_looks_at_each_part(run: Run) -> None:

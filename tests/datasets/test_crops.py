@@ -9,7 +9,8 @@ from numpy.random import Generator
 from picture_files import save_noise
 
 from restore.datasets.crops import MixedCrops, PairCrops, PhotoCrops, check_pairs, rain_layers
-from restore.datasets.pairs import list_pictures, pair_up
+from restore.datasets.listing import list_pictures
+from restore.datasets.pairs import pair_up
 from restore.degradations import DEGRADATIONS, Degradation, Image, blind_noise
 from restore.errors import DataError
 from restore.images import Picture, write_picture
@@ -85,23 +86,24 @@ def test_a_photo_too_small_for_a_larger_place_is_mirrored(tmp_path: Path) -> Non
 def test_photos_smaller_than_a_crop_are_left_out(tmp_path: Path) -> None:
     save_noise(tmp_path / "a.png", size=(16, 99))
     pixels = save_noise(tmp_path / "d.png", size=(40, 40))
-    (photo,) = PhotoCrops(list_pictures(tmp_path), untouched, crop=24, seed=0).photos
+    crops = PhotoCrops(list_pictures(tmp_path), untouched, crop=24, seed=0)
+    (photo,) = crops.photos
+    assert crops.left_out == 1
     np.testing.assert_array_equal(photo.pixels, pixels)
-    with pytest.raises(DataError, match="no 8-bit RGB photo of at least 24x24"):
+    with pytest.raises(DataError, match="no photo of at least 24x24"):
         PhotoCrops([tmp_path / "a.png"], untouched, crop=24, seed=0)
 
 
 def test_every_photo_that_cannot_be_trained_on_is_named_before_the_first_crop(tmp_path: Path) -> None:
     for name in ("good.png", "whole.jpg"):
         save_noise(tmp_path / name, size=(40, 40))
-    save_noise(tmp_path / "grey.png", size=(40, 40), channels=1)
-    write_picture(Picture(np.zeros((40, 40, 3), np.uint16)), tmp_path / "deep.png")
+    write_picture(Picture(np.zeros((40, 40, 3), np.float32)), tmp_path / "float.tif")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
     (tmp_path / "empty.png").touch()
     with pytest.raises(DataError) as refused:
         PhotoCrops(list_pictures(tmp_path), untouched, crop=24, seed=0)
-    assert refused.value.message.startswith("4 of 6 photos cannot be trained on: ")
-    for fault in ("cut.jpg", "deep.png has more than 8 bits", "empty.png", "grey.png is grey"):
+    assert refused.value.message.startswith("3 of 5 photos cannot be trained on: ")
+    for fault in ("cut.jpg", "float.tif has floating-point pixels", "empty.png"):
         assert fault in refused.value.message
     assert "good" not in refused.value.message and "whole" not in refused.value.message
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from picture_files import save_noise
 
-from restore.datasets.pairs import degraded, degrading, list_pictures, paired, read_rgb, with_gaussian_noise
+from restore.datasets.listing import list_pictures
+from restore.datasets.pairs import degraded, degrading, paired, read_rgb, with_gaussian_noise
 from restore.errors import DataError, UsageError
 from restore.images import Picture, write_picture
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore.datasets.pairs import degraded, list_pictures, paired, with_gaussian_noise
+from restore.datasets.listing import list_pictures
+from restore.datasets.pairs import degraded, paired, with_gaussian_noise
 from restore.evaluation.metrics import psnr, ssim, ssim_volume
 from restore.images.luma import luma
 
