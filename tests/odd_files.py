@@ -294,6 +294,8 @@ def jpeg_xl(odd: Odd) -> bytes | None:
     """The orientation of "turned" is in the stream; that of EXIF contradicts it, and does not count."""
     if odd.colours not in ("grey", "RGB", "grey + alpha", "RGBA") or odd.extras & {"text", "comment", "gamma", "dpi"}:
         return None
+    if "pages" in odd and odd.depth != "8":
+        return None  # imagecodecs cuts deep animations into parts
     values = samples(odd.colours, odd.depth)
     coded: Any = values[..., 0] if values.shape[2] == 1 else values
     coded = np.stack([coded, np.zeros_like(coded)]) if "pages" in odd else coded

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from restore.files import whole_file
 from restore.images import Picture
-from restore.images.xmp import agreeing, upright_xmp
+from restore.images.metadata.xmp import agreeing, upright_xmp
 
 _LARGEST = 64 << 20  # bytes; the largest that editors write have a few megabytes
 

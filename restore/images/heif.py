@@ -10,6 +10,7 @@ import numpy as np
 from PIL import AvifImagePlugin, Image
 
 from restore.images import heif_boxes, metadata, pillow
+from restore.images.metadata.xmp import without
 from restore.images.picture import (
     DEFAULT_QUALITY,
     Picture,
@@ -24,7 +25,6 @@ from restore.images.picture import (
     to_16_bits,
     widen,
 )
-from restore.images.xmp import without
 
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC"}
 _NEUTRAL = (1, 13)  # BT.709 primaries and the sRGB curve: the default, so not stored

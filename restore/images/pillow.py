@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from restore.images import metadata
+from restore.images.metadata.resolution import take_stated
 from restore.images.picture import Picture, bands, interleaved, to_8_bits
-from restore.images.resolution import take_stated
 
 # Pillow warns of odd metadata. Everything that matters becomes an error or a note.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

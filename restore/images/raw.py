@@ -16,7 +16,7 @@ from PIL import Image
 
 from restore.images import metadata, tiff
 from restore.images.picture import Picture, Refusal, check_size
-from restore.images.tiff_directories import Directories
+from restore.images.tiff.directories import Directories
 
 _SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 _WARNING = re.compile(rb": (Unexpected end of file|data corrupted at \d+)")  # in LibRaw's words

@@ -15,24 +15,14 @@ import numpy as np
 
 from restore.errors import PictureError
 from restore.files import whole_file
-from restore.images import (
-    bmp,
-    heif,
-    jpeg,
-    jpeg2000,
-    jpeg_metadata,
-    jpeg_xl,
-    metadata,
-    png,
-    tiff_tags,
-    tiff_writing,
-    webp,
-)
+from restore.images import bmp, heif, jpeg, jpeg2000, jpeg_xl, metadata, png, tiff, webp
 from restore.images.background import WITHOUT_ALPHA, flattened, is_opaque, parse_background
-from restore.images.exif import agreeing as agreeing_exif
-from restore.images.exif import states_resolution
+from restore.images.jpeg import inventory as jpeg_metadata
+from restore.images.metadata.exif import agreeing as agreeing_exif
+from restore.images.metadata.exif import states_resolution
+from restore.images.metadata.xmp import agreeing as agreeing_xmp
 from restore.images.picture import FORMATS, NAMES, Picture, Refusal
-from restore.images.xmp import agreeing as agreeing_xmp
+from restore.images.tiff import tags as tiff_tags
 
 # Pixels; limits of the formats. AVIF: limit of libavif's readers. HEIC: just below HEVC level 6.2.
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768, "HEIC": 16_384}
@@ -196,7 +186,7 @@ def write_pages(
             (only,) = ready
             _write(file, only, name, quality)
         elif name == "TIFF":
-            tiff_writing.write_pages(file, ready)
+            tiff.write_pages(file, ready)
         elif name == "PNG":
             png.write_frames(file, ready)
         else:
@@ -313,7 +303,7 @@ def _write(file: IO[bytes], picture: Picture, name: str, quality: int | None) ->
     if name == "PNG":
         png.write(file, picture)
     elif name == "TIFF":
-        tiff_writing.write(file, picture)
+        tiff.write(file, picture)
     elif name in ("JP2", "J2K"):
         jpeg2000.write(file, picture, name, quality)
     elif name == "BMP":

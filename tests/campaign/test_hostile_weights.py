@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from limited_children import run_all
-from mutators import EXTREMES, mutated
+from mutators import mutated
+from mutators_boxes import EXTREMES
 from test_mutated_pictures import SEED
 
 from restore import checkpoints

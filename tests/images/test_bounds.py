@@ -19,7 +19,9 @@ from made_files import noise
 from PIL import Image
 
 from restore.errors import PictureError
-from restore.images import inner, read_picture
+from restore.images import read_picture
+from restore.images.jpeg.segments import MAX_SCANS
+from restore.images.tiff import inner
 
 HUGE = 40_000  # pixels a side: 1.6 gigapixels
 
@@ -198,8 +200,8 @@ def progressive(scans: int) -> bytes:
 
 
 def test_jpeg_of_more_scans_than_encoders_write_is_refused() -> None:
-    assert read_picture(io.BytesIO(progressive(inner.MAX_SCANS))).pixels.shape == (48, 64, 1)
-    data = progressive(inner.MAX_SCANS + 1)
+    assert read_picture(io.BytesIO(progressive(MAX_SCANS))).pixels.shape == (48, 64, 1)
+    data = progressive(MAX_SCANS + 1)
     refused(data, "it has 101 scans")
     place = data.rindex(b"\xff\xda")
     refused(data[:place] + b"\xff\1" + data[place:], "it has 101 scans")  # a marker without a length hides none

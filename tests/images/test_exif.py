@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.ExifTags import IFD
 
 from restore.images import Picture, read_picture, write_picture
-from restore.images.exif import agreeing
+from restore.images.metadata.exif import agreeing
 
 piexif: Any = pytest.importorskip("piexif", reason="piexif reads EXIF independently")
 SIDES = (96, 64)  # of `smooth`

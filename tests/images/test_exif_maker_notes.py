@@ -15,7 +15,8 @@ from exif_files import block, canon_note, directory
 from made_files import smooth
 from PIL import Image
 
-from restore.images import Picture, maker_notes, read_picture, write_pages, write_picture
+from restore.images import Picture, read_picture, write_pages, write_picture
+from restore.images.tiff import maker_notes
 
 
 def panasonic_note(place: int) -> bytes:

@@ -17,7 +17,8 @@ from made_jpegs import plain, segment, with_segments
 from PIL import Image
 
 from restore.errors import PictureError
-from restore.images import jpeg_pixels, read_picture
+from restore.images import read_picture
+from restore.images.jpeg import pixels as jpeg_pixels
 
 
 def photo(width: int = 203, height: int = 157) -> np.ndarray:

@@ -15,8 +15,9 @@ from made_files import SHAPE, assert_same, full_picture, noise, parsed, smooth
 from PIL import Image
 
 from restore.errors import PictureError
-from restore.images import FORMATS, Picture, read_picture, tiff_writing, write_picture
+from restore.images import FORMATS, Picture, read_picture, write_picture
 from restore.images import picture as shared
+from restore.images.tiff import writing as tiff_writing
 
 KINDS = [(dtype, channels, alpha) for dtype in (np.uint8, np.uint16) for channels in (1, 3) for alpha in (False, True)]
 

@@ -13,8 +13,9 @@ import tifffile
 from made_files import noise
 
 from restore.errors import PictureError
-from restore.images import Picture, read_picture, tiff_writing, write_picture
+from restore.images import Picture, read_picture, write_picture
 from restore.images.reading import read_pages
+from restore.images.tiff import writing as tiff_writing
 
 
 def tiff(*pages: tuple[np.ndarray, dict[str, Any]], **options: Any) -> bytes:

@@ -12,7 +12,8 @@ from made_files import SHAPE, assert_same, full_picture, noise, smooth
 from PIL import Image, JpegImagePlugin
 
 from restore.errors import PictureError
-from restore.images import Picture, check_output, pillow, png, read_picture, tiff_writing, write_picture
+from restore.images import Picture, check_output, pillow, png, read_picture, write_picture
+from restore.images.tiff import writing as tiff_writing
 
 
 @pytest.mark.parametrize("quality", [10, 50, 80, 95, 97, 100])

@@ -11,7 +11,7 @@ import pytest
 from made_files import smooth
 
 from restore.images import Picture, read_picture, write_picture
-from restore.images.xmp import agreeing, take_xmp, without
+from restore.images.metadata.xmp import agreeing, take_xmp, without
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 XMP, MM = "{http://ns.adobe.com/xap/1.0/}", "{http://ns.adobe.com/xap/1.0/mm/}"

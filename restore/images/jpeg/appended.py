@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from restore.images import inner, jpeg_segments, xmp
-from restore.images.exif import upright
-from restore.images.packets import Packet
+from restore.images.jpeg import segments as jpeg_segments
+from restore.images.metadata import xmp
+from restore.images.metadata.exif import upright
+from restore.images.metadata.packets import Packet
 from restore.images.picture import Picture
 
 MPF = b"MPF\0"
@@ -189,7 +190,7 @@ def _turned(data: bytes, orientation: int) -> bytes:
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     if image.width * image.height > _LARGEST_MAP or image.mode not in ("L", "RGB"):
         raise ValueError("it is no gain map")
-    inner.check_scans(data)
+    jpeg_segments.check_scans(data)
     tables = [
         list(np.reshape(table, (8, 8)).T.flat) if orientation > 4 else table for table in image.quantization.values()
     ]

@@ -10,8 +10,9 @@ import html
 import re
 import struct
 
-from restore.images import jpeg_segments, xmp
-from restore.images.packets import RDF, USUAL, Node, Packet
+from restore.images.jpeg import segments as jpeg_segments
+from restore.images.metadata import xmp
+from restore.images.metadata.packets import RDF, USUAL, Node, Packet
 
 MAIN_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 HEAD = b"http://ns.adobe.com/xmp/extension/\0"

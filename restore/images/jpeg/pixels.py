@@ -7,7 +7,7 @@ import re
 import numpy as np
 import simplejpeg
 
-from restore.images.jpeg_segments import COM, EOI, FRAMES, SOS, markers, with_tables
+from restore.images.jpeg.segments import COM, EOI, FRAMES, SOS, markers, with_tables
 
 _WORDS = {  # libjpeg's warnings (jerror.h) in plain words
     "premature end of data segment": "premature end of data; the rest of the picture is grey or shifted",

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from PIL.ExifTags import IFD
 
-from restore.images.exif_blocks import Block, Directory
+from restore.images.metadata.exif_blocks import Block, Directory
+from restore.images.metadata.resolution import take_dpi
 from restore.images.picture import Picture, to_8_bits
-from restore.images.resolution import take_dpi
 
 _ORIENTATION = 0x0112
 _LONGEST_THUMBNAIL = 1024  # pixels; EXIF wants 160, and some cameras store more

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from xml.sax.saxutils import escape
 
-from restore.images.packets import RDF, USUAL, Node, Packet
+from restore.images.metadata.packets import RDF, USUAL, Node, Packet
 from restore.images.picture import Picture
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))([1-8])")

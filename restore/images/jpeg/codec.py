@@ -9,16 +9,12 @@ from typing import IO, Any
 
 from PIL import Image, JpegImagePlugin
 
-from restore.images import (
-    extended_xmp,
-    inner,
-    jpeg_appended,
-    jpeg_metadata,
-    jpeg_pixels,
-    jpeg_segments,
-    metadata,
-    pillow,
-)
+from restore.images import metadata, pillow
+from restore.images.jpeg import appended as jpeg_appended
+from restore.images.jpeg import extended_xmp
+from restore.images.jpeg import inventory as jpeg_metadata
+from restore.images.jpeg import pixels as jpeg_pixels
+from restore.images.jpeg import segments as jpeg_segments
 from restore.images.picture import DEFAULT_QUALITY, Picture, Refusal, check_page, check_size, contents
 
 LOWEST_QUALITY = 90
@@ -44,7 +40,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
         segments, end = jpeg_segments.parsed(data)
     image = _opened(data)
     check_size(image.size, max_pixels, io.BytesIO(data))
-    inner.check_scans(data)
+    jpeg_segments.check_scans(data)
     picture.source_is_lossless = False
     picture.jpeg_quality = _quality_of(image.quantization)
     picture.jpeg_subsampling = max(JpegImagePlugin.get_sampling(image), 0)

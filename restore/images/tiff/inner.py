@@ -1,7 +1,4 @@
-"""What a compressed picture states about itself, read before anything is decoded: its size, and a JPEG's scans.
-
-Decoders in C allocate what a header states. A TIFF holds such pictures in its strips and tiles; each has its own size.
-"""
+"""The size that a picture inside a strip or tile states, read before it is decoded: decoders in C allocate it."""
 
 from __future__ import annotations
 
@@ -10,30 +7,9 @@ import struct
 from collections.abc import Callable
 
 from restore.images import jpeg2000, jpeg_xl_header
-from restore.images.jpeg_segments import FRAMES, SOS, markers
-from restore.images.picture import Refusal
-
-MAX_SCANS = 100
-"""Most scans of a JPEG. Encoders write about 10; every scan costs the time of a pass over the whole picture."""
+from restore.images.jpeg.segments import FRAMES, check_scans, markers
 
 _JXL_BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
-
-
-def check_scans(data: bytes) -> None:
-    """Raises Refusal if a JPEG has more than `MAX_SCANS` scans. Takes 1 ms for a progressive one of 2 MB."""
-    scans = 0
-    is_progressive, samples = False, 0
-    for code, place in markers(data):
-        if code in FRAMES:
-            is_progressive, samples = code & 3 == 2, data[place + 9]
-        scans += code == SOS
-        if code == SOS and not is_progressive and data[place + 4] == samples:
-            return  # all samples at once: libjpeg reads no second scan
-    if scans > MAX_SCANS:
-        raise Refusal(
-            f"it has {scans:,} scans; a JPEG has about 10",
-            "do not open it if you do not know its source; otherwise save it as a plain JPEG first",
-        )
 
 
 def stated_size(compression: int, data: bytes) -> tuple[int, int, int]:

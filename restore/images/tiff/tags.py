@@ -12,9 +12,9 @@ from typing import Any
 
 from PIL.TiffImagePlugin import IFDRational
 
-from restore.images import photoshop
+from restore.images.metadata import photoshop
 from restore.images.picture import Picture
-from restore.images.tiff_directories import Directories
+from restore.images.tiff.directories import Directories
 
 # fmt: off
 _VOID = frozenset({

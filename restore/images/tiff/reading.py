@@ -9,11 +9,13 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from restore.images import maker_notes, metadata, tiff_tags
+from restore.images import metadata
 from restore.images.picture import Picture, Refusal, check_page, check_size
-from restore.images.tiff_colours import colours_of
-from restore.images.tiff_directories import Directories, pictures
-from restore.images.tiff_parts import samples_of
+from restore.images.tiff import maker_notes
+from restore.images.tiff import tags as tiff_tags
+from restore.images.tiff.colours import colours_of
+from restore.images.tiff.directories import Directories, pictures
+from restore.images.tiff.parts import samples_of
 
 _COLOURS = {
     0: 1,

@@ -10,9 +10,11 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from restore.images import maker_notes, metadata, tiff_tags
+from restore.images import metadata
 from restore.images.picture import Picture, Refusal, bands, interleaved
 from restore.images.png import compressor
+from restore.images.tiff import maker_notes
+from restore.images.tiff import tags as tiff_tags
 
 _LARGEST = 4_100_000_000  # bytes of pixels; below this, a file with its metadata ends before 4 GB
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from restore.images import extended_xmp, jpeg_appended, jpeg_segments, photoshop
-from restore.images.jpeg_segments import COM, FRAMES, Segment
-from restore.images.packets import Packet
+from restore.images.jpeg import appended as jpeg_appended
+from restore.images.jpeg import extended_xmp
+from restore.images.jpeg import segments as jpeg_segments
+from restore.images.jpeg.segments import COM, FRAMES, Segment
+from restore.images.metadata import photoshop
+from restore.images.metadata.packets import Packet
 from restore.images.picture import NAMES, Picture
 
 _EXIF, _ICC, _RESOURCES = b"Exif\0\0", b"ICC_PROFILE\0", b"8BIM"

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from restore.images import inner, jpeg_pixels, jpeg_segments
 from restore.images.decoder_errors import words_for
+from restore.images.jpeg import pixels as jpeg_pixels
+from restore.images.jpeg import segments as jpeg_segments
 from restore.images.picture import Picture, Refusal
+from restore.images.tiff import inner
 
 _LARGEST_TILE = 2048 * 2048  # pixels; a small picture may lie in a tile of usual size
 _ODD_PART = "do not open it if you do not know its source; otherwise save it with deflate or LZW"

@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from typing import IO, Any
 
-from restore.images.exif_blocks import BYTES, EXIF, MAKER_NOTE, Block
+from restore.images.metadata.exif_blocks import BYTES, EXIF, MAKER_NOTE, Block
 from restore.images.picture import Picture
-from restore.images.tiff_directories import Directories
+from restore.images.tiff.directories import Directories
 
 _FARTHEST = 1 << 20  # bytes; a gap of this length may lie before a note that keeps its place
 _MOST = 32  # directories within a note
