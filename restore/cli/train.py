@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,28 @@ Clean = Annotated[
 ]
 Degraded = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="Folder of the degraded pictures, with the same names."),
+    typer.Option(
+        metavar="DIR",
+        rich_help_panel=_DATA,
+        help="Folder of the degraded pictures, with the same names or names by one pattern.",
+    ),
+]
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=_DATA,
+        autocompletion=complete.datasets,
+        help="Instead of folders: a dataset as it is downloaded. `restore data list` lists the names.",
+    ),
+]
+Root = Annotated[Path | None, typer.Option(metavar="DIR", rich_help_panel=_DATA, help="Folder of that dataset.")]
+Split = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", rich_help_panel=_DATA, help="Part of the dataset.", show_default="train"),
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", rich_help_panel=_DATA, help="Include the subfolders of the folders.")
 ]
 TaskName = Annotated[
     str | None,
@@ -110,6 +131,14 @@ Out = Annotated[
     typer.Option(metavar="RUN", rich_help_panel=_RUN, help="Folder of the run: new, or existing with --resume."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", rich_help_panel=_RUN, help="Continue the run in RUN.")]
+NewData = Annotated[
+    bool,
+    typer.Option(
+        "--new-data",
+        rich_help_panel=_RUN,
+        help="With --resume: continue on other pictures. What was held out is never trained on.",
+    ),
+]
 MaxTime = Annotated[
     str | None,
     typer.Option(metavar="TIME", rich_help_panel=_RUN, help="Stop after 30s, 90m or 2h, in a state to --resume from."),
@@ -133,6 +162,10 @@ def train(
     data: Data = None,
     clean: Clean = None,
     degraded: Degraded = None,
+    dataset: DatasetName = None,
+    root: Root = None,
+    split: Split = None,
+    recursive: Recursive = False,
     task: TaskName = None,
     network: NetworkName = None,
     config: Config = None,
@@ -140,6 +173,7 @@ def train(
     start_from: StartFrom = None,
     transfer_from: TransferFrom = None,
     resume: Resume = False,
+    new_data: NewData = False,
     max_time: MaxTime = None,
     save_every: SaveEvery = "2m",
     tensorboard: Tensorboard = False,
@@ -160,12 +194,17 @@ def train(
         raise UsageError(
             "TensorBoard is not installed", hint="pip install 'restore-photos[train]', or leave out --tensorboard"
         )
+    if new_data and not resume:
+        raise UsageError("--new-data is for a run that is resumed", hint="add --resume, or leave out --new-data")
     from restore.training.plan import plan_training
+    from restore.training.sources import check_sources
 
+    check_sources(data, (clean, degraded), dataset, root, split)
     plan = plan_training(
         recipe, out, data=data, pairs=(clean, degraded), task=task, network=network, config=config,
         changes=dict(parse_change(text) for text in set_ or ()), resume=resume, start_from=start_from,
-        transfer_from=transfer_from, is_first=rank.index == 0,
+        transfer_from=transfer_from, is_first=rank.index == 0, recursive=recursive,
+        dataset=None if dataset is None or root is None else (dataset, root, split),
     )  # fmt: skip
 
     from restore.inference.devices import keep_memory, pick_device
@@ -181,18 +220,16 @@ def train(
         device=pick_device(rank.device(device)), threads=threads or torch.get_num_threads(), workers=workers, rank=rank,
         tensorboard=tensorboard, max_seconds=max_seconds, save_seconds=save_seconds,
     )  # fmt: skip
-    checkpoint = run_plan(plan, out, how, resume=resume)
+    checkpoint = run_plan(plan, out, how, resume=resume, new_data=new_data)
     if rank.index == 0:
         print(one_line(str(checkpoint), sys.stdout))
 
 
-def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool) -> Path:
+def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool, new_data: bool = False) -> Path:
     """Train, show the progress, and say how to continue if the run stops early."""
     from restore.training import loop
 
-    given = {"--data": plan.data, "--clean": plan.pairs and plan.pairs[0], "--degraded": plan.pairs and plan.pairs[1]}
-    folders = [word for option, folder in given.items() if folder for word in (option, str(folder))]
-    command = "continue with: " + shlex.join(["restore", "train", "--resume", *folders, "--out", str(out)])
+    command = "continue with: " + shlex.join(command_to_resume(sys.argv[1:], os.environ))
     is_first = how.rank.index == 0
     if is_first:
         say(describe_plan(plan, how))
@@ -202,7 +239,10 @@ def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool) -> Pa
                 checkpoint = loop.train(
                     plan.recipe, plan.data, out, pairs=plan.pairs, resume=resume, start_from=plan.start_from,
                     transfer_from=plan.transfer_from, options=how, should_stop=should_stop,
-                    on_progress=display.show if display else lambda _: None,
+                    on_progress=display.show if display else lambda _: None, sources=plan.sources,
+                    new_data=new_data, recipe_name=None if resume else plan.source,
+                    on_note=display.note if display else lambda _: None,
+                    on_decoded=display.decoded if display else lambda *_: None,
                 )  # fmt: skip
         except KeyboardInterrupt as stop:
             if display and (out / "state.pt").is_file():
@@ -215,6 +255,28 @@ def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool) -> Pa
     return checkpoint
 
 
+def command_to_resume(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The command that continues a run: the given one with `--resume`, and without the weights it started from.
+
+    Args:
+        arguments: Of the given command, from `train` on.
+        environment: Says whether torchrun started it, and how many processes on this machine.
+
+    >>> command_to_resume(["train", "mine.toml", "--from=a", "--out", "run", "--threads", "1"], {})
+    ['restore', 'train', '--resume', 'mine.toml', '--out', 'run', '--threads', '1']
+    """
+    kept: list[str] = []
+    words = iter(arguments[1:])
+    for word in words:
+        if word in ("--from", "--transfer"):
+            next(words, None)
+        elif word not in ("--resume", "--new-data") and not word.startswith(("--from=", "--transfer=")):
+            kept.append(word)
+    count = environment.get("LOCAL_WORLD_SIZE", "1")
+    together = ["torchrun", "--nproc-per-node", count, "-m"] if count != "1" else []
+    return [*together, "restore", *arguments[:1], "--resume", *kept]
+
+
 def describe_plan(plan: TrainingPlan, how: Options) -> str:
     """One line: network, recipe, steps, crops, data and device."""
     from restore.training.schedules import crops_of
@@ -222,7 +284,7 @@ def describe_plan(plan: TrainingPlan, how: Options) -> str:
     first, recipe = crops_of(plan.recipe, 0), plan.recipe
     return (
         f"{recipe.network} {recipe.config} by {plan.source}: {recipe.steps} steps of {len(first.numbers)} crops of "
-        f"{first.side}x{first.side} pixels{' at first' if recipe.stages else ''} from {plan.about_data}, "
+        f"{first.side}x{first.side} pixels{' at first' if recipe.stages else ''} from {plan.sources.counts}, "
         f"on {how.device}" + ("" if how.rank.is_alone else f", {how.rank.count} processes")
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from restore.training.progress import Progress
 
+_MOMENT = 2  # seconds of decoding without a word
 _EVERY = 30  # seconds between lines away from a terminal
 
 
@@ -29,6 +30,7 @@ class Display:
     def __init__(self) -> None:
         self.step: int | None = None
         self._shown = -float(_EVERY)
+        self._decoding, self._has_told = 0.0, False  # when to speak of decoding next, and whether the folder is named
         self._bar: RichProgress | None = None
 
     def __enter__(self) -> Display:
@@ -65,6 +67,24 @@ class Display:
             self._shown = now
         for text in news(progress):
             self.say(text)
+
+    def decoded(self, done: int, total: int) -> None:
+        """Show how many photos are decoded, if that takes more than a moment."""
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, description="decoding the photos", total=total, completed=done)
+        elif done == 1:
+            self._decoding = now + _MOMENT
+        elif now >= self._decoding and done < total:
+            from restore.datasets.photo_cache import cache_folder
+
+            where = "" if self._has_told else f" into {cache_folder()}, for this run and later ones"
+            self.say(f"decoding photos{where}: {done:,} of {total:,}")
+            self._decoding, self._has_told = now + _EVERY / 3, True
+
+    def note(self, text: str) -> None:
+        """Write what the user should know about the pictures."""
+        self.say(f"note:  {text}")
 
     def say(self, text: str) -> None:
         """Write a line to stderr, above the line that is rewritten."""

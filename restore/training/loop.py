@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,9 @@ from restore.training.recipe import Recipe
 from restore.training.reporting import Reporter
 from restore.training.run_folder import Run
 from restore.training.saving import Saver
+from restore.training.sources import Sources, find_sources
 from restore.training.starting_weights import new_network, take_weights
-from restore.training.state import State, resumed_recipe
+from restore.training.state import State, resumed_recipe, saved_fingerprint
 from restore.training.team import join
 from restore.training.thread_watch import ThreadWatch
 from restore.training.training_data import load_training_data
@@ -34,6 +36,8 @@ def train(
     recipe: Recipe, data: Path | None, run: Path, *, pairs: tuple[Path, Path] | None = None, resume: bool = False,
     start_from: str | None = None, transfer_from: str | None = None, options: Options = _DEFAULTS,
     should_stop: Callable[[], bool] = lambda: False, on_progress: Callable[[Progress], None] = lambda _: None,
+    sources: Sources | None = None, new_data: bool = False, recipe_name: str | None = None,
+    on_note: Callable[[str], None] = lambda _: None, on_decoded: Callable[[int, int], None] = lambda *_: None,
 ) -> Path:  # fmt: skip
     """Train by a recipe; return the checkpoint. On a CPU a resumed run ends with the weights of an uninterrupted one.
 
@@ -41,19 +45,24 @@ def train(
         recipe: What to do.
         data: Folder of clean photos, degraded as the recipe says; None to train on pairs alone.
         run: Folder of the run (`restore.training.run_folder`): new or empty, or with `resume` that of an earlier run.
-        pairs: Folders of clean and of degraded pictures with the same names.
+        pairs: Folders of clean and of degraded pictures, paired by name.
         resume: Continue from `run/state.pt`.
         start_from: Weights of the same network and config to start from (anything that `checkpoints.resolve` accepts).
         transfer_from: Weights of another network, size or scale; tensors that fit are copied.
         options: Machine, memory layout and times.
         should_stop: Called before each step; True stops in a state that can be resumed.
         on_progress: Called in the first process about once a second, after validations and after skipped batches.
+        sources: The pictures, instead of those of `data` and `pairs`.
+        new_data: Whether a resumed run may get other pictures than before. Its best score then starts anew.
+        recipe_name: What the card calls the recipe.
+        on_note: Called with what the user should know about the pictures.
+        on_decoded: Called with the number of decoded pictures and their total.
 
     Raises:
         DataError: Pictures are too few or do not fit together, `run` is not empty or not writable, or the gradient is
             not finite too often.
-        UsageError: There is no run to resume, or its recipe differs. `start_from` is of another network. Or the network
-            does not accept crops of this size or cannot leave its attention out.
+        UsageError: There is no run to resume, or its recipe or pictures differ. `start_from` is of another network. Or
+            the network does not accept crops of this size or cannot leave its attention out.
     """
     begun, device, rank = time.monotonic(), options.device, options.rank
     torch.manual_seed(recipe.seed)
@@ -63,23 +72,34 @@ def train(
     if folder.is_writer:
         check_run_folder(run, resume=resume)
     cv2.setNumThreads(1)
-    crops, held_out, about_data = load_training_data(recipe, network.scale, data, pairs)
-    network.to(device).to(memory_format=options.layout)  # type: ignore[call-overload]
+    sources = sources or find_sources(data, pairs)
     saved = folder.load_state(device) if resume else None
+    before = saved_fingerprint(saved)
+    if resume and before is None:
+        on_note("the state of this run does not say which pictures it was trained on; it continues on these")
+    loaded = load_training_data(recipe, network.scale, sources, before=before, new_data=new_data, progress=on_decoded)
+    for note in (*sources.notes, *loaded.notes):
+        on_note(note)
+    network.to(device).to(memory_format=options.layout)  # type: ignore[call-overload]
     recipe = recipe if saved is None else resumed_recipe(recipe, saved)
     loss_function = loss_of(recipe.loss, recipe.edge_weight)
     with join(rank, device) as team:
-        batches = Batches(crops, network.channels, recipe, team)
+        batches = Batches(loaded.crops, network.channels, recipe, team)
         recipe, notes = chosen_precision(recipe, network, batches, loss_function, team)
-        state = State(recipe, network, saved)
+        state = State(recipe, network, saved, fingerprint=loaded.split.fingerprint)
+        if loaded.split.is_new:
+            state.best = -math.inf
         trained = trainable(state, batches, options, notes)
         state.start_clock()
-        folder.begin(recipe, state.step, data=about_data, start=about_start, device=device, processes=team.count)
+        folder.begin(
+            recipe, state.step, data=loaded.about, start=about_start, device=device, processes=team.count,
+            new_data=loaded.split.is_new, recipe_name=recipe_name,
+        )  # fmt: skip
         if not resume:  # a process that is killed from here on can be resumed
             folder.save(state.average, state.as_dict())
         watch = ThreadWatch(torch.get_num_threads() if device.type == "cpu" else 1)
-        skipped = SkippedBatches(recipe, crops)
-        validator = Validator(state, held_out, folder, team)
+        skipped = SkippedBatches(recipe, loaded.crops)
+        validator = Validator(state, loaded.held_out, folder, team)
         with (
             folder.log(tensorboard=options.tensorboard) as log,
             batches.feed(state.step, options) as feed,

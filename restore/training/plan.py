@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restore import checkpoints
-from restore.datasets.listing import list_pictures
+from restore.datasets.registry import dataset_called
 from restore.errors import DataError, UsageError
 from restore.training.recipe import PAIRS, Recipe, load_recipe, recipe_for
+from restore.training.sources import Sources, check_sources, find_dataset, find_sources
 
 _BEGUN = {"recipe.json", "sessions.jsonl"}
 
@@ -21,9 +22,9 @@ class TrainingPlan:
     Attributes:
         recipe: What to do.
         source: The name or file of the recipe.
-        data: Folder of clean photos; None to train on pairs alone.
-        pairs: Folders of clean and of degraded pictures with the same names.
-        about_data: How many photos and pairs there are, in words.
+        data: Folder of clean photos; None to train on pairs alone, and for a dataset.
+        pairs: Folders of clean and of degraded pictures.
+        sources: The pictures.
         start_from, transfer_from: Files of weights to start from.
     """
 
@@ -31,7 +32,7 @@ class TrainingPlan:
     source: str
     data: Path | None
     pairs: tuple[Path, Path] | None
-    about_data: str
+    sources: Sources
     start_from: str | None = None
     transfer_from: str | None = None
 
@@ -50,6 +51,8 @@ def plan_training(
     start_from: str | None = None,
     transfer_from: str | None = None,
     is_first: bool = True,
+    dataset: tuple[str, Path, str | None] | None = None,
+    recursive: bool = False,
 ) -> TrainingPlan:
     """Choose the recipe of a run and check its data.
 
@@ -59,12 +62,14 @@ def plan_training(
         run: Folder of the run.
         data: Folder of clean photos.
         pairs: Folders of clean and of degraded pictures; both or none.
-        task: What to learn; by default that of the recipe, or `denoise`.
+        task: What to learn; by default that of the recipe, of the dataset, or `denoise`.
         network, config: Choose the recipe, and change it if it has others.
         changes: Fields of the recipe and their values as text.
         resume: Whether to continue the run in `run`.
         start_from, transfer_from: Names or files of weights to start from; one of them at most.
         is_first: Whether this is the first of the processes of the run; the others may find its folder in use.
+        dataset: Instead of folders, the name of a dataset, the folder that holds it, and its split (None for `train`).
+        recursive: Include the subfolders of the folders.
 
     Raises:
         UsageError: The arguments contradict each other, or the recipe is wrong.
@@ -73,28 +78,28 @@ def plan_training(
     """
     _check_start(resume, start_from, transfer_from)
     clean, degraded = pairs
-    if (data is None and clean is None) or (clean is None) != (degraded is None):
-        raise UsageError("nothing to train on", hint="use --data DIR, or --clean DIR --degraded DIR, or all three")
+    check_sources(data, pairs, *(dataset or (None, None, None)))
+    both = None if clean is None or degraded is None else (clean, degraded)
     if is_first:
         check_run_folder(run, resume=resume)
+    sources = find_sources(data, both, recursive=recursive) if dataset is None else find_dataset(*dataset)
     fields = {key: value for key, value in (("network", network), ("config", config)) if value is not None}
-    if data is None:
+    if not sources.photos:
         fields["degradation"] = PAIRS
     fields |= changes or {}
+    usual = "denoise" if dataset is None else dataset_called(dataset[0]).task
     source = recipe or (
         str(run / "recipe.json") if resume
-        else recipe_for(task or "denoise", network, config, has_pairs=data is None)
+        else recipe_for(task or usual, network, config, has_pairs=not sources.photos)
     )  # fmt: skip
-    counts = [f"{len(list_pictures(folder))} {what}" for folder, what in ((data, "photos"), (clean, "pairs")) if folder]
     start_from, transfer_from = (
         None if weights is None else str(checkpoints.resolve(weights).path) for weights in (start_from, transfer_from)
     )
     chosen = load_recipe(source, fields)  # imports torch if all else is right
     if task is not None and task != chosen.task:
         raise UsageError(f"{source} is a recipe for {chosen.task}, not for {task}", hint="leave out --task")
-    _check_degradation(chosen, source, data)
-    both = None if clean is None or degraded is None else (clean, degraded)
-    return TrainingPlan(chosen, source, data, both, " and ".join(counts), start_from, transfer_from)
+    _check_degradation(chosen, source, has_photos=bool(sources.photos))
+    return TrainingPlan(chosen, source, data, both, sources, start_from, transfer_from)
 
 
 def _check_start(resume: bool, start_from: str | None, transfer_from: str | None) -> None:
@@ -106,12 +111,12 @@ def _check_start(resume: bool, start_from: str | None, transfer_from: str | None
         raise UsageError("--from and --transfer both name weights to start from", hint="leave out one")
 
 
-def _check_degradation(recipe: Recipe, source: str, data: Path | None) -> None:
+def _check_degradation(recipe: Recipe, source: str, *, has_photos: bool) -> None:
     """Refuse a degradation of photos without photos, and a recipe for pairs with photos."""
-    if (recipe.degradation == PAIRS) == (data is None):
+    if (recipe.degradation == PAIRS) != has_photos:
         return
     hint = "use --clean DIR --degraded DIR, or degrade the photos of --data with --set degradation=NAME"
-    if data is None:
+    if not has_photos:
         raise UsageError(f"{recipe.degradation} needs photos to degrade, and there is no --data", hint=hint)
     dataset = f" ({recipe.dataset})" if recipe.dataset else ""
     raise UsageError(f"{source} is a recipe for pairs of pictures{dataset}", hint=hint)

@@ -15,9 +15,12 @@ README.md              the model card
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
+import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -58,8 +61,9 @@ class Run:
         self._strip = folder / "validation.png"
 
     def begin(
-        self, recipe: Recipe, step: int, *, data: str, start: str | None, device: torch.device, processes: int
-    ) -> None:
+        self, recipe: Recipe, step: int, *, data: str, start: str | None, device: torch.device, processes: int,
+        new_data: bool = False, recipe_name: str | None = None,
+    ) -> None:  # fmt: skip
         """Write what the run is before its first step, and cut the log back to `step`.
 
         Args:
@@ -69,6 +73,8 @@ class Run:
             start: Which weights the run started from, in words; None for none.
             device: Where it trains.
             processes: How many processes train together.
+            new_data: Whether a resumed run gets other pictures than before.
+            recipe_name: What the card calls the recipe; None keeps that of earlier sessions.
 
         Raises:
             DataError: The folder is not writable.
@@ -80,7 +86,7 @@ class Run:
             "start": start, "restore": restore.__version__, "commit": _commit(), "python": platform.python_version(),
             "torch": torch.__version__, "numpy": np.__version__, "system": platform.platform(),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
-            "processes": processes, "threads": torch.get_num_threads(),
+            "processes": processes, "threads": torch.get_num_threads(), "new_data": new_data, "recipe": recipe_name,
         }  # fmt: skip
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,10 +103,11 @@ class Run:
         """Write weights, state and card. Each file is complete or unchanged, even if the process is killed."""
         if not self.is_writer:
             return
-        with whole_file(self.state) as temporary:
-            torch.save(state, temporary)
-        self._save_weights(self.last, average, state)
-        self.write_card(state["seconds"])
+        with self._disk(), whole_file(self.state) as temporary:
+            _save_state(state, temporary)
+        with self._disk():
+            self._save_weights(self.last, average, state)
+            self.write_card(state["seconds"])
 
     def save_best(self, average: Network, state: dict[str, Any]) -> None:
         """Write the weights of the best validation so far."""
@@ -129,7 +136,8 @@ class Run:
         if not self.is_writer:
             yield lambda _: None
             return
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file, ExitStack() as stack:
+        # Unbuffered: after an error of a full disk, closing the file must not write again.
+        with (self.folder / "log.jsonl").open("ab", buffering=0) as file, ExitStack() as stack:
             show = None
             if tensorboard:
                 show = stack.enter_context(tensorboard_log(self.folder / "tensorboard", self._strip))
@@ -138,8 +146,8 @@ class Run:
                 entry = dataclasses.asdict(progress)
                 if progress.step == 0:  # only the validation is known
                     entry = {key: entry[key] for key in ("step", "steps", "validation", "kinds")}
-                file.write(json.dumps(_finite(entry), allow_nan=False) + "\n")
-                file.flush()
+                with self._disk():
+                    file.write((json.dumps(_finite(entry), allow_nan=False) + "\n").encode())
                 if show:
                     show(progress)
 
@@ -161,6 +169,19 @@ class Run:
         metadata = {"task": recipe["task"], "step": str(state["step"]), "recipe": state["recipe"]}
         checkpoints.save(path, average, recipe["network"], metadata)
 
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """A block that writes into the folder; its errors of the disk become one sentence.
+
+        Raises:
+            DataError: The disk is full, or cannot be written.
+        """
+        try:
+            yield
+        except OSError as failure:
+            hint = "free some space or repair the disk, then continue with --resume"
+            raise DataError(f"cannot write to {self.folder}: {failure.strerror or failure}", hint=hint) from failure
+
     def _write(self, name: str, text: str) -> None:
         with whole_file(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -176,6 +197,20 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 break
     return found
+
+
+def _save_state(state: dict[str, Any], path: Path) -> None:
+    """Write a state.
+
+    Raises:
+        OSError: The disk is full, or cannot be written; PyTorch alone raises a RuntimeError without the reason.
+    """
+    try:
+        torch.save(state, path)
+    except RuntimeError as failure:
+        full = shutil.disk_usage(path.parent).free < 1 << 20
+        number = errno.ENOSPC if full else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from failure
 
 
 def _finite(value: Any) -> Any:

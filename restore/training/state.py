@@ -13,6 +13,7 @@ from torch import nn
 
 from restore.errors import UsageError
 from restore.networks import Network
+from restore.training.fingerprint import Fingerprint
 from restore.training.interrupts import uninterrupted
 from restore.training.optimizers import optimizer_of
 from restore.training.recipe import Recipe
@@ -29,6 +30,7 @@ class State:
         recipe: With its precision chosen.
         network: On its device; trained in place.
         saved: What `as_dict` gave, of an earlier session; None for a new run.
+        fingerprint: Of the files of the run; None keeps that of `saved`.
 
     Attributes:
         average: The network with averaged weights, which are saved and scored.
@@ -36,7 +38,15 @@ class State:
         best: PSNR of the best validation, in dB.
     """
 
-    def __init__(self, recipe: Recipe, network: Network, saved: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: Network,
+        saved: dict[str, Any] | None = None,
+        *,
+        fingerprint: Fingerprint | None = None,
+    ) -> None:
+        self.fingerprint = fingerprint or saved_fingerprint(saved)
         self.recipe, self.network = recipe, network
         self.device = next(network.parameters()).device
         self.average = type(network)(**network.config).to(self.device)
@@ -112,6 +122,7 @@ class State:
             "network": self.network.state_dict(), "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(), "random": self._random, "scaler": self.scaler.state_dict(),
             "best": self.best, "seconds": self.seconds,
+            "data": None if self.fingerprint is None else self.fingerprint.to_json(),
         }  # fmt: skip
 
     def _restore(self, saved: dict[str, Any]) -> None:
@@ -130,6 +141,12 @@ class State:
 def update_average(average: Network, network: Network, decay: float) -> None:
     """Move averaged weights towards those of a network: `decay * average + (1 - decay) * network`."""
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+
+
+def saved_fingerprint(saved: dict[str, Any] | None) -> Fingerprint | None:
+    """The files of a saved state; None for a new run, and for states of older versions, which do not name them."""
+    text = saved.get("data") if saved else None
+    return None if text is None else Fingerprint.from_json(text)
 
 
 def resumed_recipe(asked: Recipe, saved: dict[str, Any]) -> Recipe:

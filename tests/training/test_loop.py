@@ -84,9 +84,9 @@ def test_max_seconds_counts_what_comes_before_the_first_step(
 ) -> None:
     now = [0.0]
 
-    def slowly(*arguments: Any) -> Any:
+    def slowly(*arguments: Any, **given: Any) -> Any:
         now[0] += 300  # of 299 s
-        return load_training_data(*arguments)
+        return load_training_data(*arguments, **given)
 
     monkeypatch.setattr(loop, "load_training_data", slowly)
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))

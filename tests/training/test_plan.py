@@ -54,7 +54,7 @@ BOTH = PHOTOS, PHOTOS
 def test_photos_are_degraded_by_the_recipe_of_the_task() -> None:
     plan = plan_training(None, RUN, data=PHOTOS)
     assert (plan.recipe, plan.source) == (load_recipe("cs-kit-s-denoise"), "cs-kit-s-denoise")
-    assert (plan.data, plan.pairs, plan.about_data) == (PHOTOS, None, "2 photos")
+    assert (plan.data, plan.pairs, plan.sources.counts) == (PHOTOS, None, "2 photos")
     assert plan_training(None, RUN, data=PHOTOS, task="derain", network="drsformer").source == "drsformer-s-derain"
 
 
@@ -62,13 +62,13 @@ def test_photos_are_degraded_by_the_recipe_of_the_task() -> None:
 def test_without_photos_every_recipe_is_for_pairs() -> None:
     plan = plan_training(None, RUN, data=None, pairs=BOTH)
     assert plan.recipe == dataclasses.replace(load_recipe("cs-kit-s-denoise"), degradation="pairs")
-    assert (plan.data, plan.pairs, plan.about_data) == (None, BOTH, "2 pairs")
+    assert (plan.data, plan.pairs, plan.sources.counts) == (None, BOTH, "2 pairs")
 
 
 @pytest.mark.usefixtures("folders")
 def test_photos_and_pairs_are_planned_together() -> None:
     plan = plan_training("drsformer-s-derain", RUN, data=PHOTOS, pairs=BOTH)
-    assert (plan.data, plan.pairs, plan.about_data) == (PHOTOS, BOTH, "2 photos and 2 pairs")
+    assert (plan.data, plan.pairs, plan.sources.counts) == (PHOTOS, BOTH, "2 photos and 2 pairs")
 
 
 @pytest.mark.usefixtures("folders")

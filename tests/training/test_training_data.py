@@ -17,6 +17,7 @@ from restore.errors import DataError
 from restore.evaluation.scoring import evaluate
 from restore.images import Picture, read_picture, write_picture
 from restore.training.loop import train
+from restore.training.sources import find_sources
 from restore.training.training_data import load_training_data
 
 pytest_plugins = ["training_fixtures"]
@@ -29,8 +30,9 @@ def test_labels_take_the_place_of_the_photos_in_their_share_of_the_crops(photos:
     for path in sorted(photos.iterdir()):
         write_picture(Picture(255 - read_picture(path).pixels), labels / path.name)
     recipe = dataclasses.replace(RECIPE, task="demosaic", degradation="mosaic", labels=str(labels), teacher_share=0.5)
-    labelled, _, _ = load_training_data(recipe, 1, photos, None)
-    plain, _, _ = load_training_data(dataclasses.replace(recipe, labels=""), 1, photos, None)
+    sources = find_sources(photos, None)
+    labelled = load_training_data(recipe, 1, sources).crops
+    plain = load_training_data(dataclasses.replace(recipe, labels=""), 1, sources).crops
     count = 0
     for index in range(40):
         (reference, given), (photo, expected) = labelled[index], plain[index]
@@ -108,7 +110,8 @@ def test_photos_and_pairs_are_trained_on_together(photos: Path, tmp_path: Path) 
         "2 pairs of the folders `photos` and `rainy` and 2 pictures of the folder `photos`, 2 more held out."
         in (tmp_path / "whole" / "README.md").read_text()
     )
-    crops, held_out, _ = load_training_data(recipe, 1, photos, (photos, rainy))
+    loaded = load_training_data(recipe, 1, find_sources(photos, (photos, rainy)))
+    crops, held_out = loaded.crops, loaded.held_out
     column = np.abs(held_out[0].degraded - held_out[0].clean).max(axis=(0, 2)) > 0
     assert np.flatnonzero(column).tolist() == [40]  # of the pairs, as it is
     assert not np.array_equal(held_out[1].degraded, held_out[1].clean)  # of the photos, rained on
@@ -124,9 +127,9 @@ def test_fewer_pairs_than_photos_may_be_held_out(photos: Path, tmp_path: Path) -
         shutil.copytree(photos, tmp_path / name)
     pairs = tmp_path / "clean", tmp_path / "noisy"
     recipe = dataclasses.replace(RECIPE, held_out=2, held_out_pairs=1, validate=("grain",))
-    _, held_out, words = load_training_data(recipe, 1, photos, pairs)
-    assert [(pair.name, pair.kind) for pair in held_out] == [("2", "pairs"), ("1", "grain"), ("2", "grain")]
-    assert words == (
+    loaded = load_training_data(recipe, 1, find_sources(photos, pairs))
+    assert [(pair.name, pair.kind) for pair in loaded.held_out] == [("2", "pairs"), ("1", "grain"), ("2", "grain")]
+    assert loaded.about == (
         "2 pairs of the folders `clean` and `noisy` and 1 pictures of the folder `photos`, 3 more held out."
     )
 
@@ -138,6 +141,6 @@ def test_pairs_that_do_not_fit_are_named_before_a_run_begins(photos: Path, tmp_p
     with pytest.raises(DataError, match=r"1\.png is 80x72 clean and 64x64 degraded"):
         train(recipe, None, tmp_path / "run", pairs=(photos, tmp_path / "degraded"))
     (tmp_path / "degraded" / "1.png").unlink()
-    with pytest.raises(DataError, match="1 picture has no partner"):
+    with pytest.raises(DataError, match=r"1 picture cannot be paired, first: .*1\.png has no degraded partner"):
         train(recipe, None, tmp_path / "run", pairs=(photos, tmp_path / "degraded"))
     assert not (tmp_path / "run").exists()
