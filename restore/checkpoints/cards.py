@@ -41,10 +41,10 @@ def model_card(
         "Use it for": f"`restore {recipe['task']}`: {TASKS[recipe['task']].summary}",
         "Not for": _NOT_STATED,
         "Limits": _NOT_STATED,
-        "Data and licences": " ".join(filter(None, (_with_code(now["data"]), _labels(recipe), licence))),
+        "Data and licences": " ".join(filter(None, (_with_code(_data(sessions)), _labels(recipe), licence))),
         "Recipe": _training(recipe, step, sessions[0].get("start")),  # runs of older versions have no start
         "Compute": _compute(now, seconds),
-        "Scores": _validation(recipe, log),
+        "Scores": _validation(recipe, log, _since(sessions)),
     }
     metadata = [
         "library_name: restore",
@@ -56,6 +56,42 @@ def model_card(
     lead = f"{_plain(recipe['network'])}, config {_code(recipe['config'])}{options}."
     card = _card("\n".join(metadata), name, [lead, _fenced("sh", use)], facts)
     return card + "\n![Held-out pictures: degraded, restored, clean](validation.png)\n" if _scored(log) else card
+
+
+def training_facts(
+    recipe: dict[str, Any],
+    sessions: Sequence[dict[str, Any]],
+    *,
+    step: int,
+    seconds: float,
+    scored: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """What the card of a training run says, as keys of the catalogue's tables; for the metadata of its weights.
+
+    Args:
+        recipe: The fields of its `Recipe`.
+        sessions: When and where the run was worked on, in order.
+        step: Steps done.
+        seconds: How long they took.
+        scored: Step and validation of the log's entry that scores these weights; None for none.
+    """
+    name = next(
+        (session["recipe"] for session in sessions if session.get("recipe")), f"of the run, {recipe['network']}"
+    )
+    found: dict[str, Any] = {
+        "trained_on": _flat(f"{_data(sessions).rstrip('.')}; degradation {_degradation(recipe)}".replace("`", "'")),
+        "recipe": _flat(name),
+        "steps": step,
+        "hours": round(seconds / 3600, 2),
+        "machine": _flat(sessions[-1]["device"]),
+    }
+    if scored is not None:
+        before, after = scored["validation"]
+        score = {"set": f"{recipe['held_out']} held-out pictures at step {scored['step']:,}", "protocol": "rgb"}
+        known = {"input_psnr": before, "psnr": after}
+        numbers = {key: round(value, 4) for key, value in known.items() if value is not None and math.isfinite(value)}
+        found["scores"] = [score | numbers] if "psnr" in numbers else []
+    return found
 
 
 def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()) -> str:
@@ -161,10 +197,27 @@ def _labels(recipe: dict[str, Any]) -> str:
     )
 
 
+def _data(sessions: Sequence[dict[str, Any]]) -> str:
+    """The pictures of all sessions; with the steps where a resumed run got others."""
+    parts: list[tuple[int, str]] = []
+    for session in sessions:
+        if not parts or parts[-1][1] != session["data"]:
+            parts.append((session["step"], session["data"]))
+    return parts[0][1] if len(parts) == 1 else " ".join(f"From step {step:,}: {text}" for step, text in parts)
+
+
+def _since(sessions: Sequence[dict[str, Any]]) -> int:
+    """The step of the last session with new pictures: earlier scores are of others."""
+    return max((session["step"] for session in sessions if session.get("new_data")), default=-1)
+
+
+def _degradation(recipe: dict[str, Any]) -> str:
+    levels = "" if recipe["level_low"] is None else f", {recipe['level_low']:g} to {recipe['level_high']:g}"
+    return f"{recipe['degradation']}{levels}"
+
+
 def _training(recipe: dict[str, Any], step: int, start: str | None) -> str:
-    degradation = _plain(recipe["degradation"])
-    if recipe["level_low"] is not None:
-        degradation += f", {recipe['level_low']:g} to {recipe['level_high']:g}"
+    degradation = _plain(_degradation(recipe))
     stages = "".join(f" ({batch} of {side} until step {until:,})" for until, batch, side in recipe["stages"])
     return (
         f"degradation {degradation}; {step:,} of {recipe['steps']:,} steps of {recipe['batch']} crops of "
@@ -180,13 +233,13 @@ def _compute(now: dict[str, Any], seconds: float) -> str:
     return f"{seconds / 3600:.2f} hours on {_plain(now['device'])}, {processes}; {versions}{commit}."
 
 
-def _scored(log: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [entry for entry in log if entry["validation"]]
+def _scored(log: Sequence[dict[str, Any]], since: int = -1) -> list[dict[str, Any]]:
+    return [entry for entry in log if entry["validation"] and entry["step"] > since]
 
 
-def _validation(recipe: dict[str, Any], log: Sequence[dict[str, Any]]) -> str:
+def _validation(recipe: dict[str, Any], log: Sequence[dict[str, Any]], since: int) -> str:
     """PSNR of the held-out pictures: at the best and the last step, and for each degradation at the last."""
-    scored = _scored(log)
+    scored = _scored(log, since)
     if not scored:
         return "none yet."
     how = "each under the degradations below; the mean over these" if recipe.get("validate") else "degraded as above"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore.checkpoints import catalogue, hub, loading
 from restore.checkpoints.cards import weights_card
-from restore.checkpoints.catalogue import WeightsEntry
+from restore.checkpoints.catalogue import Score, WeightsEntry
 from restore.checkpoints.hub import MODEL, Address
 from restore.errors import UsageError, WeightsError
 from restore.tasks import TASKS
@@ -57,6 +57,7 @@ def pull(source: str, *, name: str | None = None) -> WeightsEntry:
     table = {
         "trained_on": f"see hf://{address.repo}",
         "summary": f"pulled from hf://{address.repo}",
+        **_stated(info),
         **(_config(dataclasses.replace(address, file=CONFIG), weights.sha256) if CONFIG in files else {}),
         **loading.facts(network, info),
         "file": f"{name}.safetensors",
@@ -224,14 +225,50 @@ def _strict_json(text: str) -> Any:
 
 def _entry(network: Network, info: CheckpointInfo) -> WeightsEntry:
     """A record of weights that are in no catalogue, from their file."""
-    steps = info.metadata.get("step", "")
+    steps, about = info.metadata.get("step", ""), _stated(info)
+    if "scores" in about:
+        about["scores"] = tuple(Score(**score) for score in about["scores"])
     return WeightsEntry(
         **loading.facts(network, info),
         name=info.weights.path.stem,
         folder=info.weights.path.parent,
         file=info.weights.path.name,
         licence=info.metadata.get("licence", _UNKNOWN),
-        trained_on="not stated",
         summary=TASKS[info.task].summary,
-        steps=int(steps) if steps.isdigit() else None,
+        **{"trained_on": "not stated", "steps": int(steps) if steps.isdigit() else None, **about},
     )
+
+
+def _stated(info: CheckpointInfo) -> dict[str, Any]:
+    """What a checkpoint's own metadata state about its training, as keys of the catalogue's tables.
+
+    A run of `restore train` writes them. Anything else that the metadata hold there is left out.
+    """
+    try:
+        text = info.metadata.get("training", "")
+        found = _strict_json(text) if len(text) <= _LARGEST_CONFIG else None
+    except WeightsError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    kinds = {"trained_on": str, "recipe": str, "steps": int, "hours": float, "machine": str}
+    about = {key: found[key] for key, kind in kinds.items() if type(found.get(key)) is kind and _is_plain(found[key])}
+    scores = [{"input_psnr": math.inf, **score} for score in _listed(found.get("scores")) if _is_score(score)]
+    return about | ({"scores": scores} if scores else {})
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a short printable text, or a number."""
+    return not isinstance(value, str) or (value.isprintable() and len(value) <= 2000)
+
+
+def _is_score(score: Any) -> bool:
+    """Whether a value has the keys of a `Score` that a training run writes."""
+    kinds = {"set": str, "protocol": str, "psnr": float, "input_psnr": float}
+    if not isinstance(score, dict) or not {"set", "protocol", "psnr"} <= score.keys() <= kinds.keys():
+        return False
+    return all(type(value) is kinds[key] and _is_plain(value) for key, value in score.items())

@@ -240,7 +240,7 @@ def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool, new_d
                     plan.recipe, plan.data, out, pairs=plan.pairs, resume=resume, start_from=plan.start_from,
                     transfer_from=plan.transfer_from, options=how, should_stop=should_stop,
                     on_progress=display.show if display else lambda _: None, sources=plan.sources,
-                    new_data=new_data, recipe_name=None if resume else plan.source,
+                    new_data=new_data, recipe_name=None if resume else plan.name,
                     on_note=display.note if display else lambda _: None,
                     on_decoded=display.decoded if display else lambda *_: None,
                 )  # fmt: skip

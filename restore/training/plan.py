@@ -22,6 +22,7 @@ class TrainingPlan:
     Attributes:
         recipe: What to do.
         source: The name or file of the recipe.
+        name: What cards call the recipe: its name or its file's name, and whether fields were changed.
         data: Folder of clean photos; None to train on pairs alone, and for a dataset.
         pairs: Folders of clean and of degraded pictures.
         sources: The pictures.
@@ -30,6 +31,7 @@ class TrainingPlan:
 
     recipe: Recipe
     source: str
+    name: str
     data: Path | None
     pairs: tuple[Path, Path] | None
     sources: Sources
@@ -99,7 +101,8 @@ def plan_training(
     if task is not None and task != chosen.task:
         raise UsageError(f"{source} is a recipe for {chosen.task}, not for {task}", hint="leave out --task")
     _check_degradation(chosen, source, has_photos=bool(sources.photos))
-    return TrainingPlan(chosen, source, data, both, sources, start_from, transfer_from)
+    name = Path(source).name + ", changed" * bool(network or config or changes)
+    return TrainingPlan(chosen, source, name, data, both, sources, start_from, transfer_from)
 
 
 def _check_start(resume: bool, start_from: str | None, transfer_from: str | None) -> None:

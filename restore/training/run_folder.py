@@ -33,7 +33,7 @@ import torch
 
 import restore
 from restore import checkpoints
-from restore.checkpoints.cards import model_card
+from restore.checkpoints.cards import model_card, training_facts
 from restore.datasets.pairs import Pair
 from restore.errors import DataError
 from restore.files import remove_leftovers, whole_file
@@ -59,6 +59,7 @@ class Run:
         self.folder, self.is_writer = folder, is_writer
         self.last, self.best, self.state = (folder / n for n in ("last.safetensors", "best.safetensors", "state.pt"))
         self._strip = folder / "validation.png"
+        self._scored: dict[str, Any] | None = None  # step and validation of the latest validation
 
     def begin(
         self, recipe: Recipe, step: int, *, data: str, start: str | None, device: torch.device, processes: int,
@@ -95,9 +96,14 @@ class Run:
             sessions = json_lines(self.folder / "sessions.jsonl")
             self._write("sessions.jsonl", "".join(json.dumps(s) + "\n" for s in (*sessions, session)))
             kept = [entry for entry in json_lines(self.folder / "log.jsonl") if entry["step"] <= step]
+            self._scored = None if new_data else next((entry for entry in kept[::-1] if entry["validation"]), None)
             self._write("log.jsonl", "".join(json.dumps(entry) + "\n" for entry in kept))
         except OSError as failure:
             raise DataError(f"cannot write to {self.folder}: {failure.strerror or failure}") from failure
+
+    def note_score(self, step: int, validation: tuple[float, float]) -> None:
+        """Remember the validation after a step for the metadata of the weights that are saved from now on."""
+        self._scored = {"step": step, "validation": validation}
 
     def save(self, average: Network, state: dict[str, Any]) -> None:
         """Write weights, state and card. Each file is complete or unchanged, even if the process is killed."""
@@ -167,6 +173,9 @@ class Run:
     def _save_weights(self, path: Path, average: Network, state: dict[str, Any]) -> None:
         recipe = json.loads(state["recipe"])
         metadata = {"task": recipe["task"], "step": str(state["step"]), "recipe": state["recipe"]}
+        if sessions := json_lines(self.folder / "sessions.jsonl"):
+            about = training_facts(recipe, sessions, step=state["step"], seconds=state["seconds"], scored=self._scored)
+            metadata["training"] = json.dumps(about, allow_nan=False)
         checkpoints.save(path, average, recipe["network"], metadata)
 
     @contextmanager
