@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from restore import checkpoints
+from restore.batch.processes import Rank, rank_from
 from restore.checkpoints import ResolvedWeights, catalogue
 from restore.cli import complete, options
 from restore.cli.columns import table
 from restore.cli.help import SPEED, WEIGHTS
 from restore.cli.progress_bar import Progress
 from restore.cli.streams import one_line, rich_console, say
-from restore.errors import RestoreError, UsageError
+from restore.errors import DataError, RestoreError, UsageError
 from restore.files import whole_file
 from restore.inference.precision import check_precision
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from restore.evaluation.plan import Plan
     from restore.evaluation.published import Published
     from restore.evaluation.report import Report, Restoration
-    from restore.evaluation.scoring import Answer
+    from restore.evaluation.scoring import Answer, Scores
 
 _OVERLAP = 32  # pixels
 _PICTURES, _OUTPUT = "What to score", "Output"
@@ -198,6 +201,9 @@ def evaluate(
     """
     # Refuse everything that can be refused before torch is imported, which takes seconds.
     options.check_device(device)
+    rank = rank_from(os.environ)
+    if submission is not None and not rank.is_alone:
+        raise UsageError("--submission is for one process", hint="run it without torchrun")
     check_precision(precision)
     size = None if tile == "none" else options.parse_tile(tile, _OVERLAP)
     _refuse_contradictions(restored, weights, self_ensemble, save_images, submission)
@@ -211,7 +217,8 @@ def evaluate(
         protocol=protocol, submission=submission is not None, recursive=recursive,
     )  # fmt: skip
     for note in filter(None, (plan.note, *plan.found.notes)):
-        say(f"note:  {note}")
+        if rank.index == 0:
+            say(f"note:  {note}")
     how = Restoration(
         tile=tile,
         overlap=None if size is None else _OVERLAP,
@@ -219,20 +226,26 @@ def evaluate(
         restored_by_another_tool=None if restored is None else str(restored),
     )
     found = _find_weights(plan, weights)
-    answer, how, network = _restoring(plan, found, how, size, device, precision)
+    answer, how, network = _restoring(plan, found, how, size, rank.device(device), precision)
     if answer is not None and save_images is not None:
         from restore.evaluation.restored_files import saving
 
         answer = saving(answer, save_images)
     from restore.evaluation import scoring
 
-    with Progress(len(plan.found.items)) as progress:
-        pairs = _shown(plan.pairs(), progress)
+    own = range(rank.index, len(plan.found.items), rank.count)
+    with Progress(len(own)) if rank.index == 0 else nullcontext() as progress:
+        pairs = _shown(plan.pairs(own), progress)
         if submission is not None:
             assert answer is not None and plan.submission is not None
             _submit(plan.submission, submission, answer, pairs)
             return
-        scores = scoring.evaluate(answer, pairs, protocol=plan.protocol)
+        if rank.is_alone:
+            scores = scoring.evaluate(answer, pairs, protocol=plan.protocol)
+        else:
+            scores = _score_together(rank, answer, pairs, own, plan.protocol)
+    if rank.index != 0:
+        return
     report = Report(plan, how, scores)
     _print_table(report)
     _print_published(plan.published, network)
@@ -296,9 +309,25 @@ def _restoring(
     return answer, how, checkpoint.network
 
 
-def _shown(pairs: Iterator[Pair], progress: Progress) -> Iterator[Pair]:
+def _score_together(rank: Rank, answer: Answer | None, pairs: Iterable[Pair], own: range, protocol: str) -> Scores:
+    """The scores of all processes, in the order of the pictures; each process scores its own."""
+    import torch
+
+    from restore.evaluation import scoring
+    from restore.training.team import join
+
+    with join(rank, torch.device("cpu")) as team:
+        scored = scoring.evaluate(answer, pairs, protocol=protocol).pictures if own else ()
+        numbered = team.gathered(list(zip(own, scored, strict=True)))
+    if not numbered:
+        raise DataError("there is no picture to score")
+    return scoring.Scores(protocol, tuple(score for _, score in sorted(numbered, key=lambda each: each[0])))
+
+
+def _shown(pairs: Iterator[Pair], progress: Progress | None) -> Iterator[Pair]:
     for pair in pairs:
-        progress.file(pair.name)
+        if progress is not None:
+            progress.file(pair.name)
         yield pair
 
 
