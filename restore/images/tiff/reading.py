@@ -138,7 +138,7 @@ def _decode(page: Any, picture: Picture, file_size: int, max_pixels: int) -> tup
     is_jpeg = page.compression in (7, 50001)
     kind = None
     if colours is None:
-        kind = _OTHER_COLOURS.get(photometric, f"of an unknown kind ({photometric})")
+        kind = _OTHER_COLOURS.get(photometric, f"of an unknown kind ({str(photometric)[:20]!a})")
     elif photometric == 6 and not is_jpeg:
         kind = "YCbCr colours"
     elif page.dtype is None or page.imagedepth != 1 or page.sampleformat not in (1, 3, 4, 2 if photometric == 8 else 1):
