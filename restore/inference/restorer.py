@@ -348,8 +348,8 @@ def _compiled(network: Network) -> Callable[[Tensor], Tensor]:
             result: Tensor = compiled(x)
         except torch._dynamo.exc.TorchDynamoException as error:  # here, because its name imports much
             raise RestoreError(
-                f"the network cannot be compiled here: {str(error).partition(chr(10))[0]}",
-                hint="leave out --compile",
+                f"the network cannot be compiled here ({type(error).__name__})",
+                hint="leave out --compile; it needs a C++ compiler, and on CPUs it gains nothing",
             ) from error
         return result
 
