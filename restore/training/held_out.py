@@ -15,14 +15,22 @@ from restore.degradations import Draw, Image
 
 
 class HeldOut:
-    """Pairs in memory. Pictures of 8 bits are kept as bytes, a quarter of the size, without loss."""
+    """Pairs in memory. Pictures of 8 bits are kept as bytes, a quarter of the size, without loss.
 
-    def __init__(self) -> None:
+    Args:
+        channels: Of the network. For one channel, pictures get three equal ones: the first one of the given picture.
+    """
+
+    def __init__(self, channels: int = 3) -> None:
+        self._channels = channels
         self._pairs: list[tuple[str, NDArray[Any], NDArray[Any], str]] = []
 
     def add(self, pairs: Iterable[Pair]) -> None:
         """Keep further pairs."""
-        self._pairs += ((pair.name, _small(pair.clean), _small(pair.degraded), pair.kind) for pair in pairs)
+        self._pairs += ((p.name, self._kept(p.clean), self._kept(p.degraded), p.kind) for p in pairs)
+
+    def _kept(self, picture: Image) -> NDArray[Any]:
+        return _small(picture if self._channels == 3 else np.repeat(picture[..., :1], 3, axis=-1))
 
     @property
     def kinds(self) -> list[str]:

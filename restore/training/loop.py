@@ -77,7 +77,9 @@ def train(
     before = saved_fingerprint(saved)
     if resume and before is None:
         on_note("the state of this run does not say which pictures it was trained on; it continues on these")
-    loaded = load_training_data(recipe, network.scale, sources, before=before, new_data=new_data, progress=on_decoded)
+    loaded = load_training_data(
+        recipe, network.scale, sources, channels=network.channels, before=before, new_data=new_data, progress=on_decoded
+    )
     for note in (*sources.notes, *loaded.notes):
         on_note(note)
     network.to(device).to(memory_format=options.layout)  # type: ignore[call-overload]

@@ -65,6 +65,7 @@ def load_training_data(
     scale: int,
     sources: Sources,
     *,
+    channels: int = 3,
     before: Fingerprint | None = None,
     new_data: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -77,6 +78,7 @@ def load_training_data(
         recipe: Says how photos are degraded and how many pictures are held out.
         scale: By what factor the network upscales.
         sources: The pictures.
+        channels: Of the network. One channel gets the first one of the degraded pictures, in training and validation.
         before: The files of the run that is resumed; None for a new run.
         new_data: Whether a resumed run may get other files than before.
         progress: Called with the number of pictures that are decoded and the total, for each kind of pictures.
@@ -86,7 +88,7 @@ def load_training_data(
         UsageError: The files are not those of the run that is resumed.
     """
     split = split_of(recipe, sources, before, new_data=new_data)
-    held_out = HeldOut()
+    held_out = HeldOut(channels)
     crops: list[Crops] = []
     words: list[str] = []
     notes: list[str] = []

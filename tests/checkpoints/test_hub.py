@@ -8,14 +8,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import Run, table_of, to_toml
 from hub_server import TOKEN, Hub, serve
-from huggingface_hub import ModelCard, ModelCardData, close_session, constants
+from huggingface_hub import ModelCard, ModelCardData, constants
 from safetensors.torch import load_file
 
 import restore
@@ -25,34 +24,9 @@ from restore.checkpoints.cards import HEADINGS
 from restore.errors import UsageError, WeightsError
 from restore.networks import Network
 
+pytest_plugins = ["hub_fixtures"]
 # The client warns when it uploads without Xet.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub, and a client for it with an empty cache and without login."""
-    with serve() as server:
-        for name, value in {
-            "HF_HUB_OFFLINE": False,
-            "HF_HUB_DISABLE_XET": True,
-            "ENDPOINT": server.url,
-            "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
-            "HF_HUB_CACHE": str(tmp_path / "hub"),
-            "HF_TOKEN_PATH": str(tmp_path / "token"),
-        }.items():
-            monkeypatch.setattr(constants, name, value)
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("NO_PROXY", "*")
-        close_session()  # the client's connections keep the old environment
-        yield server
-        close_session()
-
-
-@pytest.fixture
-def logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
 
 
 @pytest.fixture
