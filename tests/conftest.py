@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 # huggingface_hub reads this at import, so set it before other imports.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes of several threads would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
