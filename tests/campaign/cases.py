@@ -6,12 +6,13 @@ import io
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from restore.errors import RestoreError
-from restore.images import FORMATS, read_picture, write_picture
+from restore.images import FORMATS, Picture, holds_pages, read_pages, read_picture, write_pages, write_picture
 
 
 def copied(path: str) -> str:
@@ -40,6 +41,27 @@ def copied(path: str) -> str:
     assert again.damage is None, again.damage
     if name in ("PNG", "TIFF", "BMP"):
         np.testing.assert_array_equal(again.pixels, pixels)
+    return _pages_copied(path, name) if 1 < picture.pages <= 20 else "restored"
+
+
+def _pages_copied(path: str, name: str) -> str:
+    """All pages of a file that its format can hold, written and read again."""
+    file = io.BytesIO()
+    sizes: list[tuple[int, ...]] = []
+
+    def noted() -> Iterator[Picture]:
+        for page in read_pages(Path(path)):
+            sizes.append(page.pixels.shape[:2])
+            yield page
+
+    try:
+        if holds_pages(name, next(read_pages(Path(path)))):
+            write_pages(noted(), file, format=name)
+    except RestoreError as error:
+        return _refusal(error, path)
+    if sizes:
+        file.seek(0)
+        assert [page.pixels.shape[:2] for page in read_pages(file)] == sizes
     return "restored"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from limited_children import run_all
 from mutators import mutated
-from odd_files import MAKERS, Odd
+from odd_files import MAKERS, Odd, palette, samples
+from PIL import Image
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
 
@@ -41,7 +44,17 @@ EVERYTHING = (
 def sources() -> list[tuple[str, bytes]]:
     """Extension and bytes of a whole file of every format and kind."""
     made = [(extension, make(odd)) for make, extension in MAKERS.values() for odd in EVERYTHING]
-    return [(extension, data) for extension, data in made if data]
+    return [(extension, data) for extension, data in made if data] + [(".gif", gif(1)), (".gif", gif(4))]
+
+
+def gif(frames: int) -> bytes:
+    """A GIF with transparency, and from two frames on an animation that disposes of each in turn."""
+    images = [Image.fromarray(np.roll(samples("palette")[..., 0] // 32, 5 * k, 1), "P") for k in range(frames)]
+    for image in images:
+        image.putpalette(palette()[::32].tobytes())
+    file = io.BytesIO()
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=70, disposal=2, transparency=3)
+    return file.getvalue()
 
 
 def mutants(count: int, folder: Path) -> Iterator[tuple[str, str]]:
