@@ -216,9 +216,7 @@ def evaluate(
         sigma=sigma, jpeg_quality=jpeg_quality, scale=scale, degradation=degradation, rounded=rounded,
         protocol=protocol, submission=submission is not None, recursive=recursive,
     )  # fmt: skip
-    for note in filter(None, (plan.note, *plan.found.notes)):
-        if rank.index == 0:
-            say(f"note:  {note}")
+    _say_notes(plan, rank)
     how = Restoration(
         tile=tile,
         overlap=None if size is None else _OVERLAP,
@@ -244,11 +242,20 @@ def evaluate(
             scores = scoring.evaluate(answer, pairs, protocol=plan.protocol)
         else:
             scores = _score_together(rank, answer, pairs, own, plan.protocol)
-    if rank.index != 0:
-        return
-    report = Report(plan, how, scores)
+    if rank.index == 0:
+        _tell(Report(plan, how, scores), network, json_file, csv_file)
+
+
+def _say_notes(plan: Plan, rank: Rank) -> None:
+    if rank.index == 0:
+        for note in filter(None, (plan.note, *plan.found.notes)):
+            say(f"note:  {note}")
+
+
+def _tell(report: Report, network: str | None, json_file: Path | None, csv_file: Path | None) -> None:
+    """Print and write the scores."""
     _print_table(report)
-    _print_published(plan.published, network)
+    _print_published(report.plan.published, network)
     print(report.line())
     if json_file is not None:
         _write(json_file, report.to_json())

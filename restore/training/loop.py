@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 
+from restore.networks import Network
 from restore.training.acceleration import chosen_precision, trainable
 from restore.training.batches import Batches
 from restore.training.gradients import SkippedBatches, add_gradients
@@ -26,7 +27,7 @@ from restore.training.starting_weights import new_network, take_weights
 from restore.training.state import State, resumed_recipe, saved_fingerprint
 from restore.training.team import join
 from restore.training.thread_watch import ThreadWatch
-from restore.training.training_data import load_training_data
+from restore.training.training_data import TrainingData, load_training_data
 from restore.training.validation import Validator
 
 _DEFAULTS = Options()
@@ -55,13 +56,11 @@ def train(
         sources: The pictures, instead of those of `data` and `pairs`.
         new_data: Whether a resumed run may get other pictures than before. Its best score then starts anew.
         recipe_name: What the card calls the recipe.
-        on_note: Called with what the user should know about the pictures.
-        on_decoded: Called with the number of decoded pictures and their total.
+        on_note, on_decoded: Called with notes on the pictures, and with the number of decoded ones and their total.
 
     Raises:
-        DataError: Pictures are too few or do not fit together, `run` is not empty or not writable, or the gradient is
-            not finite too often.
-        UsageError: There is no run to resume, or its recipe or pictures differ. `start_from` is of another network. Or
+        DataError: Pictures are too few or do not fit, `run` is not empty or not writable, or gradients are not finite.
+        UsageError: There is no run to resume, or it has another recipe or other pictures. `start_from` does not fit, or
             the network does not accept crops of this size or cannot leave its attention out.
     """
     begun, device, rank = time.monotonic(), options.device, options.rank
@@ -71,26 +70,16 @@ def train(
     folder = Run(run, is_writer=rank.index == 0)
     if folder.is_writer:
         check_run_folder(run, resume=resume)
-    cv2.setNumThreads(1)
-    sources = sources or find_sources(data, pairs)
     saved = folder.load_state(device) if resume else None
-    before = saved_fingerprint(saved)
-    if resume and before is None:
-        on_note("the state of this run does not say which pictures it was trained on; it continues on these")
-    loaded = load_training_data(
-        recipe, network.scale, sources, channels=network.channels, before=before, new_data=new_data, progress=on_decoded
-    )
-    for note in (*sources.notes, *loaded.notes):
-        on_note(note)
+    sources = sources or find_sources(data, pairs)
+    loaded = _loaded(recipe, network, sources, saved, new_data=new_data, on_note=on_note, on_decoded=on_decoded)
     network.to(device).to(memory_format=options.layout)  # type: ignore[call-overload]
     recipe = recipe if saved is None else resumed_recipe(recipe, saved)
     loss_function = loss_of(recipe.loss, recipe.edge_weight)
     with join(rank, device) as team:
         batches = Batches(loaded.crops, network.channels, recipe, team)
         recipe, notes = chosen_precision(recipe, network, batches, loss_function, team)
-        state = State(recipe, network, saved, fingerprint=loaded.split.fingerprint)
-        if loaded.split.is_new:
-            state.best = -math.inf
+        state = State(recipe, network, saved, fingerprint=loaded.split.fingerprint, is_new=loaded.split.is_new)
         trained = trainable(state, batches, options, notes)
         state.start_clock()
         folder.begin(
@@ -115,8 +104,7 @@ def train(
                 if state.needs_attention:
                     state.use_attention(True)
                     trained = trainable(state, batches, options, notes)
-                rate = state.begin_step()
-                whole = state.batch_size
+                rate, whole = state.begin_step(), state.batch_size
                 loss, error = add_gradients(trained, batch, recipe, loss_function, state.scaler, team, whole)
                 is_finite = state.finish_step()
                 notes += skipped.note(state.step - 1, is_finite=is_finite)
@@ -125,3 +113,20 @@ def train(
                 report.step(rate, loss, error, validation)
                 saver.save_if_due()
     return folder.last
+
+
+def _loaded(
+    recipe: Recipe, network: Network, sources: Sources, saved: dict[str, Any] | None, *, new_data: bool,
+    on_note: Callable[[str], None], on_decoded: Callable[[int, int], None],
+) -> TrainingData:  # fmt: skip
+    """The pictures of a run; tells notes on them."""
+    cv2.setNumThreads(1)
+    before = saved_fingerprint(saved)
+    if saved is not None and before is None:
+        on_note("the state of this run does not say which pictures it was trained on; it continues on these")
+    loaded = load_training_data(
+        recipe, network.scale, sources, channels=network.channels, before=before, new_data=new_data, progress=on_decoded
+    )
+    for note in (*sources.notes, *loaded.notes):
+        on_note(note)
+    return loaded

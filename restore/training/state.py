@@ -31,6 +31,7 @@ class State:
         network: On its device; trained in place.
         saved: What `as_dict` gave, of an earlier session; None for a new run.
         fingerprint: Of the files of the run; None keeps that of `saved`.
+        is_new: Whether these are other files than those of `saved`, so that earlier scores do not count.
 
     Attributes:
         average: The network with averaged weights, which are saved and scored.
@@ -45,6 +46,7 @@ class State:
         saved: dict[str, Any] | None = None,
         *,
         fingerprint: Fingerprint | None = None,
+        is_new: bool = False,
     ) -> None:
         self.fingerprint = fingerprint or saved_fingerprint(saved)
         self.recipe, self.network = recipe, network
@@ -60,6 +62,8 @@ class State:
         self.step, self.best, self._seconds_before = 0, -math.inf, 0.0
         if saved is not None:
             self._restore(saved)
+        if is_new:
+            self.best = -math.inf
         self.use_attention(self.step >= recipe.local_steps)
         network.train()
         self.start_clock()
