@@ -250,9 +250,17 @@ def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool, new_d
             elif display:
                 raise
             raise Interrupted(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT) from None
-    if display and display.step is not None and display.step < plan.recipe.steps:
+    if display and (_steps_done(checkpoint) if display.step is None else display.step) < plan.recipe.steps:
         say(f"{'another process was stopped' if math.isinf(how.max_seconds) else '--max-time is over'}, {command}")
     return checkpoint
+
+
+def _steps_done(checkpoint: Path) -> int:
+    """The step of a checkpoint: a run may stop before its first report, or may have been done before."""
+    from safetensors import safe_open
+
+    with safe_open(checkpoint, framework="np") as file:
+        return int(file.metadata()["step"])
 
 
 def command_to_resume(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:

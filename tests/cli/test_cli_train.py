@@ -22,7 +22,7 @@ from restore.networks import NETWORKS
 from restore.training import loop
 from restore.training.options import Options
 from restore.training.progress import Progress
-from restore.training.recipe import load_recipe
+from restore.training.recipe import Recipe, load_recipe
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
 PLAN = load_recipe("cs-kit-s-denoise")
@@ -47,8 +47,9 @@ def asked(photos: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `loop.train` is called with; it is not run."""
     seen: dict[str, Any] = {}
 
-    def train(recipe: object, data: Path, out: Path, *, options: Options, **given: object) -> Path:
+    def train(recipe: Recipe, data: Path, out: Path, *, options: Options, **given: Any) -> Path:
         seen.update(vars(options), recipe=recipe, data=data, out=out, **given)
+        given["on_progress"](dataclasses.replace(progress(recipe.steps), steps=recipe.steps))
         return out / "last.safetensors"
 
     monkeypatch.setattr(loop, "train", train)
