@@ -163,11 +163,12 @@ def prepare(parsed: Parsed, command: Command, monkeypatch: pytest.MonkeyPatch) -
         make_folder(Path(folder))
     if parsed.name == "train":
         monkeypatch.setattr("restore.training.loop.train", lambda plan, data, out, **_: out / "last.safetensors")
+        monkeypatch.setattr("restore.cli.train._steps_done", lambda _: 1 << 31)
         if parsed["resume"]:
             make_run(Path(parsed["out"]), parsed)
         if str(parsed["recipe"]).endswith(".toml"):
             Path(parsed["recipe"]).write_text('base = "cs-kit-s-denoise"\n')
-        return on_this_machine
+        return on_this_machine and parsed["dataset"] is None
     if parsed.name in ("eval", "data check"):
         return on_this_machine and parsed["clean"] is not None
     return parsed.name in RUN
