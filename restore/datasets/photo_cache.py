@@ -89,7 +89,7 @@ def decode(
 
     Returns:
         A photo for each path, or None if it has a fault; and one sentence for each fault. A photo that cannot be read
-        has a fault. 16 bits are rounded to 8.
+        has a fault. 16 bits and floats (1 is white) are rounded to 8 bits.
 
     Raises:
         DataError: The cache cannot be written.
@@ -135,8 +135,6 @@ def _decoded(path: Path, folder: Path) -> Photo | str:
     if picture.damage:
         return f"{path} is damaged: {picture.damage}"
     pixels = picture.pixels
-    if pixels.dtype.kind == "f":
-        return f"{path} has floating-point pixels"
     file = folder / f"{name}{'.npy' if pixels.dtype == np.uint8 else _REDUCED}"
     pixels = to_8_bits(pixels)
     try:

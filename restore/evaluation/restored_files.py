@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from restore.datasets.found import Found
+from restore.datasets.listing import list_pictures
 from restore.datasets.pairs import Pair, read_rgb
 from restore.degradations import Image
 from restore.errors import DataError, RestoreError
-from restore.images import FORMATS, Picture, write_picture
+from restore.images import Picture, write_picture
 
 if TYPE_CHECKING:
     from restore.evaluation.scoring import Answer
@@ -31,9 +32,7 @@ def find_restored(found: Found, folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder", hint="name the folder that holds the restored pictures")
     files = {
-        path.relative_to(folder).with_suffix("").as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in FORMATS
+        path.relative_to(folder).with_suffix("").as_posix(): path for path in list_pictures(folder, recursive=True)
     }
     restored = {}
     for item in found.items:

@@ -133,7 +133,7 @@ def _notes(photos: Sequence[Photo], what: str) -> list[str]:
     """Sentences on photos that are not 8-bit RGB."""
     greys, deep = sum(photo.is_grey for photo in photos), sum(photo.is_reduced for photo in photos)
     notes = [f"{greys} of {len(photos)} {what} are grey and get equal channels"] if greys else []
-    return notes + ([f"{deep} of {len(photos)} {what} have 16 bits and are rounded to 8"] if deep else [])
+    return notes + ([f"{deep} of {len(photos)} {what} have more than 8 bits and are rounded to 8"] if deep else [])
 
 
 def split_of(recipe: Recipe, sources: Sources, before: Fingerprint | None, *, new_data: bool = False) -> Split:

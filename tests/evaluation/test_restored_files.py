@@ -33,6 +33,8 @@ def test_a_restored_file_is_called_as_the_picture_or_as_one_of_its_files(tmp_pat
 
 
 def test_a_picture_without_a_restored_file_is_named(tmp_path: Path) -> None:
+    for name in ("b.png", "._a.png"):
+        (tmp_path / name).touch()
     with pytest.raises(DataError, match="holds no restored 'a'"):
         find_restored(found(Item("a", Path("a.png"), None)), tmp_path)
     with pytest.raises(DataError, match="gone is not a folder"):

@@ -189,7 +189,7 @@ def test_small_pictures_are_left_out_aloud_and_not_counted(run: Run, cases: Path
 @pytest.mark.parametrize(
     ("kind", "note"),
     [
-        ("rgb16", "1 of 8 photos have 16 bits and are rounded to 8"),
+        ("rgb16", "1 of 8 photos have more than 8 bits and are rounded to 8"),
         ("folder", "1 folder named like a picture"),
         ("dangling", "1 link to nothing"),
         ("appledouble", "1 dot file"),
