@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from restore.batch.foreign_paths import foreign
 from restore.errors import PictureError, UsageError, did_you_mean, first_few
-from restore.images import READABLE
+from restore.images import FORMATS, READABLE
 
 _MAGIC = re.compile(r"[*?[]")
 _VIDEOS = frozenset({
@@ -122,7 +122,8 @@ class Finder:
 
     def _looked_for(self) -> str:
         found = self.left_out_note()
-        return (f"found only {found}; " if found else "") + f"looked for {', '.join(sorted(READABLE))}"
+        kinds = ", ".join(sorted({*FORMATS, ".gif"}))
+        return (f"found only {found}; " if found else "") + f"looked for {kinds} and camera RAW"
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,8 @@ def missing(text: str) -> PictureError | UsageError:
     if why := foreign(text):
         return UsageError(f"cannot read {text}: {why[0]}", hint=why[1])
     path = Path(text)
+    if os.path.islink(text):
+        return PictureError(f"cannot read {path}: it is a link, and the file it names does not exist")
     try:
         hint = did_you_mean(path.name, os.listdir(path.parent))
     except OSError:

@@ -297,8 +297,14 @@ def _nearest(folder: Path) -> Path:
 
 def _check_folder(folder: Path) -> None:
     """Raise a PictureError if `folder` cannot be written to or made."""
+    if broken := next((path for path in (folder, *folder.parents) if _leads_nowhere(path)), None):
+        raise PictureError(f"cannot write into {folder}: {broken} is a link that leads nowhere", hint="use another -o")
     nearest = _nearest(folder)
     if not nearest.is_dir():
         raise PictureError(f"cannot write into {folder}: {nearest} is a file", hint="use another -o")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PictureError(f"cannot write into {folder}: no permission", hint="use another -o")
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)

@@ -117,6 +117,8 @@ class RunReport:
         folder = path.absolute().parent
         if path.is_dir() or not os.access(folder, os.W_OK):
             why = "it is a folder" if path.is_dir() else f"cannot write to the folder {folder}"
+            if not os.path.lexists(folder):
+                why = f"there is no folder {folder}"
             raise UsageError(f"cannot write {path}: {why}", hint="choose another --json")
         pictures = (end for job in self.jobs for end in (job.source, job.target) if isinstance(end, Path))
         if os.path.realpath(path) in map(os.path.realpath, pictures):

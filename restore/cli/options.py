@@ -17,7 +17,9 @@ from restore.tasks import Task
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT", rich_help_panel=INPUT_OUTPUT, help="Pictures, folders, patterns ('*.jpg'), or - for stdin."
+        metavar="INPUT",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Pictures, folders, patterns ('*.jpg'), or - for stdin. ~ is your home folder. URLs are not read.",
     ),
 ]
 Output = Annotated[

@@ -9,7 +9,7 @@ from typing import Any
 from restore.batch.foreign_paths import at_home, foreign
 from restore.errors import UsageError
 
-_WORDS = frozenset({"SUFFIX", "MESSAGE", "KEY=VALUE", "FORMAT"})  # metavars of text that is never a path
+_WORDS = frozenset({"SUFFIX", "MESSAGE", "KEY=VALUE"})  # metavars of text that is never a path
 _READ = frozenset({"WEIGHTS", "RECIPE", "FILE"})  # metavars of paths that are no `Path`: some are also names
 _WRITTEN = frozenset({"csv_file", "json_file", "out", "save_images", "submission"})  # parameters
 _ON_THE_HUB = re.compile(r"https?:/+(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)")

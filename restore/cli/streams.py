@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -153,6 +154,8 @@ def describe(error: RestoreError) -> str:
     hint:  did you mean 'b.png'?
     """
     lines = [f"error: {error.message}", *([f"hint:  {error.hint}"] if error.hint else [])]
+    # A word longer than any name of a file, such as a number of thousands of digits, would bury the message.
+    lines = [re.sub(r"\S{400,}", lambda word: f"{word[0][:100]}...{word[0][-50:]}", line) for line in lines]
     # Our own messages go on in an indented line; any other line break is that of a name.
     return "\n".join("\n  ".join(one_line(part, sys.stderr) for part in line.split("\n  ")) for line in lines)
 

@@ -107,6 +107,7 @@ def _command(task: Task) -> Callable[..., None]:
 def _run(task: Task, given: Given) -> None:
     """Restore the pictures; before torch is imported, which takes seconds, the options are checked."""
     _check(given)
+    format = None if given.format is None else given.format.lower().removeprefix(".")
     max_pixels = options.parse_max_pixels(given.max_pixels)
     how = {
         "tile": options.parse_tile(given.tile, given.overlap),
@@ -120,7 +121,7 @@ def _run(task: Task, given: Given) -> None:
     from restore.cli.streams import one_line
 
     work = task_run.plan(
-        given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=given.format,
+        given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=format,
         overwrite=given.overwrite, skip_existing=given.skip_existing,
         copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
     )  # fmt: skip
@@ -138,7 +139,7 @@ def _run(task: Task, given: Given) -> None:
         how,
         given.pattern if task.takes_mosaic else None,
         {
-            "format": given.format,
+            "format": format,
             "quality": given.quality,
             "background": given.background,
             "stop_on_error": given.on_error == "stop",

@@ -81,7 +81,7 @@ def test_a_folder_without_pictures_says_what_it_holds() -> None:
     for text in ("in", "in/*"):
         with pytest.raises(PictureError) as raised:
             planning.plan([text], "out")
-        assert (raised.value.hint or "").startswith("found only 2 .psd, 1 video; looked for .3fr")
+        assert (raised.value.hint or "").startswith("found only 2 .psd, 1 video; looked for .avif")
 
 
 def test_sidecars_that_are_copied_are_not_left_out() -> None:

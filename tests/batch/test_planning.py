@@ -162,6 +162,16 @@ def test_a_folder_without_pictures_is_an_error() -> None:
         planning.plan(["in"], "out")
 
 
+def test_a_link_that_leads_nowhere_is_named_as_one() -> None:
+    os.symlink("gone.png", "a.png")
+    with pytest.raises(PictureError, match=r"cannot read a\.png: it is a link") as raised:
+        planning.plan(["a.png"], "out.png")
+    assert raised.value.hint is None
+    os.symlink("out", "out")
+    with pytest.raises(PictureError, match="cannot write into out/b: out is a link that leads nowhere"):
+        planning.plan(touch("b.png"), "out/b/")
+
+
 def test_a_folder_that_cannot_be_made_is_an_error() -> None:
     inputs = touch("a.png", "file")
     with pytest.raises(PictureError, match="cannot write into file/out: file is a file"):

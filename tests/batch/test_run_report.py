@@ -58,7 +58,7 @@ def test_an_error_ends_the_run_and_is_in_the_report() -> None:
     [
         ("a.png", "would replace the picture a.png"),
         (".", "it is a folder"),
-        ("gone/r.json", "cannot write to the folder"),
+        ("gone/r.json", "there is no folder"),
     ],
 )
 def test_a_report_that_cannot_be_written_is_refused_before_the_run(file: str, why: str) -> None:
