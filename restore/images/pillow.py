@@ -34,17 +34,7 @@ def take_metadata(image: Any, picture: Picture) -> int:
         metadata.take_profile(image.info.get("icc_profile"), picture)
     take_stated(image.info, picture)
     by_xmp = metadata.take_xmp(image.info.get("xmp"), picture)
-    return metadata.take_exif(_exif_of(image, picture), picture) or by_xmp
-
-
-def _exif_of(image: Any, picture: Picture) -> bytes:
-    found = image.info.get("exif") or b""
-    if "Raw profile type exif" in image.info:  # EXIF in PNG before the chunk eXIf existed
-        try:
-            found = found or image.getexif().tobytes()
-        except Exception:  # on damaged EXIF Pillow raises errors of any type
-            picture.note("damaged EXIF is dropped")
-    return bytes(found)
+    return metadata.take_exif(bytes(image.info.get("exif") or b""), picture) or by_xmp
 
 
 def decoded(image: Any, raw_mode: str, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:

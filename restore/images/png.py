@@ -28,7 +28,7 @@ from restore.images.picture import (
     split,
     to_16_bits,
 )
-from restore.images.png_chunks import COLOUR, SIGNATURE, XMP, Chunks, chunks, frame_file, packed, survey
+from restore.images.png_chunks import COLOUR, SIGNATURE, XMP, Chunks, chunks, frame_file, packed, raw_profile, survey
 
 _LONGEST = 65_535  # numbers of a frame's duration have 16 bits
 
@@ -121,10 +121,21 @@ def _take_metadata(image: Any, file: IO[bytes], picture: Picture) -> int:
     for name, length in chunks(file):
         if name in (b"eXIf", b"iTXt") and image.png is not None:  # Pillow has not read the pixels
             image.png.call(name, file.tell(), length)
+    for kind, data in _raw_profiles(file):
+        image.info[kind] = image.info.get(kind) or data
     orientation = pillow.take_metadata(image, picture)
     if orientation >= 5:  # turned by a quarter, a pixel has another shape
         picture.parts = [(n, d[4:8] + d[:4] + d[8:] if n == b"pHYs" else d) for n, d in picture.parts]
     return orientation
+
+
+def _raw_profiles(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """EXIF and XMP in text chunks, where programs put them before PNG had chunks for them."""
+    for name, length in chunks(file):
+        if name in (b"tEXt", b"zTXt"):
+            kind, data = raw_profile(name, file.read(length))
+            if kind:
+                yield kind, data
 
 
 def _decode_16_bit_colour(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None]:

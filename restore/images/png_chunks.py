@@ -16,6 +16,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP = b"XML:com.adobe.xmp\0"
 COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_RAW = b"Raw profile type "
+_XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
+_LONGEST_TEXT = 64 << 20
 _PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _OWN_FIELD = (b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT")  # kept as pixels, metadata and frames
 # They tell the history or the coding of the file, so a new file needs none: time of the last change, significant
@@ -157,7 +160,7 @@ def _sort(name: bytes, data: bytes, picture: Picture, dropped: dict[str, None]) 
     if name in COLOUR:
         picture.colour[name] = data
     elif name in _TEXT:
-        if not data.startswith((XMP, b"Raw profile type exif\0")):  # these have their own fields
+        if not data.startswith(XMP) and not raw_profile(name, data)[0]:  # these have their own fields
             picture.text.append((name, data))
     elif name == b"pHYs":
         if data[8:] == b"\0":  # the shape of a pixel, no density
@@ -173,6 +176,25 @@ def _sort(name: bytes, data: bytes, picture: Picture, dropped: dict[str, None]) 
         picture.parts.append((name, data))
     else:
         dropped[_NAMES.get(name, f"the chunk {name.decode('latin-1')}")] = None
+
+
+def raw_profile(name: bytes, data: bytes) -> tuple[str, bytes]:
+    """EXIF or XMP that ImageMagick stored as hexadecimal text: "exif" or "xmp", and the bytes; ("", b"") if none.
+
+    The text is a line with the kind, one with the length, and the bytes.
+    """
+    key, _, rest = data.partition(b"\0")
+    kind = key.removeprefix(_RAW).lower()
+    if not key.startswith(_RAW) or kind not in (b"exif", b"app1", b"xmp") or name == b"iTXt":
+        return "", b""
+    try:
+        text = zlib.decompressobj().decompress(rest[1:], _LONGEST_TEXT) if name == b"zTXt" else rest
+        found = bytes.fromhex(text.split(b"\n", 3)[3].decode("ascii"))
+    except (ValueError, IndexError, zlib.error):
+        return "", b""
+    if kind == b"xmp" or found.startswith(_XMP_HEAD):
+        return "xmp", found.removeprefix(_XMP_HEAD)
+    return ("exif", found) if found.startswith((b"Exif\0\0", b"II*\0", b"MM\0*")) else ("", b"")
 
 
 def frame_file(file: IO[bytes], found: Chunks, frame: Frame) -> IO[bytes]:

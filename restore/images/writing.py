@@ -284,7 +284,7 @@ def _prepared(picture: Picture, name: str) -> Picture:
     if picture.parts and picture.source_format in ("PNG", "WEBP") and picture.source_format != name:
         chunks = list(dict.fromkeys(part.decode("latin-1").strip() for part, _ in picture.parts))
         picture.note(f"{NAMES.get(name, name)} has no place for the chunks {_listed(chunks)}; dropped")
-    if name != "TIFF" and (tags := tiff_tags.names(picture)):
+    if name != "TIFF" and (tags := tiff_tags.names(picture, name)):
         picture.note(f"{NAMES.get(name, name)} has no place for {tags}; dropped")
     if picture.pixels.dtype.kind == "f" and name not in ("TIFF", "JXL"):
         bits = 8 if name in _EIGHT_BITS else 16

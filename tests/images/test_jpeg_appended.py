@@ -177,6 +177,21 @@ def test_a_depth_map_goes_with_its_item_and_the_video_behind_it_stays(tmp_path: 
     assert data.endswith(b"\xff\xd9" + VIDEO)
 
 
+@pytest.mark.parametrize(("has_gain", "words"), [(True, "a gain map with further maps"), (False, "a depth map")])
+def test_a_depth_map_of_an_iphone_is_no_page_and_stays(tmp_path: Path, has_gain: bool, words: str) -> None:
+    apple = "xmlns:apdi='http://ns.apple.com/pixeldatainfo/1.0/' apdi:AuxiliaryImageType='urn:mpeg:hevc:2015:auxid:2'"
+    depth = with_segments(xmp_segment(packet(apple)), data=plain(smooth(1)[::2, ::2]))
+    (tmp_path / "a.jpg").write_bytes(with_index(plain(), *[(0, MAP)] * has_gain, (0, depth)))
+    picture, data = copied((tmp_path / "a.jpg").read_bytes(), tmp_path)
+    assert data.endswith(depth)
+    assert len(indexed(data)) == 2 + has_gain
+    assert picture.pages == 1
+    assert not picture.notes
+    picture, data = copied((tmp_path / "a.jpg").read_bytes(), tmp_path, "b.png")
+    assert picture.notes[0].startswith(words)
+    assert picture.notes[0].endswith("has a place only in JPEG; it is dropped")
+
+
 def test_an_announced_video_that_is_not_there_is_noted(tmp_path: Path) -> None:
     head = packet(f"{CAMERA} GCamera:MicroVideo='1' GCamera:MicroVideoOffset='5000'")
     for rest in (b"", VIDEO[:1_000]):

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from odd_files import _ADAM7, HEIGHT, WIDTH, Odd, chunk, profile_of
+from odd_files import _ADAM7, HEIGHT, WIDTH, Odd, chunk, exif_block, profile_of
 from odd_files import png as odd_png
 from PIL import Image
 
@@ -233,3 +233,15 @@ def test_unknown_chunks_of_a_webp_are_noted_where_they_are_dropped() -> None:
     picture, data = copied(webp((b"ABCD", b"odd")), "PNG")
     assert b"ABCD" not in data
     assert picture.notes == ["PNG has no place for the chunks ABCD; dropped"]
+
+
+@pytest.mark.parametrize(("kind", "head"), [("exif", b"Exif\0\0"), ("APP1", b"Exif\0\0"), ("xmp", b"")])
+def test_exif_and_xmp_in_text_are_read_byte_for_byte(kind: str, head: bytes) -> None:
+    held = exif_block(1) if head else b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    text = f"\n{kind.lower()}\n{len(head + held):8}\n{(head + held).hex()}\n".encode()
+    for data in (b"zTXt", b"\0\0" + zlib.compress(text)), (b"tEXt", b"\0" + text):
+        picture, written = copied(png(chunk(data[0], f"Raw profile type {kind}".encode() + data[1])))
+        assert (picture.exif if head else picture.xmp) == held
+        assert [name for name, _ in chunks_of(written)].count(b"eXIf" if head else b"iTXt") == 1
+        assert b"Raw profile" not in written
+        assert not picture.notes

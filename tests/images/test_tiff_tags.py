@@ -169,6 +169,33 @@ def test_resources_of_photoshop_stay_but_for_their_thumbnails() -> None:
     assert tags_of(picture)[34377] == resolution + resource(0x0404, IPTC)
 
 
+def test_resources_of_photoshop_stay_between_tiff_and_jpeg_and_others_note_them() -> None:
+    path = resource(0x07D0, bytes(26))
+    picture = read(tiff((34377, 7, len(path), path)))
+    as_jpeg, as_tiff = io.BytesIO(), io.BytesIO()
+    write_picture(picture, as_jpeg, format="JPEG")
+    write_picture(read(as_jpeg.getvalue()), as_tiff, format="TIFF")
+    with tifffile.TiffFile(io.BytesIO(as_tiff.getvalue())) as file:
+        assert bytes(file.pages.first.tags.valueof(34377)) == path
+    assert not picture.notes
+    write_picture(picture, io.BytesIO(), format="PNG")
+    assert picture.notes == ["PNG has no place for Photoshop resources; dropped"]
+
+
+def test_a_stack_that_imagej_stored_as_one_page_is_noted_and_loses_its_description() -> None:
+    file = io.BytesIO()
+    text = "ImageJ=1.53t\nimages=3\nslices=3\n"
+    tifffile.imwrite(file, noise(20, 30), description=text, metadata=None)
+    alone = read(file.getvalue())
+    assert not alone.notes  # the file has no further pictures
+    picture = read(file.getvalue() + bytes(2 * 20 * 30))
+    assert picture.notes == ["only the first of 3 pictures that ImageJ stored as one page is read"]
+    written = io.BytesIO()
+    write_picture(picture, written, format="TIFF")
+    with tifffile.TiffFile(io.BytesIO(written.getvalue())) as copy:
+        assert 270 not in copy.pages.first.tags
+
+
 def test_iptc_stored_as_numbers_of_another_byte_order_is_read() -> None:
     padded = IPTC.ljust(12, b"\0")
     data = tiff((33723, 4, 3, struct.unpack(">3I", padded)))

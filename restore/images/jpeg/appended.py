@@ -26,7 +26,13 @@ ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 _GOOGLE = b"http://ns.google.com/photos/"
 _MAP, _REST, FRAME = b"further picture", b"bytes after the end", b"SOF"
 _NO_INDEX = 0xFFFFFFFF
-_MAP_MARKS = (b"hdr-gain-map", b"21496:-1", b"HDRGainMap", b"hdrgainmap", b"urn:com:apple:photo")
+_GAIN_MARKS = (b"hdr-gain-map", b"21496:-1", b"HDRGainMap", b"hdrgainmap")
+_MAP_MARKS = (
+    *_GAIN_MARKS,
+    b"urn:com:apple:photo",
+    b"ns.apple.com/pixeldatainfo/",  # depth and disparity, too
+    b"ns.apple.com/depthData/",
+)
 _PAGES = (0x020001, 0x020002, 0x020003, 0x030000)  # panorama, stereo, angles, and the main picture of MPF
 _VIDEOS = ("MotionPhoto", "MicroVideo")  # meanings of items
 _MOST = 1_000  # pictures
@@ -238,10 +244,8 @@ def agreeing(picture: Picture, format: str) -> Picture:
         gone.append("gain map")
         parts = [(name, data) for name, data in parts if name != _MAP and not data.startswith(ISO_GAIN_MAP)]
         if _MAP in names:
-            why = (
-                "does not fit the picture's new size or orientation" if format == "JPEG" else "has a place only in JPEG"
-            )
-            picture.note(f"the gain map {why}; it is dropped")
+            why = "fits another size or orientation" if format == "JPEG" else "has a place only in JPEG"
+            picture.note(f"{_named_maps(picture)} {why}; it is dropped")
     if format != "JPEG" or _REST not in names:
         gone.append("motion photo")
         if rest := next((data for name, data in parts if name == _REST), None):
@@ -254,6 +258,17 @@ def agreeing(picture: Picture, format: str) -> Picture:
     picture = dataclasses.replace(picture, parts=parts, xmp=packet or None)
     picture.xmp = with_true_lengths(picture)
     return picture
+
+
+def _named_maps(picture: Picture) -> str:
+    """What the maps of a picture are, for a note."""
+    maps = [data[8 : 1 << 17] for name, data in picture.parts if name == _MAP]
+    gains = sum(any(mark in data for mark in _GAIN_MARKS) for data in maps)
+    if gains < len(maps):
+        gains = max(gains, sum(item.meaning == "GainMap" for item in items(picture.xmp)))
+    if gains >= len(maps):
+        return "the gain map"
+    return "a gain map with further maps, such as depth," if gains else "a depth map or another map"
 
 
 def _without_other_items(packet: bytes) -> bytes:

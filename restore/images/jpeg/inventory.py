@@ -121,12 +121,14 @@ def agreeing(picture: Picture, format: str) -> Picture:
             dict.fromkeys(
                 named.get(name, name.decode("latin-1"))
                 for name, data in picture.parts
-                if name != jpeg_appended.FRAME and not (name == _RESOURCES and not photoshop.with_iptc(data, None))
+                if name != jpeg_appended.FRAME
+                and not (name == _RESOURCES and (format == "TIFF" or not photoshop.with_iptc(data, None)))
             )
         )
         if kinds:
             picture.note(f"{NAMES.get(format, format)} has no place for {', '.join(kinds)} of the JPEG; dropped")
-        picture = dataclasses.replace(picture, parts=[])
+        held = [(photoshop.TIFF_PART, data) for name, data in picture.parts if name == _RESOURCES and format == "TIFF"]
+        picture = dataclasses.replace(picture, parts=held)
     return picture
 
 
@@ -153,7 +155,7 @@ def packed(picture: Picture, profile: bytes | None) -> bytes:
                 jpeg_segments.packed(0xE2, _ICC + bytes((k + 1, count)) + profile[k * step : (k + 1) * step])
                 for k in range(count)
             )
-    kept = next((data for name, data in parts if name == _RESOURCES), b"")
+    kept = next((data for name, data in picture.parts if name in (_RESOURCES, photoshop.TIFF_PART)), b"")
     if resources := photoshop.with_iptc(kept, picture.iptc):
         written += jpeg_segments.split(0xED, photoshop.HEAD, resources)
     for name, data in parts:

@@ -1,4 +1,4 @@
-"""Image resources of Photoshop: what the segment APP13 of a JPEG holds (Adobe Photoshop File Formats Specification)."""
+"""Image resources of Photoshop, in segment APP13 of a JPEG and tag 34377 of a TIFF (its File Formats Specification)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterator
 
 HEAD = b"Photoshop 3.0\0"
+TIFF_PART = b"TIFF 34377 7"
+"""Name of the part of a picture that holds the resources of a TIFF."""
 IPTC = 0x0404
 _DIGEST = 0x0425  # MD5 of the IPTC
 _THUMBNAILS = (0x0409, 0x040C)  # they show the unrestored picture

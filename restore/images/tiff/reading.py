@@ -97,6 +97,9 @@ def _read_page(
     page: Any = tifffile.TiffPage(tiff, picture.page - 1)
     check_size((page.imagewidth, page.imagelength), max_pixels, file)
     picture.source_is_lossless = page.compression not in _LOSSY
+    stated = tiff_tags.stated_pictures(page.description)
+    if stated > 1 == len(pages) and _holds(page, stated, file.seek(0, 2)):
+        picture.note(f"only the first of {stated:,} pictures that ImageJ stored as one page is read")
     values, extra = _decode(page, picture, file.seek(0, 2), max_pixels)
     colours_of(page, values, extra, picture)
 
@@ -113,6 +116,13 @@ def _read_page(
     orientation = orientation if orientation in range(1, 9) else 1
     tiff_tags.take(directories, page.offset, orientation, page, picture)
     return orientation
+
+
+def _holds(page: Any, count: int, file_size: int) -> bool:
+    """Whether `count` pictures lie one behind the other, as ImageJ writes large stacks."""
+    ends = zip(page.dataoffsets, page.databytecounts, strict=False)
+    lengths: int = sum(page.databytecounts)
+    return page.compression == 1 and max((sum(end) for end in ends), default=0) + (count - 1) * lengths <= file_size
 
 
 def read_exif(file: IO[bytes], offset: int | None, picture: Picture) -> bytes | None:

@@ -44,6 +44,7 @@ _NUMBERS = {3: "H", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d"}
 _PLAIN = frozenset({1, 2, 5, 7, 10, *_NUMBERS})
 """Types whose values cannot be places in the file."""
 _LAYOUTS = re.compile(r"ImageJ=|SCIFIO=|\s*<\?xml[^>]*>.*<OME\b|\s*<OME\b|\{\"shape\":|shape=\(", re.DOTALL)
+_STACK = re.compile(r"ImageJ=.*?^images=(\d{1,9})\s*$", re.DOTALL | re.MULTILINE)
 _SIZE = b"TIFF size"
 
 
@@ -115,7 +116,7 @@ def _take_records(directories: Directories, entries: Any, picture: Picture) -> N
         iptc, kept, is_whole = photoshop.taken(directories.value(entry, entry.size))
         picture.iptc = picture.iptc or iptc
         if kept:
-            picture.parts.append((b"TIFF %d 7" % _PHOTOSHOP, kept))
+            picture.parts.append((photoshop.TIFF_PART, kept))
         if not is_whole:
             picture.note("damaged resources of Photoshop are dropped")
 
@@ -153,7 +154,7 @@ def kept(picture: Picture) -> dict[int, tuple[int, Any]]:
     return found
 
 
-def names(picture: Picture) -> str:
+def names(picture: Picture, format: str) -> str:
     """What another format does not hold of the kept tags; empty for nothing."""
     numbers = {number for number, _, _ in _tags(picture)}
     words = []
@@ -163,6 +164,8 @@ def names(picture: Picture) -> str:
         words.append("the place on the map (GeoTIFF)")
     if {282, 283} <= numbers:
         words.append("the shape of its pixels")
+    if format != "JPEG" and photoshop.with_iptc(dict(picture.parts).get(photoshop.TIFF_PART, b""), None):
+        words.append("Photoshop resources")
     if others := numbers - {269, 285, 282, 283, 296, _PHOTOSHOP} - _PLACE - _MAP:
         words.append("1 other TIFF tag" if len(others) == 1 else f"{len(others)} other TIFF tags")
     return ", ".join(words)
@@ -210,6 +213,13 @@ def _is_layout(description: object) -> bool:
     return isinstance(description, str) and _LAYOUTS.match(description) is not None
 
 
+def stated_pictures(description: object) -> int:
+    """How many pictures ImageJ's description states; 0 for other descriptions."""
+    found = _STACK.match(description) if isinstance(description, str) else None
+    return int(found[1]) if found else 0
+
+
 def describes_other_file(description: object, picture: Picture, pages: int) -> bool:
     """Whether a description states the size or the pages of the source, as ImageJ's and OME's do, and others now."""
-    return _is_layout(description) and (_scale(picture) != (1, 1) or pages != picture.pages)
+    is_stack = stated_pictures(description) > 1 and picture.pages == 1
+    return _is_layout(description) and (_scale(picture) != (1, 1) or pages != picture.pages or is_stack)
