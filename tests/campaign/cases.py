@@ -70,7 +70,7 @@ def _refusal(error: RestoreError, path: str) -> str:
     assert error.hint, f"no hint: {error.message}"
     text = error.message.replace(path, "").replace("to the stream", "")
     assert text.isprintable(), f"not printable: {text!r}"
-    assert len(text) < 400, f"too long: {text[:400]}"
+    assert len(text) < 600, f"too long: {text[:600]}"
     return f"refused: {error.message}"
 
 

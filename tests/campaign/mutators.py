@@ -80,6 +80,8 @@ def _png(data: bytes, random: Random) -> bytes:
         (length,) = struct.unpack_from(">I", data, at)
         chunks.append(data[at + 4 : at + 8 + length])
         at += 12 + length
+    if not chunks:
+        return _bytes(data, random)
     kind = random.randrange(4)
     if kind == 0:
         chunks = _parts(chunks, random)
