@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -185,6 +186,8 @@ def missing(text: str) -> PictureError | UsageError:
     if why := foreign(text):
         return UsageError(f"cannot read {text}: {why[0]}", hint=why[1])
     path = Path(text)
+    if os.path.isfile(path):  # a path object has no slash at its end
+        return PictureError(f"cannot read {text}: it is a file, not a folder", hint=f"type {shlex.quote(str(path))}")
     if os.path.islink(text):
         return PictureError(f"cannot read {path}: it is a link, and the file it names does not exist")
     try:

@@ -114,15 +114,14 @@ class RunReport:
             raise RestoreError(f"cannot write {self._file}: {error.strerror}", hint="check --json") from error
 
     def _check(self, path: Path) -> None:
-        folder = path.absolute().parent
-        if path.is_dir() or not os.access(folder, os.W_OK):
-            why = "it is a folder" if path.is_dir() else f"cannot write to the folder {folder}"
-            if not os.path.lexists(folder):
-                why = f"there is no folder {folder}"
+        real = Path(os.path.realpath(path))
+        if why := _why_not(path, real):
             raise UsageError(f"cannot write {path}: {why}", hint="choose another --json")
         pictures = (end for job in self.jobs for end in (job.source, job.target) if isinstance(end, Path))
-        if os.path.realpath(path) in map(os.path.realpath, pictures):
+        if str(real) in map(os.path.realpath, pictures):
             raise UsageError(f"--json would replace the picture {path}", hint="choose another --json")
+        if real.is_file() and not _is_json(real):  # such as a sidecar, or weights
+            raise UsageError(f"--json would replace {path}, which is no report", hint="choose another --json")
 
     def _counts(self) -> Counter[str]:
         return Counter(outcome.status for outcome in self.outcomes)
@@ -170,3 +169,23 @@ class RunReport:
             "sha256": None if weights is None else weights.sha256,
             "notes": outcome.notes,
         }
+
+
+def _why_not(path: Path, real: Path) -> str | None:
+    """Why no file can be written at `path`, which stands for `real`; None if one probably can."""
+    if real.is_dir():
+        return "it is a folder"
+    if os.path.islink(real):  # a loop
+        return "it is a link that leads nowhere"
+    if not os.path.lexists(real.parent):
+        return f"there is no folder {real.parent if os.path.islink(path) else path.absolute().parent}"
+    return None if os.access(real.parent, os.W_OK) else f"cannot write to the folder {real.parent}"
+
+
+def _is_json(path: Path) -> bool:
+    """Whether a file is empty or begins as a report does. One that cannot be read is not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1) in (b"", b"{")
+    except OSError:
+        return False

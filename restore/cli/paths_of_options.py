@@ -51,6 +51,8 @@ def _name(param: Any) -> str:
 
 
 def _check(param: Any, path: str) -> None:
+    if param.name == "json_file" and path in ("/dev/stdout", "/dev/fd/1"):
+        raise UsageError(f"--json cannot be {path}", hint="--json - writes to stdout")
     if why := foreign(path, is_output=param.name in _WRITTEN):
         repository = _ON_THE_HUB.match(path) if param.metavar == "WEIGHTS" else None
         hint = f"did you mean hf://{repository[1]}?" if repository else why[1]

@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
@@ -28,6 +28,8 @@ from restore.images import Picture
 
 if TYPE_CHECKING:
     from restore.inference.restorer import Restored, Restorer
+
+_MOST_OF_A_PIPE = 4 << 30  # bytes; 500 megapixels of 16-bit RGB are 3 GB
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,39 @@ def carry_out(
 
 
 def _read_pipe(work: Work) -> Work:
-    """The same work with stdin read: here, because Ctrl-C must end the waiting."""
-    if len(work.to_do) != 1 or isinstance(work.to_do[0].source, Path):
-        return work
-    job = dataclasses.replace(work.to_do[0], source=io.BytesIO(work.to_do[0].source.read()))
-    return dataclasses.replace(work, jobs=[job], to_do=[job])
+    """The same work with pipes read: here, because Ctrl-C must end the waiting."""
+    read = {job: dataclasses.replace(job, source=_content(job.source)) for job in work.to_do if _is_pipe(job.source)}
+    return dataclasses.replace(
+        work, jobs=[read.get(job, job) for job in work.jobs], to_do=[read.get(job, job) for job in work.to_do]
+    )
+
+
+def _is_pipe(source: Path | BinaryIO) -> bool:
+    return source.is_fifo() if isinstance(source, Path) else True
+
+
+def _content(source: Path | BinaryIO) -> BinaryIO:
+    """All bytes of a pipe, up to the most that any picture has.
+
+    Raises:
+        PictureError: There are more, or the pipe or the memory fails.
+    """
+    name = str(source) if isinstance(source, Path) else "standard input"
+    content = io.BytesIO()
+    try:
+        with source.open("rb") if isinstance(source, Path) else nullcontext(source) as pipe:
+            while block := pipe.read(1 << 20):
+                content.write(block)
+                is_zeros = content.tell() >= 1 << 20 and not any(content.getbuffer()[:4096])
+                if is_zeros or content.tell() > _MOST_OF_A_PIPE:
+                    why = "it holds only zeros" if is_zeros else "it is larger than any picture"
+                    raise PictureError(f"cannot read {name}: {why}", hint="check what writes to it")
+    except MemoryError:
+        raise PictureError(f"cannot read {name}: not enough memory", hint="write it to a file first") from None
+    except OSError as error:
+        raise PictureError(f"cannot read {name}: {error.strerror}") from error
+    content.seek(0)
+    return content
 
 
 def _report_file(json_file: str | None, rank: Rank) -> Path | TextIO | None:

@@ -162,6 +162,12 @@ def test_a_folder_without_pictures_is_an_error() -> None:
         planning.plan(["in"], "out")
 
 
+def test_a_file_with_a_slash_at_its_end_is_named_as_a_file() -> None:
+    with pytest.raises(PictureError, match=r"cannot read a\.png/: it is a file, not a folder") as raised:
+        planning.plan([f"{name}/" for name in touch("a.png")], "out/")
+    assert raised.value.hint == "type a.png"
+
+
 def test_a_link_that_leads_nowhere_is_named_as_one() -> None:
     os.symlink("gone.png", "a.png")
     with pytest.raises(PictureError, match=r"cannot read a\.png: it is a link") as raised:

@@ -59,11 +59,19 @@ def test_an_error_ends_the_run_and_is_in_the_report() -> None:
         ("a.png", "would replace the picture a.png"),
         (".", "it is a folder"),
         ("gone/r.json", "there is no folder"),
+        ("loop", "a link that leads nowhere"),
+        ("dangling", "there is no folder"),
+        ("a.xmp", "would replace a.xmp, which is no report"),
     ],
 )
 def test_a_report_that_cannot_be_written_is_refused_before_the_run(file: str, why: str) -> None:
+    if os.name == "posix":
+        os.symlink("loop", "loop")
+        os.symlink("gone/r.json", "dangling")
+    Path("a.xmp").write_text("<x/>")
     with pytest.raises(UsageError, match=why):
         RunReport(JOBS, Rank(), Path(file))
+    assert Path("a.xmp").read_text() == "<x/>"
 
 
 def test_the_docs_list_every_key_of_the_report() -> None:

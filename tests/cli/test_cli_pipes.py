@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from conftest import Ran, Run
 from picture_files import level_of, save_flat
 
+from restore.cli import task_run
 from restore.images import read_picture
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
@@ -59,6 +62,25 @@ def test_what_comes_from_a_pipe_and_is_no_picture_is_one_error(run: Run, pipes: 
     ran = run("denoise", "-", "-o", "-")
     assert (ran.code, out.getvalue()) == (1, b"")
     assert ran.err.startswith("error: cannot read ") and ran.err.count("error:") == 1
+
+
+def test_an_endless_pipe_is_one_error(run: Run, pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_run, "_MOST_OF_A_PIPE", 1 << 20)
+    for content, why in ((bytes(3 << 20), "it holds only zeros"), (b"BM" * (1 << 20), "it is larger than any picture")):
+        pipes(content)
+        ran = run("denoise", "-", "-o", "b.png")
+        assert (ran.code, ran.err) == (1, f"error: cannot read standard input: {why}\nhint:  check what writes to it\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+def test_a_named_pipe_can_be_an_input(run: Run) -> None:
+    save_flat("a.png", 200)
+    os.mkfifo("pipe.png")
+    writer = threading.Thread(target=lambda: Path("pipe.png").write_bytes(Path("a.png").read_bytes()))
+    writer.start()
+    assert run("denoise", "pipe.png", "-o", "b.png") == Ran(0, "b.png\n", "")
+    writer.join()
+    assert level_of("b.png") == 55
 
 
 def test_a_terminal_is_no_pipe(run: Run, pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
