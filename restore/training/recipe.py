@@ -167,7 +167,9 @@ def load_recipe(source: str, overrides: Mapping[str, str] | None = None) -> Reci
     fields = {field.name: field for field in dataclasses.fields(Recipe)}
     for key in (*values, *(overrides or {})):
         if key not in fields:
-            raise UsageError(f"a recipe has no field {_shown(key)}", hint=did_you_mean(key[:99], fields) or _SEE_SHIPPED)
+            raise UsageError(
+                f"a recipe has no field {_shown(key)}", hint=did_you_mean(key[:99], fields) or _SEE_SHIPPED
+            )
     for key, text in (overrides or {}).items():
         kind, words = _KINDS[str(fields[key].type)]
         try:
