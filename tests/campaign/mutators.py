@@ -28,6 +28,8 @@ def mutated(data: bytes, random: Random) -> bytes:
 
 def _bytes(data: bytes, random: Random) -> bytes:
     """Flips, zeros, noise, a cut, a hole or a repetition."""
+    if not data:
+        return random.randbytes(8)
     changed = bytearray(data)
     start = random.randrange(len(data))
     length = min(len(data) - start, random.choice((1, 1, 2, 4, 16, 256, 2048)))
@@ -116,9 +118,9 @@ def _jpeg(data: bytes, random: Random) -> bytes:
         segments = _parts(segments, random)
     elif kind == 1 and segments:
         place = random.randrange(len(segments))
-        segments[place] = segments[place][:1] + _bytes(segments[place][1:] or b"\0", random)
+        segments[place] = segments[place][:1] + _bytes(segments[place][1:], random)
     elif kind == 2:
-        scan = scan[:12] + _bytes(scan[12:] or b"\0", random)
+        scan = scan[:12] + _bytes(scan[12:], random)
     else:
         scan = scan * random.choice((2, 30)) if random.random() < 0.3 else _bytes(scan, random)
     out = data[:2]
@@ -140,7 +142,7 @@ def _riff(data: bytes, random: Random) -> bytes:
         chunks = _parts(chunks, random)
     else:
         place = random.randrange(len(chunks))
-        chunks[place] = chunks[place][:4] + _bytes(chunks[place][4:] or b"\0", random)
+        chunks[place] = chunks[place][:4] + _bytes(chunks[place][4:], random)
     body = b""
     for chunk in chunks:
         length = len(chunk) - 4 if random.random() > 0.03 else random.choice(EXTREMES)
