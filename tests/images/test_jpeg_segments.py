@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_files import smooth
+from made_files import exif_block, smooth
 from made_jpegs import (
     EXTENSION_HEAD,
     XMP_HEAD,
@@ -63,6 +63,14 @@ def test_iptc_and_other_photoshop_resources_survive_but_for_thumbnails(tmp_path:
         assert found is not None
         assert (found[2, 5], found[2, 25]) == (b"Title", b"key")
     assert not picture.notes
+
+
+def test_paths_go_where_exif_turns_the_picture(tmp_path: Path) -> None:
+    held = resource(0x07D0, bytes(26)) + resource(0x040A, b"\1")
+    turned = segment(0xE1, b"Exif\0\0" + exif_block(6))
+    picture, data = copied(with_segments(turned, segment(0xED, b"Photoshop 3.0\0" + held)), tmp_path)
+    assert dict(segments_of(data))[0xED] == b"Photoshop 3.0\0" + resource(0x040A, b"\1")
+    assert picture.notes == ["paths, guides and slices of Photoshop do not fit the turned picture; they are dropped"]
 
 
 def test_other_iptc_voids_its_digest(tmp_path: Path) -> None:

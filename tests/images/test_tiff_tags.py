@@ -182,18 +182,39 @@ def test_resources_of_photoshop_stay_between_tiff_and_jpeg_and_others_note_them(
     assert picture.notes == ["PNG has no place for Photoshop resources; dropped"]
 
 
-def test_a_stack_that_imagej_stored_as_one_page_is_noted_and_loses_its_description() -> None:
+@pytest.mark.parametrize("text", ["ImageJ=1.53t\nimages=3\nslices=3\n", '{"shape": [3, 20, 30], "truncated": true}'])
+def test_a_stack_that_is_stored_as_one_page_is_noted_and_loses_its_description(text: str) -> None:
     file = io.BytesIO()
-    text = "ImageJ=1.53t\nimages=3\nslices=3\n"
     tifffile.imwrite(file, noise(20, 30), description=text, metadata=None)
     alone = read(file.getvalue())
     assert not alone.notes  # the file has no further pictures
     picture = read(file.getvalue() + bytes(2 * 20 * 30))
-    assert picture.notes == ["only the first of 3 pictures that ImageJ stored as one page is read"]
+    assert picture.notes == ["only the first of 3 pictures that are stored as one page is read"]
     written = io.BytesIO()
     write_picture(picture, written, format="TIFF")
     with tifffile.TiffFile(io.BytesIO(written.getvalue())) as copy:
         assert 270 not in copy.pages.first.tags
+
+
+def test_paths_of_photoshop_go_where_the_picture_turns() -> None:
+    path, title = resource(0x07D0, bytes(26)), resource(0x0BB7, b"Path 1")
+    picture = read(tiff((34377, 7, len(path + title), path + title), ROTATED[:4]))
+    assert tags_of(picture)[34377] == title
+    assert picture.notes == ["paths, guides and slices of Photoshop do not fit the turned picture; they are dropped"]
+
+
+def test_the_picture_inside_a_thumbnail_is_the_page_and_the_metadata_are_those_of_the_file() -> None:
+    file, values = io.BytesIO(), noise(40, 60, 3, dtype=np.uint16)
+    with tifffile.TiffWriter(file) as writer:
+        maker: list[Any] = [(271, 2, 6, "Maker", True), ROTATED]
+        writer.write(noise(10, 15, 3), subfiletype=1, subifds=1, metadata=None, extratags=maker, photometric="rgb")
+        writer.write(values, photometric="rgb", metadata=None)
+    picture = read(file.getvalue())
+    np.testing.assert_array_equal(picture.pixels, np.rot90(values, -1))
+    assert picture.exif is not None
+    assert b"Maker" in picture.exif
+    assert picture.pages == 1
+    assert picture.notes == ["reduced copies in the file are dropped"]
 
 
 def test_iptc_stored_as_numbers_of_another_byte_order_is_read() -> None:

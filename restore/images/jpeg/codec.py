@@ -53,6 +53,7 @@ def read(file: IO[bytes], picture: Picture, max_pixels: int) -> int:
     orientation = pillow.take_metadata(image, picture)
     if orientation > 1:
         jpeg_appended.turn(picture, orientation)
+        jpeg_metadata.turn(picture)
     return orientation
 
 

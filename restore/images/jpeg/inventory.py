@@ -110,6 +110,14 @@ def _take_resources(data: bytes, picture: Picture) -> None:
         picture.note("Photoshop resources are damaged; the rest of them is dropped")
 
 
+def turn(picture: Picture) -> None:
+    """Drops what a turn of the picture makes wrong."""
+    kept = next((data for name, data in picture.parts if name == _RESOURCES), b"")
+    if (rest := photoshop.without_places(kept)) != kept:
+        picture.parts = [(name, rest if name == _RESOURCES else data) for name, data in picture.parts]
+        picture.note(photoshop.TURNED)
+
+
 def agreeing(picture: Picture, format: str) -> Picture:
     """The picture with the parts that fit it and `format`. Notes what is dropped."""
     if picture.source_format != "JPEG":

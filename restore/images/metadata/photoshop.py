@@ -8,9 +8,11 @@ from collections.abc import Iterator
 HEAD = b"Photoshop 3.0\0"
 TIFF_PART = b"TIFF 34377 7"
 """Name of the part of a picture that holds the resources of a TIFF."""
+TURNED = "paths, guides and slices of Photoshop do not fit the turned picture; they are dropped"
 IPTC = 0x0404
 _DIGEST = 0x0425  # MD5 of the IPTC
 _THUMBNAILS = (0x0409, 0x040C)  # they show the unrestored picture
+_PLACES = frozenset({0x0408, 0x041A, *range(2000, 2998)})  # guides, slices and paths, by their place in the picture
 _SIGNATURES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
 
 
@@ -50,6 +52,11 @@ def taken(data: bytes) -> tuple[bytes | None, bytes, bool]:
     except (ValueError, IndexError, struct.error):
         return iptc, b"".join(kept), False
     return iptc, b"".join(kept), True
+
+
+def without_places(kept: bytes) -> bytes:
+    """Resources that `taken` returned, without those that a turn of the picture makes wrong."""
+    return b"".join(kept[start:end] for number, start, end, _ in resources(kept) if number not in _PLACES)
 
 
 def with_iptc(kept: bytes, iptc: bytes | None) -> bytes:

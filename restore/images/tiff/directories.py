@@ -6,13 +6,15 @@ A hostile file can chain directories in a loop, overlap them, or let each tag st
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
 from restore.images.picture import Refusal
 
 _MOST = 65_535  # directories; the tag PageNumber counts no further
+_MOST_INNER = 100  # directories inside others that are looked at
 _MOST_TAGS = 4096  # of one directory, as in tifffile
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _SLACK = 1 << 16  # bytes; tags may share a value
@@ -53,6 +55,7 @@ class Directories:
     """The chain of directories of an open file.
 
     Attributes:
+        inner: Offsets of pages that lie inside directories of the chain, known after `pictures`.
         breaks_off: A directory could not be read, so that the chain may lack pictures. True only after the walk.
 
     Raises:
@@ -70,6 +73,7 @@ class Directories:
         self.layout = Layout(order, struct.unpack_from(order + "H", head, 2)[0] == 43)
         (self.first,) = struct.unpack_from(self.layout.offset, head, 8 if self.layout.is_big else 4)
         self.breaks_off = False
+        self.inner: set[int] = set()
 
     def __iter__(self) -> Iterator[tuple[int, dict[int, Entry]]]:
         """Offset and tags of each directory; a loop ends the chain.
@@ -151,12 +155,36 @@ def pictures(directories: Directories) -> tuple[list[int], list[str]]:
     """The offsets of the pages of a TIFF, and what its other directories are.
 
     Not pages: reduced copies (thumbnails, pyramids), transparency masks, and directories without pixels. A page
-    that is marked as a mask but holds grey, as scanners store infrared, is one.
+    that is marked as a mask but holds grey, as scanners store infrared, is one. Where the chain has no page, those
+    inside its directories (SubIFDs) are pages, as in a DNG.
     """
-    pages, others = [], []
-    every = []
+    inside: list[int] = []
+    pages, others = _sorted(directories, _noting_inner(directories, inside))
+    if not pages:
+        pages, inner_others = _sorted(directories, _readable(directories, inside))
+        directories.inner.update(pages)
+        others += inner_others
+    return pages or [directories.first], sorted(set(others)) if pages else []
+
+
+def _noting_inner(directories: Directories, inside: list[int]) -> Iterator[tuple[int, dict[int, Entry]]]:
+    """The chain; adds the offsets of the directories inside its own to `inside`."""
     for offset, entries in directories:
-        every.append(offset)
+        if len(inside) < _MOST_INNER:
+            inside += directories.numbers(entries.get(330))
+        yield offset, entries
+
+
+def _readable(directories: Directories, offsets: list[int]) -> Iterator[tuple[int, dict[int, Entry]]]:
+    for offset in offsets:
+        with suppress(OSError):
+            yield offset, directories.at(offset)[0]
+
+
+def _sorted(directories: Directories, found: Iterable[tuple[int, dict[int, Entry]]]) -> tuple[list[int], list[str]]:
+    """The offsets of pages, and what the other directories are."""
+    pages, others = [], []
+    for offset, entries in found:
         (kind,) = directories.numbers(entries.get(254), 1) or (0,)
         (old_kind,) = directories.numbers(entries.get(255), 1) or (0,)
         (photometric,) = directories.numbers(entries.get(262), 1) or (0,)
@@ -168,4 +196,4 @@ def pictures(directories: Directories) -> tuple[list[int], list[str]]:
             others.append("transparency masks")
         else:
             pages.append(offset)
-    return pages or every[:1], sorted(set(others)) if pages else []
+    return pages, others

@@ -97,21 +97,25 @@ def _read_page(
     page: Any = tifffile.TiffPage(tiff, picture.page - 1)
     check_size((page.imagewidth, page.imagelength), max_pixels, file)
     picture.source_is_lossless = page.compression not in _LOSSY
-    stated = tiff_tags.stated_pictures(page.description)
+    stated = tiff_tags.stated_pictures(page.description, page.imagelength * page.imagewidth * page.samplesperpixel)
     if stated > 1 == len(pages) and _holds(page, stated, file.seek(0, 2)):
-        picture.note(f"only the first of {stated:,} pictures that ImageJ stored as one page is read")
+        picture.note(f"only the first of {stated:,} pictures that are stored as one page is read")
     values, extra = _decode(page, picture, file.seek(0, 2), max_pixels)
     colours_of(page, values, extra, picture)
 
-    tags = page.tags
-    if isinstance(profile := page.iccprofile, bytes) and page.photometric not in (5, 8, 9, 10):
+    described = page
+    if page.offset in directories.inner:  # its metadata lie in the first directory
+        tiff.filehandle.seek(directories.first)
+        described = tifffile.TiffPage(tiff, 0)
+    tags = described.tags
+    if isinstance(profile := page.iccprofile or described.iccprofile, bytes) and page.photometric not in (5, 8, 9, 10):
         metadata.take_profile(profile, picture)
     metadata.take_xmp(tags.valueof(700), picture)
     unit, across, down = (tags.valueof(tag) for tag in (296, 282, 283))
     if across and down and unit != 1:
         scale = 2.54 if unit == 3 else 1.0  # centimetres, else inches
         metadata.take_dpi([scale * a / b if b else 0 for a, b in (across, down)], picture)
-    picture.exif = read_exif(file, page.offset, picture)
+    picture.exif = read_exif(file, described.offset, picture)
     orientation = tags.valueof(274, 1)
     orientation = orientation if orientation in range(1, 9) else 1
     tiff_tags.take(directories, page.offset, orientation, page, picture)

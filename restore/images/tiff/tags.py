@@ -6,6 +6,7 @@ EXIF, GPS, XMP, the colour profile and the tags that describe the photo lie in o
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from typing import Any
@@ -45,6 +46,7 @@ _PLAIN = frozenset({1, 2, 5, 7, 10, *_NUMBERS})
 """Types whose values cannot be places in the file."""
 _LAYOUTS = re.compile(r"ImageJ=|SCIFIO=|\s*<\?xml[^>]*>.*<OME\b|\s*<OME\b|\{\"shape\":|shape=\(", re.DOTALL)
 _STACK = re.compile(r"ImageJ=.*?^images=(\d{1,9})\s*$", re.DOTALL | re.MULTILINE)
+_SHAPE = re.compile(r"\{\"shape\": \[(\d+(?:, ?\d+)*)\]")
 _SIZE = b"TIFF size"
 
 
@@ -70,7 +72,7 @@ def take(directories: Directories, offset: int, orientation: int, page: Any, pic
         else:
             others.append(tag)
     _take_aspect(directories, entries, orientation, picture)
-    _take_records(directories, entries, picture)
+    _take_records(directories, entries, orientation, picture)
     if any(number in _PLACE | {_RATIONAL_PLACE} for number, _, _ in _tags(picture)) or _is_layout(page.description):
         height, width = picture.pixels.shape[:2]
         picture.parts.append((_SIZE, struct.pack("<II", width, height)))
@@ -102,7 +104,7 @@ def _take_aspect(directories: Directories, entries: Any, orientation: int, pictu
     picture.parts += [(b"TIFF 282 5", across), (b"TIFF 283 5", down), (b"TIFF 296 3", b"\1\0")]
 
 
-def _take_records(directories: Directories, entries: Any, picture: Picture) -> None:
+def _take_records(directories: Directories, entries: Any, orientation: int, picture: Picture) -> None:
     """Sets the IPTC records, and keeps the resources of Photoshop without their thumbnails."""
     if entry := entries.get(_IPTC):
         data = directories.value(entry, entry.size)
@@ -115,6 +117,9 @@ def _take_records(directories: Directories, entries: Any, picture: Picture) -> N
     if entry := entries.get(_PHOTOSHOP):
         iptc, kept, is_whole = photoshop.taken(directories.value(entry, entry.size))
         picture.iptc = picture.iptc or iptc
+        if orientation > 1 and (rest := photoshop.without_places(kept)) != kept:
+            picture.note(photoshop.TURNED)
+            kept = rest
         if kept:
             picture.parts.append((photoshop.TIFF_PART, kept))
         if not is_whole:
@@ -213,13 +218,20 @@ def _is_layout(description: object) -> bool:
     return isinstance(description, str) and _LAYOUTS.match(description) is not None
 
 
-def stated_pictures(description: object) -> int:
-    """How many pictures ImageJ's description states; 0 for other descriptions."""
-    found = _STACK.match(description) if isinstance(description, str) else None
-    return int(found[1]) if found else 0
+def stated_pictures(description: object, samples: int) -> int:
+    """How many pictures of `samples` numbers the description by ImageJ or tifffile states; 0 for other descriptions."""
+    if not isinstance(description, str):
+        return 0
+    if found := _STACK.match(description):
+        return int(found[1])
+    found = _SHAPE.match(description)
+    return math.prod(int(side[:9]) for side in found[1].split(",")) // samples if found else 0
 
 
 def describes_other_file(description: object, picture: Picture, pages: int) -> bool:
     """Whether a description states the size or the pages of the source, as ImageJ's and OME's do, and others now."""
-    is_stack = stated_pictures(description) > 1 and picture.pages == 1
+    samples = picture.pixels.size + picture.pixels[..., 0].size * (
+        (picture.alpha is not None) + len(picture.extra_kinds)
+    )
+    is_stack = stated_pictures(description, samples) > 1 and picture.pages == 1
     return _is_layout(description) and (_scale(picture) != (1, 1) or pages != picture.pages or is_stack)
