@@ -55,11 +55,8 @@ def load_restorer(choice: RestorerChoice) -> tuple[Restorer, ResolvedWeights]:
     """
     task = choice.task.name
     found = checkpoints.resolve(choice.weights or catalogue.weights_for(task, choice.level).name)
-    if found.entry and found.entry.task != task:
-        raise UsageError(
-            f"the weights {found.entry.name} are for {found.entry.task}, not for {task}",
-            hint=f"leave out --weights, or use `restore {found.entry.task}`",
-        )
+    if found.entry:
+        _check_task(found.entry.name, found.entry.task, task)
     made_for = found.entry.level if found.entry else None
     if choice.level is not None and made_for not in (None, choice.level):
         _refuse_level(choice, made_for)
@@ -72,6 +69,7 @@ def load_restorer(choice: RestorerChoice) -> tuple[Restorer, ResolvedWeights]:
         torch.set_num_threads(choice.threads)
     keep_memory()
     network, info = checkpoints.load(found)
+    _check_task(str(found.path), info.task, task)
     if task == "upscale" and choice.level not in (None, network.scale):
         _refuse_level(choice, network.scale)
     restorer = Restorer(
@@ -83,6 +81,14 @@ def load_restorer(choice: RestorerChoice) -> tuple[Restorer, ResolvedWeights]:
         compile_network=choice.compile_network,
     )
     return restorer, found
+
+
+def _check_task(weights: str, made_for: str, task: str) -> None:
+    if made_for != task:
+        raise UsageError(
+            f"the weights {weights} are for {made_for}, not for {task}",
+            hint=f"leave out --weights, or use `restore {made_for}`",
+        )
 
 
 def _refuse_level(choice: RestorerChoice, made_for: float | None) -> NoReturn:

@@ -34,6 +34,12 @@ def test_weights_of_another_task_are_refused() -> None:
     assert raised.value.hint == "leave out --weights, or use `restore denoise`"
 
 
+def test_a_file_of_weights_for_another_task_is_refused_too(tiny_file: Path) -> None:
+    with pytest.raises(UsageError, match="are for denoise, not for upscale") as raised:
+        load_restorer(RestorerChoice(TASKS["upscale"], str(tiny_file)))
+    assert str(tiny_file) in raised.value.message
+
+
 def test_threads_are_set() -> None:
     before = torch.get_num_threads()
     try:
