@@ -178,6 +178,14 @@ def test_metadata_too_long_for_jpeg_is_dropped_with_a_note(tmp_path: Path) -> No
     assert read_picture(tmp_path / "a.jpg").icc_profile == picture.icc_profile
 
 
+@pytest.mark.parametrize("length", [100, 400])
+def test_a_profile_that_is_cut_short_is_dropped_with_a_note(tmp_path: Path, length: int) -> None:
+    Image.fromarray(smooth(3)).save(tmp_path / "a.png", icc_profile=profile_of("RGB")[:length])
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.icc_profile is None
+    assert picture.notes == ["the colour profile is damaged; it is dropped"]
+
+
 def test_a_profile_of_other_colours_than_the_pixels_is_dropped_with_a_note(tmp_path: Path) -> None:
     Image.fromarray(smooth(1)[..., 0]).save(tmp_path / "a.jpg", icc_profile=profile_of("RGB"))
     picture = read_picture(tmp_path / "a.jpg")

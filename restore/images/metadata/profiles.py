@@ -15,12 +15,18 @@ from restore.images.picture import Picture
 def take_profile(profile: bytes | None, picture: Picture) -> None:
     """Sets the profile of `picture` if it fits the pixels, which must be set."""
     if profile and not (picture.icc_profile and profile is picture.icc_profile):
-        space = profile[16:20] if profile[36:40] == b"acsp" else b""
+        space = profile[16:20] if profile[36:40] == b"acsp" and _is_whole(profile) else b""
         if space == _space(picture):
             picture.icc_profile = profile
         else:
-            kind = space.decode("latin-1").strip() or "a damaged one"
-            picture.note(f"the colour profile does not fit the pixels ({kind}); it is dropped")
+            kind = space.decode("latin-1").strip()
+            reason = f"does not fit the pixels ({kind})" if kind else "is damaged"
+            picture.note(f"the colour profile {reason}; it is dropped")
+
+
+def _is_whole(profile: bytes) -> bool:
+    """Whether a profile is as long as its header says (ICC.1:2022, section 7.2.2)."""
+    return len(profile) >= max(132, int.from_bytes(profile[:4], "big"))
 
 
 def _space(picture: Picture) -> bytes:
