@@ -59,7 +59,16 @@ class Refusal(Exception):
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(reason)
-        self.reason, self.hint = reason, hint
+        self.reason, self.hint = _shown(reason), hint
+
+
+def _shown(text: str) -> str:
+    """Text that may quote a file, with escapes for what cannot be printed.
+
+    >>> print(_shown("a tag of \\x1b[31m"))
+    a tag of \\x1b[31m
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 @dataclass
@@ -129,8 +138,8 @@ class Picture:
 
     def note(self, sentence: str) -> None:
         """Adds a sentence to `notes`, once."""
-        if sentence not in self.notes:
-            self.notes.append(sentence)
+        if (shown := _shown(sentence)) not in self.notes:
+            self.notes.append(shown)
 
 
 def default_suffix(source: Path) -> str:

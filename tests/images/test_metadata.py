@@ -199,3 +199,11 @@ def test_orientation_in_xmp_alone_is_applied_once(tmp_path: Path) -> None:
         found = read_picture(tmp_path / "a.webp")
         assert_same(found, TURNS[6](noise(*SHAPE, 3)), None)
         write_picture(found, tmp_path / "a.webp")
+
+
+def test_what_a_note_quotes_of_a_file_is_printable(tmp_path: Path) -> None:
+    profile = bytearray(profile_of("RGB"))
+    profile[16:20] = b"\x1b[1m"
+    Image.fromarray(smooth(3)).save(tmp_path / "a.png", icc_profile=bytes(profile))
+    (note,) = read_picture(tmp_path / "a.png").notes
+    assert note == r"the colour profile does not fit the pixels (\x1b[1m); it is dropped"
