@@ -217,6 +217,11 @@ def test_the_picture_inside_a_thumbnail_is_the_page_and_the_metadata_are_those_o
     assert picture.notes == ["reduced copies in the file are dropped"]
 
 
+@pytest.mark.parametrize(("number", "is_kept"), [((2, 9), True), ((0, 1), False)])
+def test_the_number_of_a_page_stays_where_it_is_alone_in_its_file(number: tuple[int, int], is_kept: bool) -> None:
+    assert (297 in tags_of(read(tiff((297, 3, 2, number))))) == is_kept
+
+
 def test_iptc_stored_as_numbers_of_another_byte_order_is_read() -> None:
     padded = IPTC.ljust(12, b"\0")
     data = tiff((33723, 4, 3, struct.unpack(">3I", padded)))

@@ -38,6 +38,7 @@ _PLACE = frozenset({33550, 33922, 34264})  # GeoTIFF: where the pixels lie on th
 _MAP = frozenset({34735, 34736, 34737, 42112, 42113})  # GeoTIFF and GDAL: the rest
 _NO_DATA = 42113
 _RATIONAL_PLACE = 50844  # RPC coefficients, in pixels
+_PAGE_NUMBER = 297  # kept in a file of one page, which another program took from a document
 _CLIPPING = frozenset({343, 344, 345, 346})
 _LOST = {320: "a colour table", 330: "pictures inside this one", 37724: "Photoshop's layers"}
 _IPTC, _PHOTOSHOP = 33723, 34377
@@ -57,7 +58,8 @@ def take(directories: Directories, offset: int, orientation: int, page: Any, pic
     others: list[int] = []
     keeps_depth = page.bitspersample == 8 * picture.pixels.itemsize
     for tag, entry in entries.items():
-        if tag in _VOID or tag in _ELSEWHERE or (tag == 320 and page.photometric == 3):
+        is_number = tag == _PAGE_NUMBER and picture.pages == 1 and directories.numbers(entry) != (0, 1)
+        if (tag in _VOID and not is_number) or tag in _ELSEWHERE or (tag == 320 and page.photometric == 3):
             continue
         data = directories.value(entry, entry.size)
         if tag in _LOST:
@@ -163,7 +165,7 @@ def names(picture: Picture, format: str) -> str:
     """What another format does not hold of the kept tags; empty for nothing."""
     numbers = {number for number, _, _ in _tags(picture)}
     words = []
-    if numbers & {269, 285}:
+    if numbers & {269, 285, _PAGE_NUMBER}:
         words.append("the TIFF's names of document and page")
     if numbers & (_PLACE | _MAP):
         words.append("the place on the map (GeoTIFF)")
@@ -171,7 +173,7 @@ def names(picture: Picture, format: str) -> str:
         words.append("the shape of its pixels")
     if format != "JPEG" and photoshop.with_iptc(dict(picture.parts).get(photoshop.TIFF_PART, b""), None):
         words.append("Photoshop resources")
-    if others := numbers - {269, 285, 282, 283, 296, _PHOTOSHOP} - _PLACE - _MAP:
+    if others := numbers - {269, 285, _PAGE_NUMBER, 282, 283, 296, _PHOTOSHOP} - _PLACE - _MAP:
         words.append("1 other TIFF tag" if len(others) == 1 else f"{len(others)} other TIFF tags")
     return ", ".join(words)
 
