@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks to stop, the second ends the process."""
+"""Ctrl-C, SIGTERM and SIGHUP (a closed terminal): the first asks to stop, the second ends the process."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no SIGHUP
+
 
 class Interrupted(SystemExit):
-    """Ctrl-C or SIGTERM, after the command has told the user."""
+    """Ctrl-C, SIGTERM or SIGHUP, after the command has told the user."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__(128 + number)
 
 
 class Signals:
-    """Handles Ctrl-C and SIGTERM inside its `with` block: the first asks to stop, the second ends the process.
+    """Handles the signals inside its `with` block: the first asks to stop, the second ends the process.
 
     Args:
         ask: Called at the first signal.
@@ -33,8 +37,8 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:  # ignored in a background job of a script
+        for number in _SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # ignored: in a background job of a script, by nohup
                 self._before[number] = signal.signal(number, self._receive)
         return self
 

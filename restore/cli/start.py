@@ -1,10 +1,12 @@
-"""The entry point: Ctrl-C while Python still imports the command gives one line, not a traceback."""
+"""The entry point: Ctrl-C while Python imports gives one line, not a traceback, and is never lost."""
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
+import threading
 import warnings
 from types import FrameType
 
@@ -18,8 +20,38 @@ def main() -> None:
 
     if not sys.warnoptions:  # those of libraries are for programmers; `python -W default -m restore` shows them
         warnings.simplefilter("ignore")
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, interrupt if before is signal.default_int_handler else before)
     run()
+
+
+_was_raised = False
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but not during an import: Python drops it there, or it becomes another error."""
+    global _was_raised
+    if not _is_importing(frame):
+        _was_raised = True
+        raise KeyboardInterrupt
+    again = threading.Timer(0.05, _again, (number,))
+    again.daemon = True
+    again.start()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
+
+
+def _again(number: int) -> None:
+    """Send the signal to the main thread once more."""
+    if _was_raised:  # after another signal
+        return
+    if sys.platform == "win32":
+        _thread.interrupt_main(number)
+    else:  # which also ends a system call that waits
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
