@@ -227,8 +227,9 @@ def check_page(picture: Picture, pages: int) -> None:
     """Sets the number of pictures in the file. Raises Refusal if `picture.page` is not one of them."""
     picture.pages = pages
     if not 1 <= picture.page <= pages:
-        count = "only one picture" if pages == 1 else f"{pages} pictures"
-        raise Refusal(f"it has {count}, and no page {picture.page}", f"--page is a number from 1 to {pages}")
+        if pages == 1:
+            raise Refusal(f"it has only one picture, and no page {picture.page}", "leave out --page")
+        raise Refusal(f"it has {pages} pictures, and no page {picture.page}", f"--page is a number from 1 to {pages}")
 
 
 def check_size(size: tuple[int, int], max_pixels: int, file: IO[bytes]) -> None:
@@ -239,7 +240,7 @@ def check_size(size: tuple[int, int], max_pixels: int, file: IO[bytes]) -> None:
     if width * height > max_pixels:
         raise Refusal(
             f"{width} x {height} pixels are more than the limit of {max_pixels:,}",
-            "scale it down or split it; a small file of such a size may be an attack",
+            f"--max-pixels {-(-width * height // 10**6)}M if you trust it; a small file of such a size may be an attack",
         )
     place = file.tell()
     stored = file.seek(0, io.SEEK_END)
