@@ -240,7 +240,7 @@ def check_size(size: tuple[int, int], max_pixels: int, file: IO[bytes]) -> None:
     if width * height > max_pixels:
         raise Refusal(
             f"{width} x {height} pixels are more than the limit of {max_pixels:,}",
-            f"--max-pixels {-(-width * height // 10**6)}M if you trust it; a small file of such a size may be an attack",
+            f"--max-pixels {-(-width * height // 10**6)}M if you trust it; a small file may be an attack",
         )
     place = file.tell()
     stored = file.seek(0, io.SEEK_END)
