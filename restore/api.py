@@ -1,0 +1,1 @@
+"""What Python users call: functions for files, bytes and pictures."""
