@@ -1,1 +1,1 @@
-"""The page that compares pictures before and after, and the sheet for those who want a picture."""
+"""The before/after page, the viewer in it, and the comparison sheet."""

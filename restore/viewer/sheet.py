@@ -1,0 +1,72 @@
+"""One picture that compares: before and after of the whole, and of the places that changed most."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from restore.images import Picture
+from restore.images.picture import to_8_bits
+from restore.viewer.places import MOST, Place, changed_places
+
+_GAP = 8  # pixels
+_WIDTH = 1600  # pixels of the sheet without its margins
+_GREY = 48
+_LONGEST = 4  # times as high as wide: a narrower picture is drawn smaller
+_CAPTION = 24  # pixels
+
+
+def comparison_sheet(before: Picture, after: Picture, places: tuple[Place, ...] | None = None) -> Picture:
+    """Before on the left and after on the right: the whole pictures, then pairs of the places.
+
+    Args:
+        before: The input; a smaller one is enlarged.
+        after: The restored picture.
+        places: What to show below the whole; None finds them with `changed_places`.
+
+    Returns:
+        A picture of 8 bits and 1616 pixels width, with the colour profile of `after`.
+    """
+    places = changed_places(before, after) if places is None else places
+    rows = [_row([before.pixels, after.pixels], ["before", "after"])]
+    if places:
+        crops: list[np.ndarray] = []
+        for place in places[:MOST]:
+            crops += [_crop(before, after, place), _cut(after.pixels, place)]
+        rows.append(_row(crops, ["before", "after"] * len(places[:MOST])))
+    colour = dict(after.colour)
+    return Picture(np.concatenate(rows), icc_profile=after.icc_profile, colour=colour)
+
+
+def _crop(before: Picture, after: Picture, place: Place) -> np.ndarray:
+    """The pixels of `before` at a place of `after`."""
+    (high, wide), (height, width) = before.pixels.shape[:2], after.pixels.shape[:2]
+    top, left = place.top * high // height, place.left * wide // width
+    bottom = max(top + 1, -(-(place.top + place.height) * high // height))
+    right = max(left + 1, -(-(place.left + place.width) * wide // width))
+    return before.pixels[top:bottom, left:right]
+
+
+def _cut(pixels: np.ndarray, place: Place) -> np.ndarray:
+    return pixels[place.top : place.top + place.height, place.left : place.left + place.width]
+
+
+def _row(pictures: list[np.ndarray], captions: list[str]) -> np.ndarray:
+    """The pictures side by side, at one size, on grey, with a caption over each."""
+    width = (_WIDTH - _GAP * (len(pictures) - 1)) // len(pictures)
+    high, wide = pictures[-1].shape[:2]
+    scale = min(width / wide, _LONGEST * width / high)
+    size = max(1, round(wide * scale)), max(1, round(high * scale))
+    row = np.full((size[1] + _CAPTION + _GAP, _WIDTH + 2 * _GAP, 3), _GREY, np.uint8)
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left = _GAP + number * (width + _GAP)
+        row[_CAPTION : _CAPTION + size[1], left : left + size[0]] = _resized(picture, size)
+        cv2.putText(row, caption, (left, _CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (220,) * 3, 1, cv2.LINE_AA)
+    return row
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """8-bit pixels (H, W, 1 | 3) of `size` (width, height). Enlarged pixels stay squares, which hides nothing."""
+    smaller = size[0] < pixels.shape[1]
+    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_NEAREST)
+    return to_8_bits(resized.reshape(size[1], size[0], -1))
