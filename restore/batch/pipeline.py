@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from restore.batch import sidecars
+from restore.batch import copying, sidecars
 from restore.batch.planning import Job, name_of
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_leftovers
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 LARGE = 50_000_000
 """Pixels above which a picture is alone in memory: no other is decoded or encoded meanwhile."""
 
-Status = Literal["restored", "skipped", "failed", "not reached"]
+Status = Literal["restored", "copied", "skipped", "failed", "not reached"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Outcome:
 
     Attributes:
         job: The job.
-        status: `not reached` if the run stopped before it.
+        status: `copied` if the picture needed nothing; `not reached` if the run stopped before it.
         reason: Why it failed, was skipped or was not reached.
         hint: What to do about it.
         notes: What the user should know about the picture.
@@ -61,6 +61,8 @@ class Outcome:
         seam: How far the tiles differ where they overlap, on the page where they differ most.
         precision: The type that the network computed in.
         retiled: Side of the first tiles for which memory ran out, in pixels; None where it never did.
+        steps: A record of each step of each page, where several steps made the picture.
+        findings: What an inspection found on the first page; None without one.
     """
 
     job: Job
@@ -77,6 +79,8 @@ class Outcome:
     seam: Seam | None = None
     precision: str | None = None
     retiled: int | None = None
+    steps: tuple[dict[str, Any], ...] = ()
+    findings: dict[str, Any] | None = None
 
 
 @dataclass
@@ -199,12 +203,13 @@ class Pipeline:
         del picture  # may be large, and encoding needs memory too
         network_seconds = time.perf_counter() - begun
         self._settle()
+        is_copy = restored.is_good and copying.can_be_copied(job, restored.picture, self._pipe_format(restored.picture))
         outcome = Outcome(
-            job, "restored", damage=restored.picture.damage, seconds=seconds + network_seconds,
+            job, "copied" if is_copy else "restored", damage=restored.picture.damage, seconds=seconds + network_seconds,
             network_seconds=network_seconds, tile=restored.tile, tiles=restored.tiles, seam=restored.seam,
-            precision=restored.precision, retiled=restored.retiled,
+            precision=restored.precision, retiled=restored.retiled, steps=restored.steps, findings=restored.findings,
         )  # fmt: skip
-        self._writing = outcome, self._encoder.submit(self._write, restored.picture, job)
+        self._writing = outcome, self._encoder.submit(self._write, restored.picture, job, is_copy)
         if is_alone or _is_large(restored.picture):
             del restored
             self._settle()
@@ -317,9 +322,10 @@ class Pipeline:
         remove_leftovers(folder)
         self._folders.add(folder)
 
-    def _write(self, picture: Picture, job: Job) -> tuple[tuple[str, ...], float]:
+    def _write(self, picture: Picture, job: Job, is_copy: bool) -> tuple[tuple[str, ...], float]:
         begun = time.perf_counter()
-        notes = self._deliver(partial(write_picture, picture), job, self._pipe_format(picture), picture)
+        write = partial(copying.copy, job.source) if is_copy else partial(write_picture, picture)
+        notes = self._deliver(write, job, self._pipe_format(picture), picture)
         return (*picture.notes, *notes), time.perf_counter() - begun
 
     def _deliver(
@@ -376,6 +382,8 @@ class _Pages:
         self._seam: Seam | None = None
         self._precision: str | None = None
         self._retiled: int | None = None
+        self._steps: tuple[dict[str, Any], ...] = ()
+        self._findings: dict[str, Any] | None = None
 
     def __iter__(self) -> Iterator[Picture]:
         pages = iter(self._read)
@@ -406,6 +414,8 @@ class _Pages:
         self._tiles += restored.tiles
         self._tile, self._precision = self._tile or restored.tile, self._precision or restored.precision
         self._retiled = self._retiled or restored.retiled
+        self._steps += restored.steps
+        self._findings = self._findings or restored.findings
         if restored.seam is not None and (self._seam is None or restored.seam.mean > self._seam.mean):
             self._seam = restored.seam
         if page.damage is not None:
@@ -417,7 +427,7 @@ class _Pages:
         return Outcome(
             job, "restored", notes=tuple(self._notes), pages=self._count, damage="; ".join(self._damage) or None,
             network_seconds=self._seconds, tile=self._tile, tiles=self._tiles, seam=self._seam,
-            precision=self._precision, retiled=self._retiled,
+            precision=self._precision, retiled=self._retiled, steps=self._steps, findings=self._findings,
         )  # fmt: skip
 
 

@@ -167,6 +167,8 @@ class RunReport:
             "seam": None if seam is None else {"mean": seam.mean, "max": seam.max},
             "weights": None if weights is None else weights.entry.name if weights.entry else str(weights.path),
             "sha256": None if weights is None else weights.sha256,
+            "steps": outcome.steps,
+            "findings": outcome.findings,
             "notes": outcome.notes,
         }
 

@@ -13,6 +13,7 @@ from restore.checkpoints import catalogue
 from restore.errors import UsageError
 from restore.images import Picture
 from restore.images.bayer import as_rggb
+from restore.inference.region import place_in
 from restore.tasks import Task
 
 if TYPE_CHECKING:
@@ -43,15 +44,12 @@ class RestorerChoice:
     threads: int | None = None
 
 
-def load_restorer(choice: RestorerChoice) -> tuple[Restorer, ResolvedWeights]:
-    """Load the weights and put the network on its device.
-
-    Unsuitable weights are refused before torch is imported, as far as the catalogue tells.
+def find_weights(choice: RestorerChoice) -> ResolvedWeights:
+    """Find and verify the weights without torch, and refuse unsuitable ones as far as the catalogue tells.
 
     Raises:
         UsageError: The weights are for another task or level.
-        WeightsError: They cannot be found, verified or loaded.
-        DeviceError: The device cannot be had.
+        WeightsError: They cannot be found or verified.
     """
     task = choice.task.name
     found = checkpoints.resolve(choice.weights or catalogue.weights_for(task, choice.level).name)
@@ -60,6 +58,22 @@ def load_restorer(choice: RestorerChoice) -> tuple[Restorer, ResolvedWeights]:
     made_for = found.entry.level if found.entry else None
     if choice.level is not None and made_for not in (None, choice.level):
         _refuse_level(choice, made_for)
+    return found
+
+
+def load_restorer(choice: RestorerChoice, found: ResolvedWeights | None = None) -> tuple[Restorer, ResolvedWeights]:
+    """Load the weights and put the network on its device.
+
+    Args:
+        choice: What makes the restorer.
+        found: Its weights; None: those of `find_weights`, which refuses unsuitable ones before torch is imported.
+
+    Raises:
+        UsageError: The weights are for another task or level.
+        WeightsError: They cannot be found, verified or loaded.
+        DeviceError: The device cannot be had.
+    """
+    task, found = choice.task.name, found or find_weights(choice)
     import torch
 
     from restore.inference.devices import keep_memory
@@ -112,9 +126,8 @@ def restore_mosaic(restorer: Restorer, picture: Picture, pattern: str, **how: An
     Raises:
         PictureError: The picture is not a mosaic, or not one of this pattern.
     """
+    place = place_in(picture, how.pop("region", None))
     pixels, (row, column) = as_rggb(picture.pixels, pattern)
     alpha = None if picture.alpha is None else np.pad(picture.alpha, ((row, 0), (column, 0)), mode="reflect")
-    restored = restorer.restore_picture(dataclasses.replace(picture, pixels=pixels, alpha=alpha), **how)
-    restored.picture.pixels = np.ascontiguousarray(restored.picture.pixels[row:, column:])
-    restored.picture.alpha = picture.alpha
-    return restored
+    region = (place.left + column, place.top + row, place.width, place.height)
+    return restorer.restore_picture(dataclasses.replace(picture, pixels=pixels, alpha=alpha), region=region, **how)

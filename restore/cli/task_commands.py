@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -17,6 +17,7 @@ from restore.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from restore.batch.planning import Job
+    from restore.cli.task_run import Work
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -81,19 +82,34 @@ class Given:
 
 def _command(task: Task) -> Callable[..., None]:
     """The function that Typer calls; its signature has a parameter for each field of `Given` that the task has."""
+    without = {"level"} if task.level is None else set()
+    without |= set() if task.takes_mosaic else {"pattern"}
+    changed = {} if task.level is None else {"level": options.level_of(task)}
+    return command_of(Given, lambda given: _run(task, given), without, changed)
+
+
+AnyGiven = TypeVar("AnyGiven", bound=Given)
+
+
+def command_of(
+    kind: type[AnyGiven], run: Callable[[AnyGiven], None], without: Collection[str], changed: Mapping[str, Any]
+) -> Callable[..., None]:
+    """A function for Typer that runs a command with these options.
+
+    Args:
+        kind: The options: `Given`, or a class with more.
+        run: What the command does.
+        without: Fields that are no options of this command.
+        changed: Other types for some fields.
+    """
 
     def command(**values: Any) -> None:
-        _run(task, Given(**values))
+        run(kind(**values))
 
-    types = get_type_hints(Given, include_extras=True)
-    if task.level is None:
-        del types["level"]
-    else:
-        types["level"] = options.level_of(task)
-    if not task.takes_mosaic:
-        del types["pattern"]
+    types = {key: type_ for key, type_ in get_type_hints(kind, include_extras=True).items() if key not in without}
+    types |= changed
     defaults = {
-        field.name: inspect.Parameter.empty if field.default is MISSING else field.default for field in fields(Given)
+        field.name: inspect.Parameter.empty if field.default is MISSING else field.default for field in fields(kind)
     }
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
@@ -106,6 +122,66 @@ def _command(task: Task) -> Callable[..., None]:
 
 def _run(task: Task, given: Given) -> None:
     """Restore the pictures; before torch is imported, which takes seconds, the options are checked."""
+    run = prepare(given)
+    if given.dry_run:
+        run.tell_jobs()
+        _tell_time(task, given, run.work.to_do)
+        return
+    from restore.batch.task_restorer import RestorerChoice
+    from restore.cli import task_run
+
+    choice = RestorerChoice(
+        task, given.weights, given.level, given.device, given.precision, given.compile_network, given.threads
+    )
+    how = run.how | {"strength": given.strength, "self_ensemble": given.self_ensemble}
+    pattern = given.pattern if task.takes_mosaic else None
+    run.carry_out(task_run.with_one_network(choice, how, pattern, verbose=given.verbose))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose options are checked.
+
+    Attributes:
+        given: The options.
+        work: The pictures.
+        how: `tile`, `overlap` and `memory` of `Restorer.restore_picture`.
+        pipeline: Attributes of the `Pipeline`.
+    """
+
+    given: Given
+    work: Work
+    how: dict[str, Any]
+    pipeline: dict[str, Any]
+
+    def tell_jobs(self) -> None:
+        """Print what would be written where."""
+        from restore.cli.streams import one_line
+
+        for job in self.work.to_do:
+            print(one_line(str(job), sys.stdout), end=self.end)
+
+    def carry_out(self, load: Any) -> None:
+        """Restore the pictures; `load` as for `task_run.carry_out`."""
+        from restore.cli import task_run
+
+        task_run.carry_out(
+            self.work, load, self.pipeline, json_file=self.given.json_file, verbose=self.given.verbose, end=self.end
+        )
+
+    @property
+    def end(self) -> str:
+        """What follows each printed path."""
+        return "\0" if self.given.print0 else "\n"
+
+
+def prepare(given: Given) -> Prepared:
+    """Check the options without torch, and find the pictures.
+
+    Raises:
+        UsageError: Options contradict each other, or a value is out of its range.
+        PictureError: As `task_run.plan`.
+    """
     _check(given)
     format = None if given.format is None else given.format.lower().removeprefix(".")
     max_pixels = options.parse_max_pixels(given.max_pixels)
@@ -113,48 +189,28 @@ def _run(task: Task, given: Given) -> None:
         "tile": options.parse_tile(given.tile, given.overlap),
         "overlap": given.overlap,
         "memory": None if given.memory is None else options.parse_memory(given.memory),
-        "strength": given.strength,
-        "self_ensemble": given.self_ensemble,
     }
-    from restore.batch.task_restorer import RestorerChoice
     from restore.cli import task_run
-    from restore.cli.streams import one_line
 
     work = task_run.plan(
         given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=format,
         overwrite=given.overwrite, skip_existing=given.skip_existing,
         copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
     )  # fmt: skip
-    end = "\0" if given.print0 else "\n"
-    if given.dry_run:
-        for job in work.to_do:
-            print(one_line(str(job), sys.stdout), end=end)
-        _tell_time(task, given, work.to_do)
-        return
-    task_run.carry_out(
-        work,
-        RestorerChoice(
-            task, given.weights, given.level, given.device, given.precision, given.compile_network, given.threads
-        ),
-        how,
-        given.pattern if task.takes_mosaic else None,
-        {
-            "format": format,
-            "quality": given.quality,
-            "background": given.background,
-            "stop_on_error": given.on_error == "stop",
-            "overwrite": given.overwrite,
-            "skip_existing": given.skip_existing,
-            "page": given.page,
-            "max_pixels": max_pixels,
-            "on_damage": given.on_damage,
-            "keep_times": given.keep_times or given.keep_time,
-            "copies_sidecars": given.sidecars == "copy",
-        },
-        json_file=given.json_file,
-        verbose=given.verbose,
-        end=end,
-    )
+    pipeline = {
+        "format": format,
+        "quality": given.quality,
+        "background": given.background,
+        "stop_on_error": given.on_error == "stop",
+        "overwrite": given.overwrite,
+        "skip_existing": given.skip_existing,
+        "page": given.page,
+        "max_pixels": max_pixels,
+        "on_damage": given.on_damage,
+        "keep_times": given.keep_times or given.keep_time,
+        "copies_sidecars": given.sidecars == "copy",
+    }
+    return Prepared(given, work, how, pipeline)
 
 
 def _tell_time(task: Task, given: Given, jobs: Sequence[Job]) -> None:

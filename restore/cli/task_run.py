@@ -25,6 +25,7 @@ from restore.cli.streams import describe, one_line, say, speak_as
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_unfinished
 from restore.images import Picture
+from restore.inspection.advice import in_words
 
 if TYPE_CHECKING:
     from restore.inference.restorer import Restored, Restorer
@@ -96,11 +97,49 @@ def _pipe(stream: Any, name: str, hint: str) -> BinaryIO:
     return pipe
 
 
+Restore = Callable[[Picture, Callable[[int, int], None]], "Restored"]
+"""Restores a picture, and calls its second argument after each tile."""
+
+
+def with_one_network(
+    choice: RestorerChoice, how: dict[str, Any], pattern: str | None, *, verbose: bool
+) -> Callable[[RunReport, Progress], Restore]:
+    """What loads the network of a task, for `carry_out`.
+
+    Args:
+        choice: What makes the restorer.
+        how: Arguments of `Restorer.restore_picture`.
+        pattern: Bayer pattern of the pictures; None if they are not mosaics.
+        verbose: Show weights, device and precision.
+    """
+
+    def load(report: RunReport, progress: Progress) -> Restore:
+        restorer = _load(choice, report)
+        assert report.weights is not None
+        if verbose:
+            progress.say(
+                f"weights {report.weights.path} (SHA-256 {report.weights.sha256[:12]}...), device {report.device}, "
+                f"precision {restorer.precision}"
+            )
+
+        step = history.step(choice, report.weights, how, pattern)
+
+        def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
+            if pattern is None:
+                restored = restorer.restore_picture(picture, progress=after_tile, **how)
+            else:
+                restored = restore_mosaic(restorer, picture, pattern, progress=after_tile, **how)
+            restored.picture.history += (step,)
+            return restored
+
+        return restore
+
+    return load
+
+
 def carry_out(
     work: Work,
-    choice: RestorerChoice,
-    how: dict[str, Any],
-    pattern: str | None,
+    load: Callable[[RunReport, Progress], Restore],
     options: dict[str, Any],
     *,
     json_file: str | None,
@@ -111,9 +150,7 @@ def carry_out(
 
     Args:
         work: The jobs.
-        choice: What makes the restorer.
-        how: Arguments of `Restorer.restore_picture`.
-        pattern: Bayer pattern of the pictures; None if they are not mosaics.
+        load: Loads what restores the pictures, and notes it in the report.
         options: Attributes of the `Pipeline`.
         json_file: Where the report goes: a file, `-` for stdout, or None.
         verbose: Show weights, device, tiles and times.
@@ -129,26 +166,8 @@ def carry_out(
         report.left_out = work.left_out
         report.skip(set(work.jobs) - set(work.to_do))
         if work.to_do:
-            restorer = _load(choice, report)
-            assert report.weights is not None
-            if verbose:
-                progress.say(
-                    f"weights {report.weights.path} (SHA-256 {report.weights.sha256[:12]}...), device {report.device}, "
-                    f"precision {restorer.precision}"
-                )
-
-            step = history.step(choice, report.weights, how, pattern)
-
-            def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
-                if pattern is None:
-                    restored = restorer.restore_picture(picture, progress=after_tile, **how)
-                else:
-                    restored = restore_mosaic(restorer, picture, pattern, progress=after_tile, **how)
-                restored.picture.history += (step,)
-                return restored
-
             pipeline = Pipeline(
-                restore,
+                load(report, progress),
                 lambda outcome: _tell(
                     outcome, report, progress, end=None if json_file == "-" else end, verbose=verbose
                 ),
@@ -241,6 +260,8 @@ def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, end: str |
     source, target = outcome.job.source, outcome.job.target
     for note in outcome.notes:
         progress.say(one_line(f"note:  {name_of(source)}: {note}", sys.stderr))
+    if outcome.findings is not None and outcome.status in ("restored", "copied"):
+        progress.say(one_line(f"{name_of(source)}: {_reasons(outcome)}", sys.stderr))
     if outcome.status == "failed":
         if len(report.jobs) > 1:  # that of a single picture is the error of the command
             progress.say(describe(_error(outcome)))
@@ -249,6 +270,13 @@ def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, end: str |
         progress.result(str(target), end=end)
     if verbose:
         progress.say(one_line(f"{name_of(source)}: {_facts(outcome)}", sys.stderr))
+
+
+def _reasons(outcome: Outcome) -> str:
+    """What was done to a picture after an inspection, and why."""
+    steps = (in_words(step["task"], step["level"], step["why"]) for step in outcome.steps)
+    done = ", ".join(dict.fromkeys(steps)) or "nothing to do"
+    return f"{done}; copied" if outcome.status == "copied" else done
 
 
 def _error(outcome: Outcome) -> RestoreError:
