@@ -114,6 +114,8 @@ def make_step(task: str, options: Mapping[str, Any]) -> Step:
     known += ["pattern"] if record.takes_mosaic else []
     for key in options:
         check_choice(f"option of the step {task}", str(key)[:_MOST_CHARACTERS], known)
+    if task == "upscale" and not {"scale", "weights"} & set(options):
+        raise UsageError("the step upscale has no scale", hint="write upscale:2, upscale:3 or upscale:4")
     strength = _number(task, "strength", options.get("strength", 1.0), 0, 1)
     if task == "upscale" and strength != 1:
         raise UsageError("strength cannot mix a picture with a larger one", hint="leave out strength of upscale")
@@ -267,6 +269,7 @@ class StepLoader:
         threads: int | None = None,
     ) -> None:
         self._base = RestorerChoice(TASKS["denoise"], None, None, device, precision, compile_network, threads)
+        self._found: dict[tuple[str, str | None, float | None], ResolvedWeights] = {}
         self._restorers: dict[tuple[str, str], Restorer] = {}
 
     def load(self, step: Step) -> LoadedStep:
@@ -275,17 +278,26 @@ class StepLoader:
         Raises:
             UsageError, WeightsError, DeviceError: As `load_restorer`.
         """
-        choice = dataclasses.replace(self._base, task=TASKS[step.task], weights=step.weights, level=step.level)
-        found = find_weights(choice)
+        choice, found = self._choice(step), self.find(step)
         key = step.task, found.sha256
         if key not in self._restorers:
             self._restorers[key] = load_restorer(choice, found)[0]
         return LoadedStep(step, choice, self._restorers[key], found)
 
+    def find(self, step: Step) -> ResolvedWeights:
+        """The weights of a step, without torch. Raises errors as `find_weights`."""
+        key = step.task, step.weights, step.level
+        if key not in self._found:
+            self._found[key] = find_weights(self._choice(step))
+        return self._found[key]
+
+    def _choice(self, step: Step) -> RestorerChoice:
+        return dataclasses.replace(self._base, task=TASKS[step.task], weights=step.weights, level=step.level)
+
     def chain(self, steps: Sequence[Step]) -> Chain:
         """All steps with their networks. Unsuitable weights are refused before the first network is loaded."""
         for step in steps:
-            find_weights(dataclasses.replace(self._base, task=TASKS[step.task], weights=step.weights, level=step.level))
+            self.find(step)
         return Chain([self.load(step) for step in steps])
 
 

@@ -1,0 +1,128 @@
+"""`restore run`: several steps on each picture, from a list or a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from restore.cli.help import INPUT_OUTPUT, QUALITY
+from restore.cli.task_commands import Given, Prepared, command_of, prepare
+from restore.errors import UsageError
+
+if TYPE_CHECKING:
+    from restore.batch.report import RunReport
+    from restore.batch.steps import Chain, Step, StepLoader
+    from restore.cli.progress_bar import Progress
+    from restore.cli.task_run import Restore
+    from restore.images import Picture
+    from restore.inference.restorer import Restored
+
+StepsAndInputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="STEPS INPUT",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Steps such as denoise,upscale:2 (none with --recipe). Then pictures, folders, patterns ('*.jpg'), or - "
+        "for stdin.",
+    ),
+]
+
+
+def _recipes() -> list[str]:
+    """Names of the shipped recipes, for the shell."""
+    from restore.batch import step_recipes
+
+    return step_recipes.shipped()
+
+
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RECIPE",
+        rich_help_panel=QUALITY,
+        autocompletion=_recipes,
+        help="Take the steps from a TOML file, or from a shipped recipe: old-scans, phone-night or web-picture.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class RunGiven(Given):
+    """The options of `restore run`."""
+
+    recipe: Recipe = None
+
+
+def command() -> Callable[..., None]:
+    """The function that Typer calls."""
+    without = {"level", "weights", "strength", "self_ensemble", "pattern"}
+    return command_of(RunGiven, _run, without, {"inputs": StepsAndInputs})
+
+
+def _run(given: RunGiven) -> None:
+    """Do several steps on each picture, such as derain, denoise and upscale."""
+    from restore.batch import step_recipes
+    from restore.batch.steps import parse_steps
+
+    words = list(given.inputs)
+    steps = parse_steps(words.pop(0)) if given.recipe is None else step_recipes.load_steps(given.recipe)
+    if not words:
+        raise UsageError("INPUT is missing", hint="restore run denoise,upscale:2 photo.jpg -o restored.png")
+    run = prepare(replace(given, inputs=words))
+    if given.dry_run:
+        run.tell_jobs()
+        _tell_steps(steps, given)
+        return
+    run.carry_out(_loading(steps, run))
+
+
+def loader_for(given: Given, device: str) -> StepLoader:
+    """What loads the networks of a run with these options."""
+    from restore.batch.steps import StepLoader
+
+    return StepLoader(
+        device=device, precision=given.precision, compile_network=given.compile_network, threads=given.threads
+    )
+
+
+def note_chain(chain: Chain, report: RunReport) -> None:
+    """Note in the report what the chain runs on."""
+    import torch
+
+    report.device, report.threads = str(chain.steps[0].restorer.device), torch.get_num_threads()
+
+
+def _loading(steps: tuple[Step, ...], run: Prepared) -> Callable[[RunReport, Progress], Restore]:
+    """What loads the networks of the steps."""
+
+    def load(report: RunReport, progress: Progress) -> Restore:
+        chain = loader_for(run.given, report.rank.device(run.given.device)).chain(steps)
+        note_chain(chain, report)
+        if run.given.verbose:
+            for loaded in chain.steps:
+                progress.say(
+                    f"{loaded.step.task}: weights {loaded.weights.path} (SHA-256 {loaded.weights.sha256[:12]}...), "
+                    f"device {report.device}, precision {loaded.restorer.precision}"
+                )
+
+        def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
+            return chain.restore_picture(picture, progress=after_tile, **run.how)
+
+        return restore
+
+    return load
+
+
+def _tell_steps(steps: tuple[Step, ...], given: Given) -> None:
+    """Say the steps and their weights, on stderr."""
+    from restore.cli.streams import say
+
+    loader = loader_for(given, given.device)
+    for number, step in enumerate(steps, 1):
+        found = loader.find(step)
+        strength = "" if step.strength == 1 else f", strength {step.strength:g}"
+        say(f"note:  step {number}: {step.task} with {found.entry.name if found.entry else found.path}{strength}")
