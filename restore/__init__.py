@@ -3,27 +3,71 @@
 ```python
 import restore
 
-restorer = restore.load("cs-kit-s-denoise")
-restored = restorer("photo.jpg")  # or a Pillow image, NumPy array or tensor: the result has the same type
+restorer = restore.load("denoise")  # a task, or the name of weights
+restored = restorer("photo.jpg")  # or bytes, a Pillow image, NumPy array or tensor
+restored.save("restored.jpg")  # EXIF and profile are kept
+restore.restore_file("photo.jpg", "restored.png", "denoise")  # as the command does
 ```
 
-Importing this package takes milliseconds: torch is imported when you first use `load` or `Restorer`.
+Importing this package takes milliseconds: torch is imported when you first restore or use `Restorer`.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from restore.errors import RestoreError
+from restore.errors import (
+    Cancelled,
+    DataError,
+    DeviceError,
+    PictureError,
+    RestoreError,
+    UsageError,
+    WeightsError,
+)
 
 if TYPE_CHECKING:
-    from restore.inference.restorer import Restorer
+    from restore.api import Weights, list_weights, load, restore_bytes, restore_file
+    from restore.batch.pipeline import Outcome
+    from restore.images.picture import Picture
+    from restore.inference.restorer import Restored, Restorer
 
 __version__ = "0.2.0"
-__all__ = ["RestoreError", "Restorer", "__version__", "load"]
+__all__ = [
+    "Cancelled",
+    "DataError",
+    "DeviceError",
+    "Outcome",
+    "Picture",
+    "PictureError",
+    "RestoreError",
+    "Restored",
+    "Restorer",
+    "UsageError",
+    "Weights",
+    "WeightsError",
+    "__version__",
+    "list_weights",
+    "load",
+    "restore_bytes",
+    "restore_file",
+]
 
+_PLACES = {
+    "Outcome": "restore.batch.pipeline",
+    "Picture": "restore.images.picture",
+    "Restored": "restore.inference.restorer",
+    "Restorer": "restore.inference.restorer",
+    "Weights": "restore.api",
+    "list_weights": "restore.api",
+    "load": "restore.api",
+    "restore_bytes": "restore.api",
+    "restore_file": "restore.api",
+}
+"""Name -> the module that it is imported from when it is first used."""
 
 # A waiting thread of GNU's OpenMP spins 300,000 times or for ever. On a busy machine it takes the core from the
 # threads it waits for. OpenMP reads this variable when torch loads it.
@@ -31,29 +75,13 @@ if "torch" not in sys.modules and not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os
     os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
-def load(weights: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> Restorer:
-    """A restorer with trained weights, ready to use.
+if not TYPE_CHECKING:  # a type checker must refuse names that do not exist
 
-    Args:
-        weights: A name from the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: As for `Restorer`.
-
-    Raises:
-        WeightsError: The weights cannot be found, verified or loaded.
-        DeviceError: The device is not available.
-        UsageError: The precision is unknown.
-    """
-    from restore import checkpoints
-    from restore.inference.restorer import Restorer
-
-    network, info = checkpoints.load(weights)
-    return Restorer(network, device=device, entry=info.entry, task=info.task, precision=precision)
+    def __getattr__(name: str) -> Any:
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_PLACES[name]), name)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Restorer":
-        from restore.inference.restorer import Restorer
-
-        return Restorer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

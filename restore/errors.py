@@ -6,6 +6,7 @@ RestoreError            exit 1; message + hint
 ├── WeightsError        weights cannot be found, downloaded, verified or loaded
 ├── DataError           a dataset or training folder is wrong
 ├── DeviceError         a device, thread count or memory limit is not available
+├── Cancelled           the caller's progress function or event stopped the work
 └── UsageError          exit 2; arguments contradict each other, or a value is out of range
 ```
 
@@ -48,6 +49,10 @@ class DataError(RestoreError):
 
 class DeviceError(RestoreError):
     """A device, thread count or memory limit is not available."""
+
+
+class Cancelled(RestoreError):
+    """The caller stopped the work: `progress` returned False, or the event `cancel` is set."""
 
 
 class UsageError(RestoreError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from restore.errors import UsageError
+from restore.errors import PictureError, UsageError
 from restore.images.picture import Picture, to_8_bits
 from restore.images.reading import read_picture
+from restore.images.restored_image import METADATA, RestoredImage
+from restore.images.writing import agreeing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,27 +27,52 @@ def taken(image: Any) -> tuple[Picture, Back]:
     """The picture in an image of any type, and a function that turns a restored picture into the same type.
 
     Args:
-        image: A path; a Pillow image; a tensor `(C, H, W)`; or an array `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or, with
-            transparency, `(H, W, 2)` or `(H, W, 4)`. Types are uint8, uint16 and floats in [0, 1].
+        image: A path, or the bytes or a binary stream of a file; a `Picture`; a Pillow image; a tensor `(C, H, W)`; or
+            an array `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or, with transparency, `(H, W, 2)` or `(H, W, 4)`. Types are
+            uint8, uint16 and floats in [0, 1].
 
     Returns:
-        The picture and the function. For a path, the function makes a Pillow image of 8 bits a channel.
+        The picture and the function. For a file, the function makes a Pillow image of 8 bits a channel.
 
     Raises:
         PictureError: The file cannot be read.
         UsageError: The input is not a picture.
     """
+    if isinstance(image, Picture):
+        return image, lambda restored: restored
     if isinstance(image, (str, os.PathLike)):
-        return read_picture(Path(image)), _to_pillow
+        return read_picture(Path(os.fsdecode(image))), _to_pillow
     if isinstance(image, Image.Image):
         return _from_pillow(image)
     if isinstance(image, np.ndarray):
         return _from_array(image)
     if hasattr(image, "detach"):
         return _from_tensor(image)
-    raise UsageError(
-        f"cannot restore a {type(image).__name__}", hint="give a path, a Pillow image, a NumPy array or a tensor"
-    )
+    stream = stream_of(image)
+    try:
+        return read_picture(stream), _to_pillow
+    except PictureError as error:
+        what = "the bytes" if isinstance(image, (bytes, bytearray, memoryview)) else "the stream"
+        raise PictureError(error.message.replace("standard input", what), hint=error.hint) from error
+
+
+def stream_of(image: Any) -> BinaryIO:
+    """The bytes of a file, or a binary stream, as a binary stream.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return io.BytesIO(image)
+    if not callable(getattr(image, "read", None)):
+        raise UsageError(
+            f"cannot restore a {type(image).__name__}",
+            hint="give a path, bytes, a binary stream, a Pillow image, a NumPy array or a tensor",
+        )
+    content = image.read()
+    if not isinstance(content, bytes):
+        raise UsageError("the stream holds text, not bytes", hint="open the file in binary mode: open(path, 'rb')")
+    return io.BytesIO(content)
 
 
 def _from_pillow(image: Image.Image) -> tuple[Picture, Back]:
@@ -56,11 +84,15 @@ def _from_pillow(image: Image.Image) -> tuple[Picture, Back]:
             raise UsageError(f"cannot restore a Pillow image of mode {image.mode}", hint="convert it to L or RGB")
         plain = "RGBA" if image.has_transparency_data else "RGB"
     picture, _ = _from_array(np.asarray(image if image.mode == plain else image.convert(plain)))
-    kept = {key: value for key, value in image.info.items() if key in ("icc_profile", "exif", "dpi", "xmp")}
+    # The profile of another colour model does not describe RGB.
+    kept = [key for key in METADATA if key in image.info]
+    info: dict[str | tuple[int, int], Any] = {
+        key: image.info[key] for key in kept if key != "icc_profile" or image.mode not in ("CMYK", "LAB")
+    }
 
     def back(restored: Picture) -> Image.Image:
         made = _to_pillow(restored)
-        made.info.update(kept)
+        made.info.update(info)
         return made
 
     return picture, back
@@ -70,11 +102,11 @@ def _to_pillow(picture: Picture) -> Image.Image:
     parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha[..., None]]
     pixels = np.concatenate(parts, axis=2)
     pixels = to_8_bits(pixels)
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    if picture.icc_profile is not None:
-        image.info["icc_profile"] = picture.icc_profile
-    if picture.exif is not None:
-        image.info["exif"] = b"Exif\0\0" + picture.exif
+    image = RestoredImage.of(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+    picture = agreeing(picture, "PNG")  # EXIF and XMP state the size
+    exif = None if picture.exif is None else b"Exif\0\0" + picture.exif
+    known = {"icc_profile": picture.icc_profile, "exif": exif, "xmp": picture.xmp, "dpi": picture.dpi}
+    image.info.update({key: value for key, value in known.items() if value is not None})
     return image
 
 
