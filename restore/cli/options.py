@@ -200,6 +200,24 @@ Json = Annotated[
         help="Write the result of each picture here. With - it goes to stdout, instead of the paths.",
     ),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        rich_help_panel=BATCH,
+        help="Write a page here, such as out.html, that compares each picture before and after. It needs no network.",
+    ),
+]
+Compare = Annotated[
+    Path | None,
+    typer.Option(
+        "--compare",
+        metavar="FILE",
+        rich_help_panel=BATCH,
+        help="Write a picture here: before and after, whole and where most changed. Several pictures: sheet-2.png ...",
+    ),
+]
 Print0 = Annotated[
     bool,
     typer.Option(

@@ -11,7 +11,7 @@ from restore.errors import UsageError
 
 _WORDS = frozenset({"SUFFIX", "MESSAGE", "KEY=VALUE"})  # metavars of text that is never a path
 _READ = frozenset({"WEIGHTS", "RECIPE", "FILE"})  # metavars of paths that are no `Path`: some are also names
-_WRITTEN = frozenset({"csv_file", "json_file", "out", "save_images", "submission"})  # parameters
+_WRITTEN = frozenset({"csv_file", "json_file", "out", "save_images", "submission", "report", "compare"})  # parameters
 _ON_THE_HUB = re.compile(r"https?:/+(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)")
 
 

@@ -69,6 +69,8 @@ class Given:
     keep_time: options.KeepTime = False  # another name for it
     dry_run: options.DryRun = False
     json_file: options.Json = None
+    report: options.Report = None
+    compare: options.Compare = None
     print0: options.Print0 = False
     tile: options.Tile = "auto"
     overlap: options.Overlap = 32
@@ -166,8 +168,9 @@ class Prepared:
         from restore.cli import task_run
 
         task_run.carry_out(
-            self.work, load, self.pipeline, json_file=self.given.json_file, verbose=self.given.verbose, end=self.end
-        )
+            self.work, load, self.pipeline, json_file=self.given.json_file, verbose=self.given.verbose, end=self.end,
+            comparing={"report": self.given.report, "sheet": self.given.compare, "region": self.how.get("region")},
+        )  # fmt: skip
 
     @property
     def end(self) -> str:
@@ -236,6 +239,9 @@ def _check(given: Given) -> None:
         raise UsageError("--overwrite and --skip-existing contradict each other", hint="leave out one of them")
     if given.dry_run and given.json_file is not None:
         raise UsageError("--dry-run restores nothing, so --json has nothing to report", hint="leave out one of them")
+    if given.dry_run and (given.report or given.compare):
+        raise UsageError("--dry-run restores nothing, so there is nothing to compare", hint="leave out one of them")
+    options.check_folder_of(given.report, given.compare)
     if given.output == given.json_file == "-":
         raise UsageError("stdout cannot take both the picture and the JSON", hint="--json FILE")
     if given.print0 and given.json_file == "-":

@@ -7,7 +7,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from restore.inspection.advice import in_words
 
 if TYPE_CHECKING:
     from restore.inference.restorer import Restored, Restorer
+    from restore.viewer.run_comparison import RunComparison
 
 _MOST_OF_A_PIPE = 4 << 30  # bytes; 500 megapixels of 16-bit RGB are 3 GB
 
@@ -145,6 +146,7 @@ def carry_out(
     json_file: str | None,
     verbose: bool,
     end: str = "\n",
+    comparing: Mapping[str, Any] | None = None,
 ) -> None:
     """Restore the pictures, and tell the user about each.
 
@@ -155,6 +157,7 @@ def carry_out(
         json_file: Where the report goes: a file, `-` for stdout, or None.
         verbose: Show weights, device, tiles and times.
         end: What follows each printed path.
+        comparing: `report`, `sheet` and `region` of a `RunComparison`; None compares nothing.
 
     Raises:
         RestoreError: Pictures failed, or the run could not begin.
@@ -162,21 +165,37 @@ def carry_out(
     """
     work = _read_pipe(work)
     bar = Progress(len(work.to_do), is_shown=work.rank.is_alone)
-    with RunReport(work.jobs, work.rank, _report_file(json_file, work.rank)) as report, bar as progress:
+    comparison = _comparison(work, comparing or {}, overwrite=options["overwrite"])
+    report_file = _report_file(json_file, work.rank)
+    with RunReport(work.jobs, work.rank, report_file) as report, bar as progress, comparison:
         report.left_out = work.left_out
         report.skip(set(work.jobs) - set(work.to_do))
         if work.to_do:
+
+            def tell(outcome: Outcome) -> None:
+                _tell(outcome, report, progress, end=None if json_file == "-" else end, verbose=verbose)
+                comparison.tell(outcome, report)
+
+            def start(job: Job) -> None:
+                progress.file(os.path.basename(name_of(job.source)))
+                comparison.started(job)
+
             pipeline = Pipeline(
-                load(report, progress),
-                lambda outcome: _tell(
-                    outcome, report, progress, end=None if json_file == "-" else end, verbose=verbose
-                ),
-                started=lambda job: progress.file(os.path.basename(name_of(job.source))),
+                comparison.watched(load(report, progress)),
+                tell,
+                started=start,
                 progress=progress.tile,
                 **options,
             )
             _run(pipeline, work.to_do, report, progress)
     _conclude(report, stops_on_error=options["stop_on_error"])
+
+
+def _comparison(work: Work, options: Mapping[str, Any], *, overwrite: bool) -> RunComparison:
+    from restore.viewer.run_comparison import RunComparison
+
+    given = {"report": None, "sheet": None} | dict(options)
+    return RunComparison(**given, jobs=work.to_do, rank=work.rank, overwrite=overwrite)
 
 
 def _read_pipe(work: Work) -> Work:

@@ -17,7 +17,7 @@ _CELLS = 4  # cells along the side of a window; the window moves by one cell
 
 
 @dataclass(frozen=True)
-class Place:
+class ChangedPlace:
     """A square of the restored picture, and how much it changed.
 
     Attributes:
@@ -32,7 +32,7 @@ class Place:
     difference: float
 
 
-def changed_places(before: Picture, after: Picture) -> tuple[Place, ...]:
+def changed_places(before: Picture, after: Picture) -> tuple[ChangedPlace, ...]:
     """Up to three windows of the largest mean difference, the most changed first.
 
     Their centres lie at least one and a half windows apart. A window has an eighth of the longer side, 32 to 256
@@ -45,11 +45,11 @@ def changed_places(before: Picture, after: Picture) -> tuple[Place, ...]:
     window = min(_CELLS, means.shape[0]), min(_CELLS, means.shape[1])
     sums = cv2.boxFilter(means, -1, window[::-1], anchor=(0, 0), borderType=cv2.BORDER_ISOLATED)
     sums = sums[: means.shape[0] - window[0] + 1, : means.shape[1] - window[1] + 1].copy()
-    places: list[Place] = []
+    places: list[ChangedPlace] = []
     while len(places) < MOST and (best := float(sums.max())) > 0:
         row, column = np.unravel_index(int(sums.argmax()), sums.shape)
         left, top = int(column) * cell, int(row) * cell
-        places.append(Place(left, top, min(side, width - left), min(side, height - top), round(best, 2)))
+        places.append(ChangedPlace(left, top, min(side, width - left), min(side, height - top), round(best, 2)))
         apart = _CELLS * 3 // 2
         near = slice(max(0, row - apart + 1), row + apart), slice(max(0, column - apart + 1), column + apart)
         sums[near] = 0

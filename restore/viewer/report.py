@@ -18,7 +18,7 @@ from restore.errors import RestoreError, UsageError
 from restore.files import whole_file
 from restore.images import Picture
 from restore.viewer import page
-from restore.viewer.places import Place, changed_places
+from restore.viewer.places import ChangedPlace, changed_places
 from restore.viewer.shown import Shown, divisor_for, shown
 
 MOST_INSIDE = 20_000_000
@@ -38,7 +38,7 @@ class Stored:
         sizes: Width and height of the whole pictures, before and after.
     """
 
-    places: tuple[Place, ...]
+    places: tuple[ChangedPlace, ...]
     before: dict[str, Any]
     after: dict[str, Any]
     sizes: tuple[tuple[int, int], tuple[int, int]]

@@ -7,7 +7,7 @@ import numpy as np
 
 from restore.images import Picture
 from restore.images.picture import to_8_bits
-from restore.viewer.places import MOST, Place, changed_places
+from restore.viewer.places import MOST, ChangedPlace, changed_places
 
 _GAP = 8  # pixels
 _WIDTH = 1600  # pixels of the sheet without its margins
@@ -16,7 +16,7 @@ _LONGEST = 4  # times as high as wide: a narrower picture is drawn smaller
 _CAPTION = 24  # pixels
 
 
-def comparison_sheet(before: Picture, after: Picture, places: tuple[Place, ...] | None = None) -> Picture:
+def comparison_sheet(before: Picture, after: Picture, places: tuple[ChangedPlace, ...] | None = None) -> Picture:
     """Before on the left and after on the right: the whole pictures, then pairs of the places.
 
     Args:
@@ -38,7 +38,7 @@ def comparison_sheet(before: Picture, after: Picture, places: tuple[Place, ...] 
     return Picture(np.concatenate(rows), icc_profile=after.icc_profile, colour=colour)
 
 
-def _crop(before: Picture, after: Picture, place: Place) -> np.ndarray:
+def _crop(before: Picture, after: Picture, place: ChangedPlace) -> np.ndarray:
     """The pixels of `before` at a place of `after`."""
     (high, wide), (height, width) = before.pixels.shape[:2], after.pixels.shape[:2]
     top, left = place.top * high // height, place.left * wide // width
@@ -47,7 +47,7 @@ def _crop(before: Picture, after: Picture, place: Place) -> np.ndarray:
     return before.pixels[top:bottom, left:right]
 
 
-def _cut(pixels: np.ndarray, place: Place) -> np.ndarray:
+def _cut(pixels: np.ndarray, place: ChangedPlace) -> np.ndarray:
     return pixels[place.top : place.top + place.height, place.left : place.left + place.width]
 
 
