@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from restore.inspection.findings import Findings
 
-LEAST_NOISE = 2.0  # 8-bit grey levels; below, a denoiser costs more detail than it removes noise
-LEAST_CHROMA_NOISE = 4.0
-COARSEST_QUALITY = 88  # JPEG quality; above, artifacts are invisible
-LEAST_RAIN = 0.5
-LEAST_BLUR = 1.0  # pixels
+ORDER = ("derain", "denoise", "dejpeg", "deblur")
+"""The order of the steps; scripts/measure_auto.py measures it. Upscaling comes last."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +61,26 @@ def in_words(task: str, level: float | None, why: str | None) -> str:
 
 
 def advise(findings: Findings, *, scale: int | None = None) -> Advice:
-    """The steps that mend a picture: rain first, then noise, JPEG artifacts, blur, and the size last.
+    """The steps that mend a picture, in the order of `ORDER`.
 
     Args:
         findings: What is wrong with it.
         scale: Upscale so many times; None: not at all.
     """
-    steps = []
-    if findings.rain >= LEAST_RAIN:
-        steps.append(AdvisedStep("derain", "rain"))
-    is_noisy = findings.noise >= LEAST_NOISE or findings.noise_chroma >= LEAST_CHROMA_NOISE
-    if is_noisy:
-        kind = "coarse noise" if findings.noise_is_coarse else "noise"
-        steps.append(AdvisedStep("denoise", f"{kind} of {max(findings.noise, findings.noise_chroma):.0f} grey levels"))
-    quality = findings.jpeg_quality_seen
-    if quality is not None and quality <= COARSEST_QUALITY:
-        steps.append(AdvisedStep("dejpeg", f"JPEG quality {quality:.0f}"))
-    if findings.blur != "none" and findings.blur_pixels >= LEAST_BLUR:
-        kind = "motion blur" if findings.blur == "motion" else "blur"
-        steps.append(AdvisedStep("deblur", f"{kind} of {findings.blur_pixels:.0f} pixels"))
+    steps = [AdvisedStep(task, _reason(task, findings)) for task in ORDER if task in findings.tasks]
     if scale is not None:
         steps.append(AdvisedStep("upscale", "asked for", float(scale)))
     return Advice(tuple(steps))
+
+
+def _reason(task: str, findings: Findings) -> str:
+    if task == "denoise":
+        grain = "coarse noise" if findings.noise_is_coarse else "noise"
+        return f"{grain} of {max(findings.noise, findings.noise_chroma):.0f} grey levels"
+    if task == "dejpeg":
+        quality = findings.jpeg_quality_seen or findings.jpeg_quality
+        return "JPEG artifacts" if quality is None else f"JPEG quality {quality}"
+    if task == "deblur":
+        kind = "motion blur" if findings.blur == "motion" else "blur"
+        return f"{kind} of about {findings.blur_pixels:.0f} pixels"
+    return "rain"
