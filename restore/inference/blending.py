@@ -31,17 +31,21 @@ class Blender:
     overlap with the row above is kept until a row is complete, so a row can start again, also with other tiles.
 
     Args:
-        rows: Cuts from top to bottom, in pixels of `out`.
-        columns: Cuts from left to right, in pixels of `out`.
-        out: The picture to write, `(rows.length, columns.length, C)`, uint8, uint16 or float32.
+        rows: Cuts from top to bottom, in pixels of the result.
+        columns: Cuts from left to right, in pixels of the result.
+        out: The result to write, or a region of it, `(H, W, C)`, uint8, uint16 or float32.
         peak: Value in `out` for 1.0 in a tile.
+        corner: Row and column of the result where `out` begins.
     """
 
-    def __init__(self, rows: Axis, columns: Axis, out: npt.NDArray[Any], peak: float) -> None:
-        self.out, self._peak = out, np.float32(peak)
+    def __init__(
+        self, rows: Axis, columns: Axis, out: npt.NDArray[Any], peak: float, corner: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.out, self._peak, self._corner = out, np.float32(peak), corner
         self._limit = np.inf if out.dtype.kind == "f" else np.iinfo(out.dtype).max
         self._differences: list[tuple[float, float, int]] = []  # sum, maximum, count; of complete rows of tiles
-        self._above, self._above_tiles = (np.zeros((0, *out.shape[1:]), np.float32) for _ in range(2))
+        self._row_shape = columns.length, out.shape[2]
+        self._above, self._above_tiles = (np.zeros((0, *self._row_shape), np.float32) for _ in range(2))
         self.cut(rows, columns)
 
     def cut(self, rows: Axis, columns: Axis) -> None:
@@ -50,7 +54,7 @@ class Blender:
         shared = max(rows.overlap(index) for index in range(len(rows.starts)))
         above = self._above, self._above_tiles
         self._above, self._below, self._above_tiles, self._below_tiles = (
-            np.zeros((max(shared, 0), *self.out.shape[1:]), np.float32) for _ in range(4)
+            np.zeros((max(shared, 0), *self._row_shape), np.float32) for _ in range(4)
         )
         for new, old in zip((self._above, self._above_tiles), above, strict=True):
             kept = min(len(new), len(old))
@@ -75,18 +79,21 @@ class Blender:
         # Columns that do not depend on the surroundings of the tile; those above may come from neighbouring tiles.
         last, halo = column == len(self.columns.starts) - 1, self.columns.halo
         begin, end = (halo if column else 0), (width if last else width - halo)
+        begin, end = max(begin, self._corner[1] - left), min(end, self._corner[1] + self.out.shape[1] - left)
         self._compare(tile[:, begin:end], self._above_tiles[:shared, left + begin : left + end], self.rows, row)
         self._below_tiles[: height - tall, left + begin : left + end] = tile[tall:, begin:end]
         block, across = block[:, :wide], slice(left, left + wide)
         block[:shared] += self._above[: min(shared, height), across]
         self._below[: height - tall, across] = block[tall:]
 
-        done = block[:tall]
+        above, before = (max(0, begin - start) for begin, start in zip(self._corner, (top, left), strict=True))
+        down, right = top + above - self._corner[0], left + before - self._corner[1]
+        done = block[above:tall, before:][: max(0, len(self.out) - down), : max(0, self.out.shape[1] - right)]
         done *= self._peak
         if self.out.dtype.kind == "u":
             np.clip(done, 0, self._limit, out=done)
             np.rint(done, out=done)
-        self.out[top : top + tall, across] = done
+        self.out[down : down + done.shape[0], right : right + done.shape[1]] = done
         if last:
             self._differences += self._row_differences
             self._above, self._below = self._below, self._above

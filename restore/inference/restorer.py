@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +24,7 @@ from restore.inference.hidden_colours import fill_hidden, put_back_hidden
 from restore.inference.memory import held_memory, is_out_of_memory, need_of
 from restore.inference.padding import pad
 from restore.inference.precision import check_precision, takes_bfloat16
+from restore.inference.region import Place, Region, place_in
 from restore.inference.self_ensemble import mean_over_orientations
 from restore.inference.tile_size import TileSizes, automatic_side
 from restore.inference.tiled_run import Levels, TiledRun
@@ -205,6 +206,7 @@ class Restorer:
         strength: float = 1.0,
         self_ensemble: bool = False,
         memory: int | None = None,
+        region: Region | str | Sequence[int] | None = None,
     ) -> Any:
         """Restore a picture and return it in the type it came in.
 
@@ -219,10 +221,11 @@ class Restorer:
             image: The path of a file; a Pillow image; an array `(H, W)` or `(H, W, C)`; a tensor `(C, H, W)` or
                 `(B, C, H, W)`. Types are uint8, uint16 (arrays only) and floats in [0, 1]. C is 1 or 3, or with
                 transparency 2 or 4.
-            tile, overlap, strength, self_ensemble, memory: As for `restore_picture`.
+            tile, overlap, strength, self_ensemble, memory, region: As for `restore_picture`.
 
         Returns:
-            An image, an array, or a tensor on its own device. It has the type of the input and `scale` times its size.
+            An image, an array, or a tensor on its own device. It has the type of the input and `scale` times its size,
+            or `scale` times the size of the region.
             Floats are not clipped. A path gives a Pillow image of 8 bits a channel.
 
         Raises:
@@ -231,7 +234,8 @@ class Restorer:
             RestoreError: As for `restore_picture`.
         """
         options: dict[str, Any] = {
-            "tile": tile, "overlap": overlap, "strength": strength, "self_ensemble": self_ensemble, "memory": memory
+            "tile": tile, "overlap": overlap, "strength": strength, "self_ensemble": self_ensemble, "memory": memory,
+            "region": region,
         }  # fmt: skip
         if isinstance(image, Tensor) and image.ndim == 4:
             return torch.stack([self(one, **options) for one in image])
@@ -249,6 +253,7 @@ class Restorer:
         strength: float = 1.0,
         self_ensemble: bool = False,
         memory: int | None = None,
+        region: Region | str | Sequence[int] | None = None,
         precision: str | None = None,
         exposure: Exposure | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -275,6 +280,8 @@ class Restorer:
             strength: 0 returns the input, 1 the network's result; values between mix the two.
             self_ensemble: As for `restore_tensor`, for each tile.
             memory: Bytes that this process, or the GPU, may use, for automatic tiles.
+            region: The part to restore: a `Region`, (left, top, width, height), or "center:512". It equals the same
+                part of the whole result with the same tiles. Only tiles that add to it run.
             precision: As for the class; None is the restorer's own.
             exposure: Maps pixel values to the levels of the network; None is that of the picture.
             progress: Called after each tile with the number of finished tiles and of all tiles.
@@ -282,19 +289,18 @@ class Restorer:
         Raises:
             UsageError: A number is out of its range, or the tile too small for the network and the overlap.
             DeviceError: The memory is not enough even for the smallest tiles.
+            PictureError: The region reaches beyond the picture.
             RestoreError: The network does not fit the picture.
         """
         self._check(strength, overlap)
+        place = place_in(picture, region)
         sizes = TileSizes(self.network, overlap)
-        if tile == "auto":
-            side = automatic_side(sizes, picture, self.device, self._need, self._idle_bytes, memory)
-        else:
-            side = sizes.checked(tile)
+        side = self._side(sizes, picture, tile, memory)
         if strength == 0:
-            return Restored(dataclasses.replace(picture), picture.pixels.shape[:2], 0, None)
+            return Restored(place.cut(picture), (place.height, place.width), 0, None)
 
         with _enough_memory(picture, self.network.scale):
-            restored = _unpainted(picture, self.network.scale)
+            restored = _unpainted(picture, self.network.scale, place)
             takes_mosaic = self.task is not None and self.task.takes_mosaic
             shown = picture.pixels
             if picture.alpha is not None:
@@ -311,13 +317,18 @@ class Restorer:
             chosen.white,
             self.device,
             is_neutral=is_grey,
+            place=place,
         )
         run.run(progress)
-        if shown is not picture.pixels and not takes_mosaic:
-            assert restored.alpha is not None
+        if restored.alpha is not None and shown is not picture.pixels and not takes_mosaic:
             with _enough_memory(picture, self.network.scale):
-                put_back_hidden(restored.pixels, restored.alpha, picture.pixels)
+                put_back_hidden(restored.pixels, restored.alpha, picture.pixels[place.slices])
         return Restored(restored, run.tile, run.done, run.seam, used, run.retiled)
+
+    def _side(self, sizes: TileSizes, picture: Picture, tile: int | Literal["auto"], memory: int | None) -> int:
+        if tile == "auto":
+            return automatic_side(sizes, picture, self.device, self._need, self._idle_bytes, memory)
+        return sizes.checked(tile)
 
     def _check(self, strength: float, overlap: int) -> None:
         """Refuse options that are out of range, with a UsageError."""
@@ -376,8 +387,8 @@ def _enough_memory(picture: Picture, scale: int) -> Iterator[None]:
         ) from error
 
 
-def _unpainted(picture: Picture, scale: int) -> Picture:
-    """A copy of `scale` times the size, its pixels allocated and not yet set."""
+def _unpainted(picture: Picture, scale: int, place: Place) -> Picture:
+    """A copy of this place, of `scale` times the size, its pixels allocated and not yet set."""
     height, width, channels = picture.pixels.shape
     copy = dataclasses.replace(picture, notes=list(picture.notes))
     copy.pixels = np.empty((scale * height, scale * width, channels), picture.pixels.dtype)
@@ -388,7 +399,7 @@ def _unpainted(picture: Picture, scale: int) -> Picture:
         copy.extra = np.empty((scale * height, scale * width, channels), picture.extra.dtype)
         for channel in range(channels):  # OpenCV takes at most 4 together
             copy.extra[..., channel] = _enlarged(np.ascontiguousarray(picture.extra[..., channel]), scale)
-    return copy
+    return place.scaled(scale).cut(copy)
 
 
 def _enlarged(channel: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:

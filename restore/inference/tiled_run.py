@@ -12,7 +12,9 @@ import torch
 from restore.errors import DeviceError
 from restore.inference.blending import Blender, Seam
 from restore.inference.memory import is_out_of_memory
+from restore.inference.region import Place
 from restore.inference.tile_size import TileSizes
+from restore.inference.tiling import Axis
 
 if TYPE_CHECKING:
     from restore.images import Picture
@@ -36,6 +38,7 @@ class TiledRun:
         peak: Pixel value for 1.0.
         device: Where the network runs.
         is_neutral: Whether the picture is black and white in RGB: it runs as one channel and comes out as three.
+        place: The part of the source to restore, which `target` shows. Only tiles that add to it run.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class TiledRun:
         device: torch.device,
         *,
         is_neutral: bool,
+        place: Place,
     ) -> None:
         self._restore_tile, self._source, self._target = restore_tile, source, target
         self._sizes, self._device, self._is_neutral = sizes, device, is_neutral
         self._scale = sizes.network.scale
         height, width = source.pixels.shape[:2]
-        self._rows, self._columns = sizes.cut(height, side), sizes.cut(width, side)
+        self._place = place
+        self._rows, self._columns = self._used(sizes.cut(height, side), sizes.cut(width, side))
         self._peak = peak
         self._blender: Blender | None = None
         self._is_cut = True  # the blender has the current tiles
@@ -104,11 +109,18 @@ class TiledRun:
             # Only here: inside `except`, the exception still holds the tensors of its frames.
             self._make_tiles_smaller(side)
 
+    def _used(self, rows: Axis, columns: Axis) -> tuple[Axis, Axis]:
+        """The cuts of the whole source, without the tiles that add nothing to the place."""
+        place = self._place
+        down, right = place.top + place.height, place.left + place.width
+        return rows.covering(place.top, down), columns.covering(place.left, right)
+
     def _ready_blender(self) -> Blender:
         """The blender for the current tiles. It allocates memory, so it is made where that may fail."""
         rows, columns = self._rows.scaled(self._scale), self._columns.scaled(self._scale)
         if self._blender is None:
-            self._blender = Blender(rows, columns, self._target.pixels, self._peak)
+            corner = self._place.top * self._scale, self._place.left * self._scale
+            self._blender = Blender(rows, columns, self._target.pixels, self._peak, corner)
         elif not self._is_cut:
             self._blender.cut(rows, columns)
         self._is_cut = True
@@ -143,10 +155,10 @@ class TiledRun:
         if self._note is not None and (starts_again or not self._row):  # no row has the tiles that it names
             self._target.notes.remove(self._note)
         if starts_again:
-            self._rows, self._blender, self.done = self._sizes.cut(height, side), None, 0
+            rows, self._blender, self.done = self._sizes.cut(height, side), None, 0
         else:
-            self._rows = self._sizes.cut(height, side, self._rows, self._row)
-        self._columns = self._sizes.cut(width, side)
+            rows = self._sizes.cut(height, side, self._rows, self._row)
+        self._rows, self._columns = self._used(rows, self._sizes.cut(width, side))
         what = "the rest" if self.done else "the picture"
         self._note = f"memory ran out; {what} was restored in tiles of {side} pixels"
         self._target.note(self._note)

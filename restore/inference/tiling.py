@@ -102,7 +102,24 @@ class Axis:
 
     def finished(self, index: int) -> int:
         """Pixels at the start of tile `index`, inside the picture, to which no later tile adds."""
-        return (*self.starts, self.length)[index + 1] - self.starts[index]
+        return min((*self.starts, self.length)[index + 1] - self.starts[index], self.side)
+
+    def covering(self, start: int, end: int) -> Axis:
+        """The same axis with only those tiles that have weight between the pixels `start` and `end`.
+
+        Between these two, the weights stay as they are.
+
+        >>> Axis(length=18, side=6, starts=(0, 4, 8, 12)).covering(7, 8)
+        Axis(length=18, side=6, starts=(4,), halo=0, before=0)
+        """
+        used = [
+            index
+            for index, first in enumerate(self.starts)
+            if self.weights(index)[max(0, start - first) : max(0, end - first)].any()
+        ]
+        first, last = used[0], used[-1]
+        starts, before = self.starts[first : last + 1], 0 if first else self.before
+        return Axis(self.length, self.side, starts, self.halo, before)
 
     def _fade_in(self, index: int, tile: int) -> npt.NDArray[np.float32]:
         """Raised cosine by which tile `index` fades in, over the pixels of tile `tile`."""
