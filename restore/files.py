@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -85,6 +86,51 @@ def _name(temporary: Path, target: Path) -> None:
     except OSError:  # no hard links, as on FAT and some network drives: claim the name with an empty file
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         os.replace(temporary, target)
+
+
+@contextmanager
+def locked(path: Path, *, wait: float = 30.0) -> Iterator[None]:
+    """Hold a lock file, which is removed at the end. The system releases the lock of a process that is killed.
+
+    Args:
+        path: The lock file.
+        wait: Most seconds to wait for others.
+
+    Raises:
+        TimeoutError: Others hold it for longer.
+        OSError: The file cannot be made.
+    """
+    end = time.monotonic() + wait
+    while True:
+        with path.open("ab") as file:
+            held = _lock(file.fileno())
+            # The one who held the lock may have removed the file that was opened here.
+            if held and os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):  # Windows removes no open file, and it may stay
+                        path.unlink()
+                return
+        if time.monotonic() > end:
+            raise TimeoutError(errno.ETIMEDOUT, "another process holds", str(path))
+        time.sleep(0.01)
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file, without waiting; False if another process holds it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # others: a drive without locks
+    return True
 
 
 def remove_unfinished() -> None:

@@ -39,6 +39,12 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture(autouse=True)
+def no_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No config file of the user."""
+    monkeypatch.setenv("RESTORE_CONFIG", os.devnull)
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> type[Network]:
     """A network that inverts, in `NETWORKS` as `tiny`."""

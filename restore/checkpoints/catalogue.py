@@ -6,12 +6,9 @@ import dataclasses
 import errno
 import os
 import re
-import sys
-import time
 import tomllib
 import typing
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +16,7 @@ from typing import Any, TypeVar
 import platformdirs
 
 from restore.errors import UsageError, WeightsError, did_you_mean
-from restore.files import whole_file
+from restore.files import locked, whole_file
 from restore.tasks import TASKS
 
 Record = TypeVar("Record", "Score", "WeightsEntry")
@@ -229,10 +226,12 @@ def _change_own(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     path = own_folder() / "catalogue.toml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_name(".catalogue.lock")):
+        with locked(path.with_name(".catalogue.lock"), wait=_LOCK_WAIT):
             tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             with whole_file(path) as temporary:
                 temporary.write_text(tomli_w.dumps(change(tables)), encoding="utf-8")
+    except TimeoutError as error:
+        raise WeightsError(f"{error.strerror} {error.filename}", hint="try again when it has ended") from None
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}", hint="check its folder's permissions") from error
     except ValueError as error:
@@ -243,47 +242,6 @@ def _not_toml(path: Path, error: ValueError) -> WeightsError:
     place = re.search(r"line (\d+), column (\d+)", str(error))
     where = f"line {place[1]}, column {place[2]} is" if place else "it is"
     return WeightsError(f"cannot read {path}: {where} not valid TOML", hint="correct the file, or move it away")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, which is removed at the end. The system releases the lock of a process that is killed.
-
-    Raises:
-        WeightsError: Others hold it for `_LOCK_WAIT` seconds.
-        OSError: The file cannot be made.
-    """
-    end = time.monotonic() + _LOCK_WAIT
-    while True:
-        with path.open("ab") as file:
-            held = _lock(file.fileno())
-            # The one who held the lock may have removed the file that was opened here.
-            if held and os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                try:
-                    yield
-                finally:
-                    with suppress(OSError):  # Windows removes no open file, and it may stay
-                        path.unlink()
-                return
-        if time.monotonic() > end:
-            raise WeightsError(f"another process holds {path}", hint="try again when it has ended")
-        time.sleep(0.01)
-
-
-def _lock(file: int) -> bool:
-    """Lock an open file, without waiting; False if another process holds it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # others: a drive without locks
-    return True
 
 
 def default_for(task: str, level: float | None = None) -> WeightsEntry:

@@ -12,7 +12,22 @@ import typer
 
 import restore
 from restore.checkpoints import catalogue
-from restore.cli import bench, data, evaluate, help, info, task_commands, train, usage_errors, weights
+from restore.cli import (
+    auto,
+    bench,
+    config,
+    data,
+    evaluate,
+    help,
+    info,
+    run,
+    settings,
+    task_commands,
+    train,
+    usage_errors,
+    web,
+    weights,
+)
 from restore.cli.streams import close_stdout, describe, guard_streams, open_closed_streams, say, speak_as
 from restore.errors import RestoreError
 
@@ -29,6 +44,34 @@ app = typer.Typer(
     ),
 )
 task_commands.add_commands(app)
+app.command("web", rich_help_panel="Restore", **help.command("restore web", "restore web --no-open", page="web.md"))(
+    web.web
+)
+app.command(
+    "auto",
+    short_help="Restore what is wrong with each picture; copy good pictures.",
+    help="Inspects each picture, and restores what it finds: rain, noise, JPEG artifacts, blur. Good pictures are "
+    "copied unchanged. Says for each picture what is done and why. Never upscales without --scale.",
+    rich_help_panel="Restore",
+    **help.command(
+        "restore auto photo.jpg -o restored.jpg",
+        "restore auto photos -r -o restored --dry-run",
+        page="photographs.md",
+    ),
+)(auto.command())
+app.command(
+    "run",
+    short_help="Do several steps in one go, such as denoise,upscale:2.",
+    help="Does several steps on each picture: read once, written once, not rounded in between. Options of a step "
+    "follow it after colons: strength=N, weights=WEIGHTS, self-ensemble, and the task's own, such as sigma=N, "
+    "jpeg-quality=N or scale=N.",
+    rich_help_panel="Restore",
+    **help.command(
+        "restore run derain,denoise:strength=0.7,upscale:2 photo.jpg -o restored.png",
+        "restore run --recipe old-scans scans -r -o restored",
+        page="photographs.md",
+    ),
+)(run.command())
 app.command(
     "train",
     rich_help_panel=_TRAIN,
@@ -54,6 +97,7 @@ app.command(
     **help.command("restore bench cs-kit:s --size 512x512", "restore bench drsformer --memory", page="performance.md"),
 )(bench.bench)
 app.add_typer(weights.app, name="weights", rich_help_panel=_MACHINE)
+app.add_typer(config.app, name="config", rich_help_panel=_MACHINE)
 app.command(
     "info", rich_help_panel=_MACHINE, **help.command("restore info", "restore info --json", page="performance.md")
 )(info.info)
@@ -125,7 +169,7 @@ def _run() -> int:
         say(describe(error))
         return error.exit_code
     except typer.TyperException as error:
-        say(describe(usage_errors.in_our_words(error)))
+        say(describe(settings.blamed(usage_errors.in_our_words(error), getattr(error, "ctx", None))))
         return error.exit_code
     except KeyboardInterrupt:
         code = 130

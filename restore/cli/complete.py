@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import resources
 
+import typer
+
 from restore.inference.precision import PRECISIONS
 from restore.tasks import TASKS
 
@@ -22,6 +24,18 @@ def datasets() -> list[str]:
     from restore.datasets import registry
 
     return list(registry.datasets())
+
+
+def settings(ctx: typer.Context) -> list[str]:
+    """Names of settings, such as `denoise.strength`."""
+    from restore.cli import settings
+
+    options = settings.options_of(ctx.find_root().command)
+    own = {
+        name: [key for key, param in keys.items() if settings.may_be_in_file(param)] for name, keys in options.items()
+    }
+    own[settings.ALL] = sorted({key for keys in own.values() for key in keys})
+    return [f"{name}.{key}" for name, keys in own.items() for key in keys]
 
 
 def recipes() -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from restore.cli import paths_of_options
+from restore.cli import paths_of_options, settings
 from restore.cli.usage_errors import unknown_command
-from restore.errors import UsageError
+from restore.errors import RestoreError, UsageError
 
 DOCS_URL = "https://github.com/restore-photos/restore/blob/main/docs"
 
@@ -52,12 +52,24 @@ class Command(TyperCommand):
             _refuse_repeated(order)
             for param in () if ctx.resilient_parsing else self.params:
                 paths_of_options.refuse_empty(param, given.get(str(param.name)))
+            if not ctx.resilient_parsing and "help" not in given:
+                settings.apply(ctx, {settings.key_of(param) for param in order})
             rest = super().parse_args(ctx, args)
             for param in () if ctx.resilient_parsing else self.params:
                 ctx.params[param.name] = paths_of_options.read(param, ctx.params.get(param.name))
             return rest
         except typer.TyperException as error:
             error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+        except UsageError as error:
+            raise settings.blamed(error, ctx) from error.__cause__
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error about a value that was not typed says where the value comes from."""
+        try:
+            return super().invoke(ctx)
+        except RestoreError as error:
+            settings.blamed(error, ctx)
             raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

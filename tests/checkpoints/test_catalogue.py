@@ -12,6 +12,7 @@ from conftest import table_of, to_toml
 
 from restore.checkpoints import catalogue
 from restore.errors import WeightsError
+from restore.files import locked
 
 HUB = {"hub_repo": "owner/name", "hub_revision": "0123456789" * 4, "hub_file": "model.safetensors"}
 SCORE = "[[tiny-denoise.scores]]\nset = 'PolyU'\nprotocol = 'rgb'\npsnr = 38\ninput_psnr = 36.04\n"
@@ -147,6 +148,6 @@ def test_a_lock_that_another_holds_is_an_error_after_a_while(
 ) -> None:
     monkeypatch.setattr(catalogue, "_LOCK_WAIT", 0.05)
     catalogue.add_own("first", table_of(tiny_file, default=False))
-    with catalogue._locked(own_folder / ".catalogue.lock"), pytest.raises(WeightsError, match="another process holds"):
+    with locked(own_folder / ".catalogue.lock"), pytest.raises(WeightsError, match="another process holds"):
         catalogue.add_own("second", table_of(tiny_file, default=False))
     catalogue.add_own("second", table_of(tiny_file, default=False))
