@@ -15,7 +15,7 @@ from restore.images import Picture, read_picture, write_picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")]
 
-LIMITS = range(700, 3200, 125)  # MB of address space; torch alone takes some 600
+LIMITS = range(680, 920, 12)  # MB of address space; torch alone takes some 600
 
 
 def denoise(weights: str, out: str, *options: str, megabytes: int | None = None) -> subprocess.CompletedProcess[str]:
