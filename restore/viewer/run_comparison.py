@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -119,7 +120,7 @@ class RunComparison:
             "name": name,
             "pixels": f"{wide} x {high}" + f", now {width} x {height}" * (width != wide),
         }
-        facts["done"] = "; ".join(restored.history[len(picture.history) :]) or None
+        facts["done"] = "; ".join(map(_brief, restored.history[len(picture.history) :])) or None
         try:
             if self._page is not None:
                 stored = self._page.store(before, restored)
@@ -138,6 +139,15 @@ class RunComparison:
             facts["notes"] = [f"cannot be compared: {why}"]
             self._error = self._error or RestoreError(f"cannot compare {name_of(self._job.source)}: {why}")
         self._waiting.setdefault(self._job, []).append((stored, facts))
+
+
+def _brief(step: str) -> str:
+    """A step of the history without the SHA-256 of the weights.
+
+    >>> _brief(f"restore 1.0: denoise, weights a sha256 {'0' * 64}, strength 0.5")
+    'restore 1.0: denoise, weights a, strength 0.5'
+    """
+    return re.sub(r" sha256 [0-9a-f]{64}", "", step)
 
 
 def _numbered(sheet: Path, number: int) -> Path:

@@ -39,6 +39,7 @@ function clamp(value, low, high) {
 export class Viewer {
   #element;
   #stage;
+  #layers;
   #images = {};
   #labels = {};
   #divider;
@@ -241,12 +242,12 @@ export class Viewer {
       "aria-valuemax": "100",
       "aria-orientation": "horizontal",
     });
-    const layers = made("div", { className: "viewer-layers" }, [
+    this.#layers = made("div", { className: "viewer-layers" }, [
       made("div", { className: "viewer-pane before" }, [this.#images.before]),
       made("div", { className: "viewer-pane after" }, [this.#images.after]),
     ]);
     this.#stage = made("div", { className: "viewer-stage" }, [
-      layers,
+      this.#layers,
       this.#frame,
       this.#labels.before,
       this.#labels.after,
@@ -391,6 +392,13 @@ export class Viewer {
       // Below 1:1, picking single pixels would alias.
       image.classList.toggle("square", this.#isSquare && this.#zoom * scale * ratio >= 1);
     }
+    // The pictures' edges cover parts of pixels, which a difference would light up.
+    const inset = (size, low, high) => [Math.ceil(Math.max(low, 0)), Math.ceil(Math.max(size - high, 0))];
+    const view = this.#view;
+    const [left, right] = inset(view.width, x, x + this.#width * this.#zoom);
+    const [top, bottom] = inset(view.height, y, y + this.#height * this.#zoom);
+    const isDifference = this.#mode === "difference";
+    this.#layers.style.clipPath = isDifference ? `inset(${top}px ${right}px ${bottom}px ${left}px)` : "";
     this.#stage.dataset.mode = this.#mode;
     this.#stage.style.setProperty("--share", `${this.#share * 100}%`);
     this.#divider.setAttribute("aria-valuenow", String(Math.round(this.#share * 100)));
