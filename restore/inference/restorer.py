@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +20,10 @@ from restore.checkpoints.hub import Address
 from restore.errors import DeviceError, RestoreError, UsageError
 from restore.images.neutral import is_neutral
 from restore.inference.blending import Seam
+from restore.inference.call_types import CallOptions, File, Values
 from restore.inference.devices import has_native_bfloat16, pick_device
 from restore.inference.exposure import Exposure
+from restore.inference.forking import make_forks_safe
 from restore.inference.hidden_colours import fill_hidden, put_back_hidden
 from restore.inference.memory import held_memory, is_out_of_memory, need_of
 from restore.inference.padding import pad
@@ -29,10 +33,13 @@ from restore.inference.self_ensemble import mean_over_orientations
 from restore.inference.tile_size import TileSizes, automatic_side
 from restore.inference.tiled_run import Levels, TiledRun
 from restore.inference.tiling import round_up
+from restore.inference.watching import Progress, watched
 from restore.networks.base import Network
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
     from restore.checkpoints.catalogue import WeightsEntry
     from restore.images import Picture
 
@@ -48,6 +55,9 @@ class Restored:
         seam: How much neighbouring tiles disagreed where they overlap; None where no tiles met.
         precision: What the network computed in; None where it did not run.
         retiled: Side of the first tiles for which memory ran out, in pixels; None where it never did.
+        steps: A record of each step for the report, where several steps made the picture.
+        findings: What an inspection found; None without one.
+        is_good: The picture needs nothing and is the one that was read.
     """
 
     picture: Picture
@@ -56,6 +66,9 @@ class Restored:
     seam: Seam | None
     precision: str | None = None
     retiled: int | None = None
+    steps: tuple[dict[str, Any], ...] = ()
+    findings: dict[str, Any] | None = None
+    is_good: bool = False
 
 
 class Restorer:
@@ -88,6 +101,7 @@ class Restorer:
         compile_network: bool = False,
     ) -> None:
         check_precision(precision)
+        make_forks_safe()
         self.precision = precision
         self.device = pick_device(device) if isinstance(device, str) else device
         self.network = network.to(self.device, torch.float32).eval()
@@ -197,6 +211,31 @@ class Restorer:
                 return restored
         return self._run(x)
 
+    @property
+    def scale(self) -> int:
+        """Size of the result over size of the input."""
+        return self.network.scale
+
+    def __repr__(self) -> str:
+        name = self.entry.name if self.entry else type(self.network).__name__
+        task = self.task.name if self.task else "no task"
+        return f"<Restorer {name}: {task}, x{self.scale}, {self.device}, {self.precision}>"
+
+    @overload
+    def __call__(self, image: File, **options: Unpack[CallOptions]) -> PillowImage: ...
+
+    @overload
+    def __call__(self, image: PillowImage, **options: Unpack[CallOptions]) -> PillowImage: ...
+
+    @overload
+    def __call__(self, image: npt.NDArray[Values], **options: Unpack[CallOptions]) -> npt.NDArray[Values]: ...
+
+    @overload
+    def __call__(self, image: Tensor, **options: Unpack[CallOptions]) -> Tensor: ...
+
+    @overload
+    def __call__(self, image: Picture, **options: Unpack[CallOptions]) -> Picture: ...
+
     def __call__(
         self,
         image: Any,
@@ -207,42 +246,60 @@ class Restorer:
         self_ensemble: bool = False,
         memory: int | None = None,
         region: Region | str | Sequence[int] | None = None,
+        progress: Progress | None = None,
+        cancel: threading.Event | None = None,
     ) -> Any:
-        """Restore a picture and return it in the type it came in.
+        """Restore a picture and return it in the type it came in. Threads may share a restorer.
 
         >>> import numpy as np, restore
-        >>> restorer = restore.load("cs-kit-s-denoise", device="cpu")
+        >>> restorer = restore.load("denoise", device="cpu")
         >>> noisy = np.random.default_rng(0).normal(128, 25, (64, 96, 3)).clip(0, 255).astype(np.uint8)
         >>> restored = restorer(noisy)
         >>> restored.shape, restored.dtype, bool(restored.std() < 0.2 * noisy.std())
         ((64, 96, 3), dtype('uint8'), True)
 
         Args:
-            image: The path of a file; a Pillow image; an array `(H, W)` or `(H, W, C)`; a tensor `(C, H, W)` or
-                `(B, C, H, W)`. Types are uint8, uint16 (arrays only) and floats in [0, 1]. C is 1 or 3, or with
-                transparency 2 or 4.
+            image: A file: its path, its bytes, or a binary stream. Or a Pillow image; a `Picture`; an array `(H, W)` or
+                `(H, W, C)`; a tensor `(C, H, W)` or `(B, C, H, W)`. Types are uint8, uint16 (arrays only) and floats
+                in [0, 1]. C is 1 or 3, or with transparency 2 or 4.
             tile, overlap, strength, self_ensemble, memory, region: As for `restore_picture`.
+            progress: Called after each tile with the number of finished tiles and of all tiles. If it returns False,
+                the work stops.
+            cancel: Set it, from any thread, to stop after the current tile.
 
         Returns:
             An image, an array, or a tensor on its own device. It has the type of the input and `scale` times its size,
-            or `scale` times the size of the region.
-            Floats are not clipped. A path gives a Pillow image of 8 bits a channel.
+            or `scale` times the size of the region. Floats are not clipped. A file gives a Pillow image of 8 bits a
+            channel, upright, whose `save` keeps profile, EXIF, XMP and resolution as far as Pillow can.
 
         Raises:
             UsageError: The input is not a picture, or an option is out of its range.
             PictureError: The file cannot be read.
+            Cancelled: `progress` or `cancel` stopped the work.
             RestoreError: As for `restore_picture`.
         """
         options: dict[str, Any] = {
             "tile": tile, "overlap": overlap, "strength": strength, "self_ensemble": self_ensemble, "memory": memory,
             "region": region,
         }  # fmt: skip
+        watch = watched(progress, cancel)
         if isinstance(image, Tensor) and image.ndim == 4:
-            return torch.stack([self(one, **options) for one in image])
+            return self._restore_batch(image, watch, options)
         from restore.images.arrays import taken
 
         picture, back = taken(image)
-        return back(self.restore_picture(picture, **options).picture)
+        return back(self.restore_picture(picture, progress=watch, **options).picture)
+
+    def _restore_batch(self, images: Tensor, watch: Callable[[int, int], None] | None, options: Any) -> Tensor:
+        """The images of a batch `(B, C, H, W)`, one after the other."""
+        count = len(images)
+        if not count:
+            raise UsageError("the batch holds no picture", hint="give (B, C, H, W) with B of at least 1")
+        restored = []
+        for index, image in enumerate(images):
+            later = None if watch is None else partial(_in_batch, watch, index, count)
+            restored.append(self(image, progress=later, **options))
+        return torch.stack(restored)
 
     def restore_picture(
         self,
@@ -349,6 +406,11 @@ class Restorer:
         if strength != 1:
             restored = degraded + strength * (restored - degraded)
         return exposure.join(restored[0].permute(1, 2, 0).numpy(), excess, self.network.scale)
+
+
+def _in_batch(watch: Callable[[int, int], None], index: int, count: int, done: int, total: int) -> None:
+    """Progress of picture `index` of a batch, all of one size."""
+    watch(index * total + done, count * total)
 
 
 def _compiled(network: Network) -> Callable[[Tensor], Tensor]:
