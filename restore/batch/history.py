@@ -31,6 +31,8 @@ def step(choice: RestorerChoice, weights: ResolvedWeights, how: dict[str, Any], 
     if pattern is not None:
         facts.append(f"pattern {pattern}")
     facts += [f"{option.replace('_', '-')} {how[option]}" for option in _DEFAULTS if how[option] != _DEFAULTS[option]]
+    if how.get("region") is not None:
+        facts.append(f"crop {how['region']}")
     if choice.precision != "auto":
         facts.append(f"precision {choice.precision}")
     return f"restore {restore.__version__}: {', '.join(facts)}".replace("self-ensemble True", "self-ensemble")

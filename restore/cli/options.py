@@ -107,6 +107,26 @@ Strength = Annotated[
         help="Blend with the input: 0 keeps it as it is, 1 is the full effect.",
     ),
 ]
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y,W,H",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Restore and write only this part: left, top, width and height in pixels, or center:512, center:800x600. "
+        "It equals the same part of the whole result.",
+        show_default="the whole",
+    ),
+]
+Strengths = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N",
+        rich_help_panel=QUALITY,
+        help="Write a contact sheet instead: the original and each of these strengths, such as 0.4,0.7,1, side by "
+        "side. Shows --crop, or else center:512.",
+        show_default=False,
+    ),
+]
 SelfEnsemble = Annotated[
     bool,
     typer.Option(
@@ -309,6 +329,23 @@ def parse_memory(text: str) -> int:
     if size == 0:
         raise UsageError(f"--memory is a size such as 512M or 2G, not {text!r}")
     return size
+
+
+def parse_strengths(text: str) -> tuple[float, ...]:
+    """The value of `--strengths`.
+
+    >>> parse_strengths("0.4,0.7, 1")
+    (0.4, 0.7, 1.0)
+
+    Raises:
+        UsageError: It is not 1 to 9 numbers from 0 to 1.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not (len(words) <= 9 and all(re.fullmatch(r"0|1|1\.0+|0?\.\d{1,9}", word, re.ASCII) for word in words)):
+        raise UsageError(
+            f"--strengths is 1 to 9 numbers from 0 to 1, not {text!r}", hint="such as --strengths 0.4,0.7,1"
+        )
+    return tuple(map(float, words))
 
 
 def parse_max_pixels(text: str) -> int:

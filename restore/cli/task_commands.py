@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
@@ -13,6 +15,7 @@ import typer
 from restore.cli import help, options
 from restore.errors import UsageError
 from restore.inference.precision import check_precision
+from restore.inference.region import parse_region
 from restore.tasks import TASKS, Task
 
 if TYPE_CHECKING:
@@ -82,12 +85,20 @@ class Given:
     verbose: options.Verbose = False
 
 
+@dataclass(frozen=True)
+class TaskGiven(Given):
+    """The options that only the commands of single tasks have."""
+
+    crop: options.Crop = None
+    strengths: options.Strengths = None
+
+
 def _command(task: Task) -> Callable[..., None]:
     """The function that Typer calls; its signature has a parameter for each field of `Given` that the task has."""
     without = {"level"} if task.level is None else set()
     without |= set() if task.takes_mosaic else {"pattern"}
     changed = {} if task.level is None else {"level": options.level_of(task)}
-    return command_of(Given, lambda given: _run(task, given), without, changed)
+    return command_of(TaskGiven, lambda given: _run(task, given), without, changed)
 
 
 AnyGiven = TypeVar("AnyGiven", bound=Given)
@@ -122,12 +133,18 @@ def command_of(
     return command
 
 
-def _run(task: Task, given: Given) -> None:
+def _run(task: Task, given: TaskGiven) -> None:
     """Restore the pictures; before torch is imported, which takes seconds, the options are checked."""
+    strengths = _strengths(task, given)
+    crop = given.crop or ("center:512" if strengths else None)
+    region = None if crop is None else parse_region(crop)
     run = prepare(given)
+    if region is not None:
+        _keep_sources(run.work.to_do)
     if given.dry_run:
         run.tell_jobs()
-        _tell_time(task, given, run.work.to_do)
+        if region is None:
+            _tell_time(task, given, run.work.to_do)
         return
     from restore.batch.task_restorer import RestorerChoice
     from restore.cli import task_run
@@ -135,9 +152,37 @@ def _run(task: Task, given: Given) -> None:
     choice = RestorerChoice(
         task, given.weights, given.level, given.device, given.precision, given.compile_network, given.threads
     )
-    how = run.how | {"strength": given.strength, "self_ensemble": given.self_ensemble}
+    run.how.update(strength=given.strength, self_ensemble=given.self_ensemble, region=region)
     pattern = given.pattern if task.takes_mosaic else None
-    run.carry_out(task_run.with_one_network(choice, how, pattern, verbose=given.verbose))
+    run.carry_out(task_run.with_one_network(choice, run.how, pattern, verbose=given.verbose, strengths=strengths))
+
+
+def _strengths(task: Task, given: TaskGiven) -> tuple[float, ...]:
+    """The strengths of the contact sheet; none without one.
+
+    Raises:
+        UsageError: They are no strengths, or another option contradicts them.
+    """
+    if given.strengths is None:
+        return ()
+    if task.name == "upscale":
+        raise UsageError("upscale has no strengths to compare", hint="leave out --strengths")
+    for option, has in (("--strength", given.strength != 1), ("--report", given.report), ("--compare", given.compare)):
+        if has:
+            raise UsageError(f"--strengths and {option} contradict each other", hint="leave out one of them")
+    return options.parse_strengths(given.strengths)
+
+
+def _keep_sources(jobs: Sequence[Job]) -> None:
+    """Refuse to replace a picture by a part of it.
+
+    Raises:
+        UsageError: An output is its own source.
+    """
+    for job in jobs:
+        ends = [os.path.realpath(end) for end in (job.source, job.target) if isinstance(end, Path)]
+        if len(ends) == 2 and ends[0] == ends[1]:
+            raise UsageError(f"a part of {job.source} would replace the whole picture", hint="use another -o")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
@@ -103,7 +104,12 @@ Restore = Callable[[Picture, Callable[[int, int], None]], "Restored"]
 
 
 def with_one_network(
-    choice: RestorerChoice, how: dict[str, Any], pattern: str | None, *, verbose: bool
+    choice: RestorerChoice,
+    how: dict[str, Any],
+    pattern: str | None,
+    *,
+    verbose: bool,
+    strengths: Sequence[float] = (),
 ) -> Callable[[RunReport, Progress], Restore]:
     """What loads the network of a task, for `carry_out`.
 
@@ -112,6 +118,7 @@ def with_one_network(
         how: Arguments of `Restorer.restore_picture`.
         pattern: Bayer pattern of the pictures; None if they are not mosaics.
         verbose: Show weights, device and precision.
+        strengths: Make a contact sheet of these instead.
     """
 
     def load(report: RunReport, progress: Progress) -> Restore:
@@ -124,12 +131,15 @@ def with_one_network(
             )
 
         step = history.step(choice, report.weights, how, pattern)
+        one = restorer.restore_picture if pattern is None else partial(restore_mosaic, restorer, pattern=pattern)
 
         def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
-            if pattern is None:
-                restored = restorer.restore_picture(picture, progress=after_tile, **how)
-            else:
-                restored = restore_mosaic(restorer, picture, pattern, progress=after_tile, **how)
+            restored = one(picture, **how, progress=after_tile)
+            if strengths:
+                from restore.viewer.contact import contact_sheet
+
+                original = one(picture, **how | {"strength": 0.0}).picture
+                return dataclasses.replace(restored, picture=contact_sheet(original, restored.picture, strengths))
             restored.picture.history += (step,)
             return restored
 

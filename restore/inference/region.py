@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from restore.errors import PictureError, UsageError
-from restore.images.metadata.photoshop import TIFF_PART, without_places
 
 if TYPE_CHECKING:
     from restore.images import Picture
 
-_RESOURCES = (b"8BIM", TIFF_PART)  # of JPEG and TIFF
 _FORMS = "--crop 100,50,512,512 is left, top, width and height; --crop center:512 or center:800x600 is the middle"
 
 
@@ -43,6 +41,11 @@ class Region:
             raise UsageError(f"a region of {self.width} x {self.height} pixels is empty", hint=_FORMS)
         if (self.left or 0) < 0 or (self.top or 0) < 0:
             raise UsageError(f"a region cannot start at {self.left},{self.top}: both count from 0", hint=_FORMS)
+
+    def __str__(self) -> str:
+        if self.left is None or self.top is None:
+            return f"center:{self.width}x{self.height}"
+        return f"{self.left},{self.top},{self.width},{self.height}"
 
     def within(self, width: int, height: int) -> Place:
         """The region in a picture of `width` x `height` pixels. One in the middle is cut to the picture.
@@ -91,13 +94,16 @@ class Place:
         """
         if picture.pixels.shape[:2] == (self.height, self.width):
             return dataclasses.replace(picture, notes=list(picture.notes))
+        from restore.images.metadata.photoshop import TIFF_PART, without_places  # here: it takes NumPy and Pillow
+
+        resources = (b"8BIM", TIFF_PART)  # of JPEG and TIFF
         alpha, extra = picture.alpha, picture.extra
         part = dataclasses.replace(
             picture,
             pixels=picture.pixels[self.slices].copy(),
             alpha=None if alpha is None else alpha[self.slices].copy(),
             extra=None if extra is None else extra[self.slices].copy(),
-            parts=[(name, without_places(data) if name in _RESOURCES else data) for name, data in picture.parts],
+            parts=[(name, without_places(data) if name in resources else data) for name, data in picture.parts],
             notes=list(picture.notes),
         )
         if part.parts != picture.parts:
