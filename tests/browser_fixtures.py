@@ -27,9 +27,10 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def tab(chromium: Any) -> Iterator[Any]:
-    """A page of 1000 x 800 pixels. The test fails if the page writes an error to its console or loads from a network."""
+    """A page of 1000 x 800 pixels. The test fails if it writes an error to its console or loads from a network."""
     context = chromium.new_context(viewport={"width": 1000, "height": 800}, color_scheme="light")
     page = context.new_page()
+    page.set_default_timeout(10_000)  # milliseconds
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+from urllib.parse import quote
 
 from restore.errors import RestoreError, UsageError
 from restore.files import whole_file
@@ -179,7 +180,7 @@ class HtmlReport:
         with whole_file(path, replace=False) as temporary, temporary.open("wb") as file:
             for block in self._blocks(picture):
                 file.write(block)
-        picture["file"] = f"{self._folder.name}/{name}"
+        picture["file"] = quote(os.fsencode(self._folder.name) + b"/" + name.encode())  # an address
         return path
 
     def _copy(self, picture: dict[str, Any], file: IO[str]) -> None:

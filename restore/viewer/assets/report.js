@@ -6,7 +6,7 @@ let viewer = null;
 let current = -1;
 
 function address(record, side) {
-  return record[side].file ? encodeURI(record[side].file) : document.getElementById(`${side}-${record.number}`).textContent;
+  return record[side].file ?? document.getElementById(`${side}-${record.number}`).textContent;
 }
 
 function open(index) {
