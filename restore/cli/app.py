@@ -20,6 +20,7 @@ from restore.cli import (
     evaluate,
     help,
     info,
+    inspect,
     run,
     settings,
     task_commands,
@@ -72,6 +73,11 @@ app.command(
         page="photographs.md",
     ),
 )(run.command())
+app.command(
+    "inspect",
+    rich_help_panel="Restore",
+    **help.command("restore inspect photo.jpg", "restore inspect photos -r --json", page="photographs.md"),
+)(inspect.inspect)
 app.command(
     "train",
     rich_help_panel=_TRAIN,

@@ -1,0 +1,67 @@
+"""`restore inspect`: what is wrong with pictures, in words or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from restore.cli import options
+from restore.errors import RestoreError
+
+
+def inspect(
+    inputs: options.Inputs,
+    recursive: options.Recursive = False,
+    page: options.Page = None,
+    max_pixels: options.MaxPixels = "500M",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+) -> None:
+    """Find noise, JPEG artifacts, blur and rain, and the task for each.
+
+    Measures crops of each picture: noise in 8-bit grey levels, the JPEG quality of the file and of its pixels, and
+    earlier enlargement. Changes no file.
+    """
+    most = options.parse_max_pixels(max_pixels)
+    from restore.batch.finding import Finder
+    from restore.cli.columns import table
+    from restore.cli.streams import describe, one_line, say
+    from restore.errors import PictureError
+    from restore.images import read_picture
+    from restore.inspection.inspect import inspect as inspect_picture
+
+    finder = Finder(None, recursive)
+    paths = [path for given in inputs for path, _ in finder.find(given)]
+    for note in finder.notes:
+        say(one_line(f"note:  {note}", sys.stderr))
+    found, failed = [], 0
+    for path in dict.fromkeys(paths):
+        try:
+            found.append((str(path), inspect_picture(read_picture(path, page=page, max_pixels=most))))
+        except PictureError as error:
+            failed += 1
+            say(describe(error))
+    if as_json:
+        print(json.dumps([{"file": name, **findings.as_dict()} for name, findings in found], indent=2))
+    elif found:
+        head = ("file", "size", "noise", "jpeg", "task", "findings")
+        print(
+            table(
+                head,
+                [
+                    (
+                        name,
+                        f"{f.width}x{f.height}",
+                        f"{f.noise:.1f}",
+                        "-" if f.jpeg_quality_seen is None else str(f.jpeg_quality_seen),
+                        " ".join(f.tasks) or "none",
+                        "; ".join(f.words()) or "nothing wrong",
+                    )
+                    for name, f in found
+                ],
+            )
+        )
+    if failed:
+        raise RestoreError(f"cannot inspect {failed} of {len(found) + failed} pictures")
