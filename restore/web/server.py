@@ -197,6 +197,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: addresses hold the token."""
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no request, or one of another method, in our own form."""
+        self._refuse(Refused(HTTPStatus(code), message or HTTPStatus(code).phrase))
+
     def do_GET(self) -> None:
         self._answer("GET")
 
