@@ -94,24 +94,50 @@ def plan(
     if len(inputs) == 1 and not is_many(inputs[0]):
         jobs = [_single(inputs[0], output, suffix, format, stdin, stdout)]
     else:
-        if output == "-":
-            raise UsageError("a pipe takes one picture, but this input is many", hint="-o FOLDER/")
-        if output is None and not suffix:
-            raise _no_output()
-        out = None if output is None else _output_folder(output)
+        out = folder_of_outputs(output, suffix, format)
         finder = Finder(out, recursive, copied, notes)
         found = [pair for text in inputs for pair in finder.find(text)]
         left_out = finder.kinds()
         if left := finder.left_out_note():
             notes.append(f"left out{f' of {inputs[0]}' if len(inputs) == 1 else ''}: {left}")
-        jobs = [
-            Job(source, _renamed(source if out is None else out / place, suffix, format)) for source, place in found
-        ]
+        jobs = [Job(source, target_in(out, source, place, suffix, format)) for source, place in found]
     jobs = list(dict.fromkeys(jobs))
     if suffix:
         jobs = _without_outputs(jobs, notes)
-    _check(jobs, overwrite)
+    check(jobs, overwrite)
     return Plan(tuple(jobs), tuple(notes), left_out)
+
+
+def folder_of_outputs(output: str | None, suffix: str, format: str | None) -> Path | None:
+    """The folder for the outputs of many inputs; None: beside the sources.
+
+    Args:
+        output, suffix, format: As for `plan`.
+
+    Raises:
+        PictureError: It is a file.
+        UsageError: The arguments do not say where to write.
+    """
+    _check_names(suffix, format)
+    if output is not None and (why := foreign(output, is_output=True)):
+        raise UsageError(f"cannot write {output}: {why[0]}", hint=why[1])
+    if output == "-":
+        raise UsageError("a pipe takes one picture, but this input is many", hint="-o FOLDER/")
+    if output is None and not suffix:
+        raise _no_output()
+    return None if output is None else _output_folder(output)
+
+
+def target_in(out: Path | None, source: Path, place: Path, suffix: str, format: str | None) -> Path:
+    """The output of a picture of a folder.
+
+    Args:
+        out: The folder of the outputs; None: beside the sources.
+        source: The picture.
+        place: Its path in the input folder.
+        suffix, format: As for `plan`.
+    """
+    return _renamed(source if out is None else out / place, suffix, format)
 
 
 def refuse_existing(jobs: Sequence[Job]) -> None:
@@ -241,7 +267,7 @@ def _real(end: Path | BinaryIO) -> Path | BinaryIO:
     return Path(os.path.realpath(end)) if isinstance(end, Path) else end
 
 
-def _check(jobs: Sequence[Job], overwrite: bool) -> None:
+def check(jobs: Sequence[Job], overwrite: bool) -> None:
     """Refuse jobs that would lose a picture or cannot be written, before any work."""
     sources = {_real(job.source) for job in jobs}
     folders: set[Path] = set()

@@ -37,6 +37,7 @@ class RunReport:
         error: What ended the run; None if nothing did.
         signal: Number of the signal that interrupted it; None if none did.
         left_out: As in `planning.Plan`.
+        is_growing: Whether jobs can be added.
 
     Raises:
         UsageError: `file` cannot be written, or is one of the pictures.
@@ -50,6 +51,7 @@ class RunReport:
         self.error: str | None = None
         self.signal: int | None = None
         self.left_out: dict[str, int] = {}
+        self.is_growing = False
         self._outcomes: dict[Job, Outcome] = {}
         self._begun = time.perf_counter()
         self._file = rank.path(file) if isinstance(file, Path) else file
@@ -67,6 +69,15 @@ class RunReport:
         elif error is not None:
             self.error = f"{type(error).__name__}: {error}"
         self.write()
+
+    def extend(self, jobs: Iterable[Job]) -> None:
+        """Note more jobs."""
+        self.jobs = list(dict.fromkeys([*self.jobs, *jobs]))
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether the run is about one picture."""
+        return len(self.jobs) == 1 and not self.is_growing
 
     def skip(self, jobs: Iterable[Job]) -> None:
         """Note that the outputs of these jobs exist."""

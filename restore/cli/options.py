@@ -199,6 +199,14 @@ SkipExisting = Annotated[
         help="Skip files that already exist, to resume an interrupted run.",
     ),
 ]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        rich_help_panel=BATCH,
+        help="Restore the pictures of a folder, then wait for new ones until Ctrl-C. Skips existing files.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(

@@ -62,6 +62,14 @@ class Progress:
         count = f"{self._begun}/{self._files} " if self._files > 1 else ""
         self._update(description=f"{count}{printable(name, keep='')}", total=self._files, completed=self._begun - 1)
 
+    def more(self, files: int) -> None:
+        """Note that there are more files to do."""
+        self._files += files
+
+    def wait(self) -> None:
+        """Note that there is nothing to do now."""
+        self._update(description="waiting for pictures", total=self._files, completed=self._begun)
+
     def tile(self, done: int, total: int) -> None:
         """Note how many tiles of the file are done."""
         self._update(completed=self._begun - 1 + done / total)

@@ -64,6 +64,7 @@ class Given:
     level: float | None = None  # under the name that the task gives it
     recursive: options.Recursive = False
     skip_existing: options.SkipExisting = False
+    watch: options.Watch = False
     overwrite: options.Overwrite = False
     on_error: options.OnError = "continue"
     on_damage: options.OnDamage = "note"
@@ -240,18 +241,21 @@ def prepare(given: Given) -> Prepared:
     }
     from restore.cli import task_run
 
-    work = task_run.plan(
-        given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=format,
-        overwrite=given.overwrite, skip_existing=given.skip_existing,
-        copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
-    )  # fmt: skip
+    if given.watch:
+        work = task_run.watch(given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=format)
+    else:
+        work = task_run.plan(
+            given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=format,
+            overwrite=given.overwrite, skip_existing=given.skip_existing,
+            copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
+        )  # fmt: skip
     pipeline = {
         "format": format,
         "quality": given.quality,
         "background": given.background,
         "stop_on_error": given.on_error == "stop",
         "overwrite": given.overwrite,
-        "skip_existing": given.skip_existing,
+        "skip_existing": given.skip_existing or given.watch,
         "page": given.page,
         "max_pixels": max_pixels,
         "on_damage": given.on_damage,
@@ -282,6 +286,10 @@ def _check(given: Given) -> None:
         parse_background(given.background)
     if given.overwrite and given.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", hint="leave out one of them")
+    for other in ("overwrite", "dry_run"):
+        if given.watch and getattr(given, other):
+            name = other.replace("_", "-")
+            raise UsageError(f"--watch and --{name} contradict each other", hint="leave out one of them")
     if given.dry_run and given.json_file is not None:
         raise UsageError("--dry-run restores nothing, so --json has nothing to report", hint="leave out one of them")
     if given.dry_run and (given.report or given.compare):

@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from restore.batch import history, planning, processes
+from restore.batch import history, planning, processes, watching
 from restore.batch.pipeline import Outcome, Pipeline
 from restore.batch.planning import Job, name_of
 from restore.batch.processes import Rank
 from restore.batch.report import RunReport
 from restore.batch.task_restorer import RestorerChoice, load_restorer, restore_mosaic
+from restore.batch.watching import Batch, FolderWatch
 from restore.cli.progress_bar import Progress
 from restore.cli.signals import Interrupted, Signals
 from restore.cli.streams import describe, one_line, say, speak_as
@@ -44,12 +45,14 @@ class Work:
         to_do: The jobs that are not skipped.
         rank: Its place among several processes.
         left_out: As in `planning.Plan`.
+        watch: Where more pictures come from; None if there are no more.
     """
 
     jobs: Sequence[Job]
     to_do: Sequence[Job]
     rank: Rank
     left_out: dict[str, int]
+    watch: FolderWatch | None = None
 
 
 def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_existing: bool, **naming: Any) -> Work:
@@ -77,6 +80,18 @@ def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_exi
     if not overwrite:
         planning.refuse_existing(to_do)
     return Work(jobs, to_do, rank, planned.left_out)
+
+
+def watch(inputs: Sequence[str], output: str | None, **naming: Any) -> Work:
+    """A run over all pictures that are and will be in folders; arguments as for `watching.watch`.
+
+    Raises:
+        PictureError, UsageError: As `watching.watch`; also if there are several processes.
+    """
+    rank = processes.rank_from(os.environ)
+    if not rank.is_alone:
+        raise UsageError("--watch takes one process", hint="start restore without torchrun")
+    return Work((), (), rank, {}, watching.watch(inputs, output, **naming))
 
 
 def _refuse_long_name(job: Job) -> None:
@@ -180,7 +195,8 @@ def carry_out(
     with RunReport(work.jobs, work.rank, report_file) as report, bar as progress, comparison:
         report.left_out = work.left_out
         report.skip(set(work.jobs) - set(work.to_do))
-        if work.to_do:
+        report.is_growing = work.watch is not None
+        if work.to_do or work.watch:
 
             def tell(outcome: Outcome) -> None:
                 _tell(outcome, report, progress, end=None if json_file == "-" else end, verbose=verbose)
@@ -197,7 +213,7 @@ def carry_out(
                 progress=progress.tile,
                 **options,
             )
-            _run(pipeline, work.to_do, report, progress)
+            _run(pipeline, work, report, progress)
     _conclude(report, stops_on_error=options["stop_on_error"])
 
 
@@ -263,11 +279,14 @@ def _load(choice: RestorerChoice, report: RunReport) -> Restorer:
     return restorer
 
 
-def _run(pipeline: Pipeline, jobs: Sequence[Job], report: RunReport, progress: Progress) -> None:
+def _run(pipeline: Pipeline, work: Work, report: RunReport, progress: Progress) -> None:
     """Do the jobs. Ctrl-C stops after the current tile; a second one stops at once."""
+    is_waiting = False
 
     def ask() -> None:
         pipeline.stop.set()
+        if is_waiting:
+            return
         with suppress(RuntimeError):  # the signal came while a line was written
             progress.say("stopping after this tile; a second Ctrl-C stops at once")
 
@@ -279,8 +298,34 @@ def _run(pipeline: Pipeline, jobs: Sequence[Job], report: RunReport, progress: P
 
     # A launcher passes a Ctrl-C on to processes that the terminal has sent it to.
     with Signals(ask, give_up, echo_seconds=0 if report.rank.is_alone else 1) as signals:
-        pipeline.run(jobs)
+        pipeline.run(work.to_do)
+        if work.watch is not None:
+            progress.say(f"watching {', '.join(map(str, work.watch.folders))}; Ctrl-C ends it")
+            is_waiting = True
+            for batch in work.watch.batches(pipeline.stop):
+                is_waiting = False
+                _do(batch, pipeline, report, progress)
+                progress.wait()
+                is_waiting = True
     report.signal = signals.received
+
+
+def _do(batch: Batch, pipeline: Pipeline, report: RunReport, progress: Progress) -> None:
+    """Do what a watch found."""
+    for note in batch.notes:
+        progress.say(one_line(f"note:  {note}", sys.stderr))
+    report.extend([*batch.new, *(outcome.job for outcome in batch.others)])
+    progress.more(len(batch.new) + len(batch.again))
+    for outcome in batch.others:
+        if outcome.status == "failed":
+            pipeline.report(outcome)
+            if pipeline.stop_on_error:
+                pipeline.stop.set()
+        else:
+            report.add(outcome)
+    dataclasses.replace(pipeline).run(batch.new)  # which makes folders that vanished meanwhile
+    # Their outputs are of this run, which nobody changed since.
+    dataclasses.replace(pipeline, overwrite=True, skip_existing=False).run(batch.again)
 
 
 def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, end: str | None, verbose: bool) -> None:
@@ -292,7 +337,7 @@ def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, end: str |
     if outcome.findings is not None and outcome.status in ("restored", "copied"):
         progress.say(one_line(f"{name_of(source)}: {_reasons(outcome)}", sys.stderr))
     if outcome.status == "failed":
-        if len(report.jobs) > 1:  # that of a single picture is the error of the command
+        if not report.is_of_one:  # that of a single picture is the error of the command
             progress.say(describe(_error(outcome)))
         return
     if end is not None and isinstance(target, Path):
@@ -326,11 +371,18 @@ def _facts(outcome: Outcome) -> str:
 
 def _conclude(report: RunReport, *, stops_on_error: bool) -> None:
     """Print the summary, and raise the error that sets the exit code."""
-    is_one = len(report.jobs) == 1
+    is_one = report.is_of_one
     if not is_one:
         say(report.summary())
     if report.signal is not None:
-        say("interrupted" + ("" if is_one else "; run the same command with --skip-existing to continue"))
+        say(
+            "interrupted"
+            + (
+                ""
+                if is_one
+                else f"; run the same command{'' if report.is_growing else ' with --skip-existing'} to continue"
+            )
+        )
         raise Interrupted(report.signal)
     if not (report.failed and stops_on_error):
         processes.leave(report.rank, has_failed=bool(report.failed))
