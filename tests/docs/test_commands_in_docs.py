@@ -108,10 +108,10 @@ def check_names(parsed: Parsed) -> None:
         assert key != "task" or value in TASKS, f"{value} is no task"
 
 
-def make_picture(path: Path, seed: int = 0, *, is_grey: bool = False) -> None:
-    """A small picture in the format of its name."""
+def make_picture(path: Path, seed: int = 0, *, is_grey: bool = False, size: tuple[int, int] = (32, 24)) -> None:
+    """A small picture, width and height in `size`, in the format of its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 1 if is_grey else 3)).astype(np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 1 if is_grey else 3)).astype(np.uint8)
     write_picture(Picture(pixels), path)
 
 
@@ -152,6 +152,9 @@ def prepare(parsed: Parsed, command: Command, monkeypatch: pytest.MonkeyPatch) -
         for text in parsed["inputs"]:
             if text != "-":
                 make_input(text, is_grey=parsed.name == "demosaic")
+        if (crop := parsed.get("crop")) and crop[0].isdigit():
+            left, top, width, height = map(int, crop.split(","))
+            make_picture(Path(parsed["inputs"][0]), size=(left + width, top + height))
         if "-" in parsed["inputs"] or parsed["output"] == "-":
             make_picture(Path("in.png"))
             stdin = io.TextIOWrapper(io.BytesIO(Path("in.png").read_bytes()))
