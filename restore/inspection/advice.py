@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from restore.inspection.findings import Findings
 
-ORDER = ("derain", "denoise", "dejpeg", "deblur")
-"""The order of the steps; scripts/measure_auto.py measures it. Upscaling comes last."""
+NOISY_ORDER = ("derain", "denoise", "dejpeg", "deblur")
+PLAIN_ORDER = ("dejpeg", "derain", "deblur")
+"""The orders of the steps with and without noise, measured by `scripts/measure_auto.py --orders`. Upscaling is last."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,14 @@ def in_words(task: str, level: float | None, why: str | None) -> str:
 
 
 def advise(findings: Findings, *, scale: int | None = None) -> Advice:
-    """The steps that mend a picture, in the order of `ORDER`.
+    """The steps that mend a picture, in the order of `NOISY_ORDER` or `PLAIN_ORDER`.
 
     Args:
         findings: What is wrong with it.
         scale: Upscale so many times; None: not at all.
     """
-    steps = [AdvisedStep(task, _reason(task, findings)) for task in ORDER if task in findings.tasks]
+    order = NOISY_ORDER if "denoise" in findings.tasks else PLAIN_ORDER
+    steps = [AdvisedStep(task, _reason(task, findings)) for task in order if task in findings.tasks]
     if scale is not None:
         steps.append(AdvisedStep("upscale", "asked for", float(scale)))
     return Advice(tuple(steps))

@@ -40,7 +40,7 @@ def load_steps(source: str) -> tuple[Step, ...]:
     try:
         return checked([_step(step) for step in steps])
     except UsageError as error:
-        raise UsageError(f"the recipe {source} is wrong: {error.message}", hint=error.hint) from None
+        raise UsageError(f"the recipe {source} is wrong: {error.message}", hint=error.hint or _SHAPE) from None
 
 
 def _step(table: dict[str, Any]) -> Step:
