@@ -30,42 +30,57 @@ from restore.errors import (
 )
 
 if TYPE_CHECKING:
-    from restore.api import Weights, list_weights, load, restore_bytes, restore_file
+    from restore.api import Weights, inspect, list_weights, load, load_steps, restore_bytes, restore_file, run
     from restore.batch.pipeline import Outcome
+    from restore.batch.steps import Step
     from restore.images.picture import Picture
+    from restore.inference.region import Region
     from restore.inference.restorer import Restored, Restorer
+    from restore.inspection.findings import Findings
 
 __version__ = "0.2.0"
 __all__ = [
     "Cancelled",
     "DataError",
     "DeviceError",
+    "Findings",
     "Outcome",
     "Picture",
     "PictureError",
+    "Region",
     "RestoreError",
     "Restored",
     "Restorer",
+    "Step",
     "UsageError",
     "Weights",
     "WeightsError",
     "__version__",
+    "inspect",
     "list_weights",
     "load",
+    "load_steps",
     "restore_bytes",
     "restore_file",
+    "run",
 ]
 
 _PLACES = {
+    "Findings": "restore.inspection.findings",
     "Outcome": "restore.batch.pipeline",
     "Picture": "restore.images.picture",
+    "Region": "restore.inference.region",
     "Restored": "restore.inference.restorer",
     "Restorer": "restore.inference.restorer",
+    "Step": "restore.batch.steps",
     "Weights": "restore.api",
+    "inspect": "restore.api",
     "list_weights": "restore.api",
     "load": "restore.api",
+    "load_steps": "restore.api",
     "restore_bytes": "restore.api",
     "restore_file": "restore.api",
+    "run": "restore.api",
 }
 """Name -> the module that it is imported from when it is first used."""
 
@@ -84,4 +99,5 @@ if not TYPE_CHECKING:  # a type checker must refuse names that do not exist
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    imported = {"Any", "TYPE_CHECKING", "annotations", "importlib", "os", "sys"}
+    return sorted({*globals(), *__all__} - imported)

@@ -7,11 +7,10 @@ import io
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack, overload
 from weakref import WeakKeyDictionary
 
 from restore import checkpoints
@@ -20,8 +19,16 @@ from restore.batch.pipeline import Outcome, Pipeline
 from restore.batch.planning import Job
 from restore.batch.task_restorer import RestorerChoice, restore_mosaic
 from restore.checkpoints import ResolvedWeights, catalogue
-from restore.errors import PictureError, RestoreError, UsageError, check_choice
-from restore.images.arrays import stream_of
+from restore.errors import (
+    PictureError,
+    RestoreError,
+    UsageError,
+    WeightsError,
+    check_choice,
+    did_you_mean,
+    said_in_python,
+)
+from restore.images.arrays import stream_of, taken
 from restore.images.background import parse_background
 from restore.images.bayer import PATTERNS
 from restore.images.picture import FORMATS, MAX_PIXELS, Picture
@@ -29,7 +36,15 @@ from restore.inference.watching import watched
 from restore.tasks import TASKS, Task
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    from PIL.Image import Image as PillowImage
+    from torch import Tensor
+
+    from restore.batch.steps import Chain, Step
+    from restore.inference.call_types import File, Values
+    from restore.inference.region import Region
     from restore.inference.restorer import Restored, Restorer
+    from restore.inspection.findings import Findings
 
 _loaded: WeakKeyDictionary[Restorer, tuple[RestorerChoice, ResolvedWeights]] = WeakKeyDictionary()
 """How each restorer was loaded, for the history in the files that it writes."""
@@ -62,11 +77,14 @@ def load(
     """
     levels = {"scale": scale, "sigma": sigma, "jpeg-quality": jpeg_quality}
     given = {name: level for name, level in levels.items() if level is not None}
-    with _said_in_python():
-        task = TASKS.get(weights) if isinstance(weights, str) and weights not in catalogue.load_catalogue() else None
-        source = weights
-        if task is not None:
-            source = catalogue.weights_for(task.name, _level(task, given)).name
+    with said_in_python():
+        source, known = weights, catalogue.load_catalogue()
+        if isinstance(weights, str) and weights not in known and not os.path.isfile(weights):
+            if task := TASKS.get(weights):
+                source = catalogue.weights_for(task.name, _level(task, given)).name
+            elif re.fullmatch(r"[\w-]+", weights):
+                hint = did_you_mean(weights, [*TASKS, *known]) or "restore.list_weights() shows all names"
+                raise WeightsError(f"unknown weights or task {weights!r}", hint=hint)
         from restore.inference.restorer import Restorer
 
         network, info = checkpoints.load(source)
@@ -165,6 +183,7 @@ def restore_file(
     strength: float = 1.0,
     self_ensemble: bool = False,
     memory: int | None = None,
+    region: Region | str | Sequence[int] | None = None,
     pattern: str = "RGGB",
     format: str | None = None,
     quality: int | None = None,
@@ -187,7 +206,7 @@ def restore_file(
         target: A file, whose extension decides the format, or a binary stream. Missing folders are made.
         weights: As for `load`, or a restorer; to restore many files, load it once.
         scale, sigma, jpeg_quality, device, precision: As for `load`; only without a restorer.
-        tile, overlap, strength, self_ensemble, memory: As for `Restorer.restore_picture`.
+        tile, overlap, strength, self_ensemble, memory, region: As for `Restorer.restore_picture`.
         pattern: Bayer pattern of a mosaic, such as `RGGB`; only for `demosaic`.
         format: Format for a stream, as an extension such as `png`; None: the source's.
         quality, background: As for `restore.images.write_picture`.
@@ -211,9 +230,10 @@ def restore_file(
         WeightsError, DeviceError, RestoreError: As for `load` and `Restorer.restore_picture`.
     """
     how = {
-        "tile": tile, "overlap": overlap, "memory": memory, "strength": strength, "self_ensemble": self_ensemble
+        "tile": tile, "overlap": overlap, "memory": memory, "strength": strength, "self_ensemble": self_ensemble,
+        "region": region,
     }  # fmt: skip
-    with _said_in_python():
+    with said_in_python():
         if quality is not None and not 1 <= quality <= 100:
             raise UsageError(f"--quality is a number from 1 to 100, not {quality!r}")
         if background is not None:
@@ -251,6 +271,7 @@ class FileOptions(TypedDict, total=False):
     strength: float
     self_ensemble: bool
     memory: int | None
+    region: Region | str | Sequence[int] | None
     pattern: str
     format: str | None
     quality: int | None
@@ -357,36 +378,106 @@ def _check_target(target: Path | BinaryIO, *, overwrite: bool) -> None:
         raise PictureError(f"{target} already exists", hint="use another target, or overwrite=True")
 
 
-@contextmanager
-def _said_in_python() -> Iterator[None]:
-    """Errors name arguments instead of options of the command."""
-    try:
-        yield
-    except RestoreError as error:
-        error.message = _in_python(error.message)
-        error.args = (error.message,)
-        error.hint = None if error.hint is None else _in_python(error.hint)
-        raise
+def inspect(image: File | PillowImage | npt.NDArray[Any] | Tensor | Picture) -> Findings:
+    """What is wrong with a picture: noise, JPEG artifacts, blur, rain, enlargement.
 
+    Args:
+        image: As for a call of a `Restorer`, but no batch.
 
-def _in_python(text: str) -> str:
-    """A message with arguments instead of options.
-
-    >>> print(_in_python("use another -o, --background white, or --overwrite"))
-    use another target, background='white', or overwrite=True
-    >>> print(_in_python("--max-pixels 600M if you trust it; leave out --strength"))
-    max_pixels=600_000_000 if you trust it; leave out strength
+    Raises:
+        UsageError: The input is not a picture.
+        PictureError: The file cannot be read.
     """
+    from restore.inspection.inspect import inspect
 
-    def argument(match: re.Match[str]) -> str:
-        name, value = match[1].replace("-", "_"), match[2]
-        if name in ("overwrite", "self_ensemble"):
-            return f"{name}=True"
-        if value is None:
-            return name
-        million = re.fullmatch(r"(\d+)M", value)
-        return f"{name}={million[1] + '_000_000' if million else value if value[0].isdigit() else repr(value)}"
+    with said_in_python():
+        return inspect(taken(image)[0])
 
-    text = re.sub(r"--([a-z][a-z-]+)(?: (\d[\w.]*\w|\d|white|cpu|note|fail)(?!\w))?", argument, text)
-    text = re.sub(r"(?<![\w-])-o(?!\w)", "target", text)
-    return text.replace("standard input", "the stream").replace("`restore weights list`", "restore.list_weights()")
+
+def load_steps(steps: str | Sequence[Step], *, device: str = "auto", precision: str = "auto") -> Chain:
+    """Several steps with their networks, for `run` on many pictures.
+
+    Args:
+        steps: Such as `derain,denoise:strength=0.7,upscale:2`; or a sequence of `Step`.
+        device, precision: As for `load`.
+
+    Raises:
+        UsageError: A step or an option is unknown, or the steps cannot follow one another.
+        WeightsError, DeviceError: As for `load`.
+    """
+    from restore.batch.steps import load_chain, parse_steps
+
+    with said_in_python():
+        return load_chain(parse_steps(steps) if isinstance(steps, str) else steps, device=device, precision=precision)
+
+
+class RunOptions(TypedDict, total=False):
+    """The options of `run`."""
+
+    device: str
+    precision: str
+    tile: int | Literal["auto"]
+    overlap: int
+    memory: int | None
+    progress: Callable[[int, int], object] | None
+    cancel: threading.Event | None
+
+
+@overload
+def run(steps: str | Sequence[Step] | Chain, image: File, **options: Unpack[RunOptions]) -> PillowImage: ...
+
+
+@overload
+def run(steps: str | Sequence[Step] | Chain, image: PillowImage, **options: Unpack[RunOptions]) -> PillowImage: ...
+
+
+@overload
+def run(
+    steps: str | Sequence[Step] | Chain, image: npt.NDArray[Values], **options: Unpack[RunOptions]
+) -> npt.NDArray[Values]: ...
+
+
+@overload
+def run(steps: str | Sequence[Step] | Chain, image: Tensor, **options: Unpack[RunOptions]) -> Tensor: ...
+
+
+@overload
+def run(steps: str | Sequence[Step] | Chain, image: Picture, **options: Unpack[RunOptions]) -> Picture: ...
+
+
+def run(
+    steps: str | Sequence[Step] | Chain,
+    image: Any,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    tile: int | Literal["auto"] = "auto",
+    overlap: int = 32,
+    memory: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    cancel: threading.Event | None = None,
+) -> Any:
+    """Do several steps on a picture, and return it in the type it came in. It is rounded once, at the end.
+
+    Args:
+        steps: As for `load_steps`, or its result.
+        image: As for a call of a `Restorer`, but no batch.
+        device, precision: As for `load`; only for steps that are not loaded.
+        tile, overlap, memory: As for `Restorer.restore_picture`, for each step.
+        progress: Called after each tile with the work done and the total over all steps. If it returns False, the work
+            stops.
+        cancel: Set it, from any thread, to stop after the current tile.
+
+    Raises:
+        UsageError, WeightsError, DeviceError: As for `load_steps`.
+        PictureError, Cancelled, RestoreError: As for a call of a `Restorer`.
+    """
+    with said_in_python():
+        watch = watched(progress, cancel)
+        picture, back = taken(image)
+        if isinstance(steps, str) or not hasattr(steps, "restore_picture"):
+            steps = load_steps(steps, device=device, precision=precision)
+        elif (device, precision) != ("auto", "auto"):
+            raise UsageError("the steps are loaded already", hint="give device and precision to restore.load_steps")
+        restored = steps.restore_picture(picture, tile=tile, overlap=overlap, memory=memory, progress=watch)
+        return back(restored.picture)

@@ -16,7 +16,9 @@ Anything else that reaches the terminal is a bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class RestoreError(Exception):
@@ -96,3 +98,38 @@ def check_choice(what: str, word: str, choices: Collection[str], *, hint: str | 
     if word not in choices:
         listed = hint or f"choose one of {', '.join(choices)}"
         raise UsageError(f"unknown {what} {word!r}", hint=did_you_mean(word, choices) or listed)
+
+
+@contextmanager
+def said_in_python() -> Iterator[None]:
+    """Let errors name the arguments of Python instead of the options of the command."""
+    try:
+        yield
+    except RestoreError as error:
+        error.message = _in_python(error.message)
+        error.args = (error.message,)
+        error.hint = None if error.hint is None else _in_python(error.hint)
+        raise
+
+
+def _in_python(text: str) -> str:
+    """A message with arguments instead of options.
+
+    >>> print(_in_python("use another -o, --background white, or --overwrite"))
+    use another target, background='white', or overwrite=True
+    >>> print(_in_python("--max-pixels 600M if you trust it; leave out --strength"))
+    max_pixels=600_000_000 if you trust it; leave out strength
+    """
+
+    def argument(match: re.Match[str]) -> str:
+        name, value = match[1].replace("-", "_"), match[2]
+        if name in ("overwrite", "self_ensemble"):
+            return f"{name}=True"
+        if value is None:
+            return name
+        million = re.fullmatch(r"(\d+)M", value)
+        return f"{name}={million[1] + '_000_000' if million else value if value[0].isdigit() else repr(value)}"
+
+    text = re.sub(r"--([a-z][a-z-]+)(?: (\d[\w.]*\w|\d|white|cpu|note|fail)(?!\w))?", argument, text)
+    text = re.sub(r"(?<![\w-])-o(?!\w)", "target", text).replace("use weights", "name weights")
+    return text.replace("standard input", "the stream").replace("`restore weights list`", "restore.list_weights()")

@@ -46,7 +46,7 @@ def taken(image: Any) -> tuple[Picture, Back]:
         return _from_pillow(image)
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if hasattr(image, "detach"):
+    if hasattr(image, "detach") and hasattr(image, "ndim"):  # a tensor; streams have a detach, too
         return _from_tensor(image)
     stream = stream_of(image)
     try:
@@ -61,16 +61,20 @@ def stream_of(image: Any) -> BinaryIO:
 
     Raises:
         UsageError: It is neither.
+        PictureError: The stream cannot be read.
     """
     if isinstance(image, (bytes, bytearray, memoryview)):
         return io.BytesIO(image)
     if not callable(getattr(image, "read", None)):
         raise UsageError(
-            f"cannot restore a {type(image).__name__}",
+            f"cannot restore an object of type {type(image).__name__}",
             hint="give a path, bytes, a binary stream, a Pillow image, a NumPy array or a tensor",
         )
-    content = image.read()
-    if not isinstance(content, bytes):
+    try:
+        content = b"" if isinstance(image, io.TextIOBase) else image.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise PictureError(f"cannot read the stream: {error}", hint="check where it comes from") from error
+    if isinstance(image, io.TextIOBase) or not isinstance(content, bytes):
         raise UsageError("the stream holds text, not bytes", hint="open the file in binary mode: open(path, 'rb')")
     return io.BytesIO(content)
 

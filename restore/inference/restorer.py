@@ -17,7 +17,7 @@ from torch import Tensor
 
 from restore import checkpoints
 from restore.checkpoints.hub import Address
-from restore.errors import DeviceError, RestoreError, UsageError
+from restore.errors import DeviceError, RestoreError, UsageError, said_in_python
 from restore.images.neutral import is_neutral
 from restore.inference.blending import Seam
 from restore.inference.call_types import CallOptions, File, Values
@@ -287,8 +287,9 @@ class Restorer:
             return self._restore_batch(image, watch, options)
         from restore.images.arrays import taken
 
-        picture, back = taken(image)
-        return back(self.restore_picture(picture, progress=watch, **options).picture)
+        with said_in_python():
+            picture, back = taken(image)
+            return back(self.restore_picture(picture, progress=watch, **options).picture)
 
     def _restore_batch(self, images: Tensor, watch: Callable[[int, int], None] | None, options: Any) -> Tensor:
         """The images of a batch `(B, C, H, W)`, one after the other."""

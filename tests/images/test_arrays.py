@@ -105,7 +105,7 @@ def test_a_picture_in_tiles_is_the_whole_one(invert: Restorer) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (7, "cannot restore a int"),
+        (7, "cannot restore an object of type int"),
         (np.zeros((4, 4, 5), np.uint8), r"an array of shape \(4, 4, 5\) is not a picture"),
         (np.zeros((2, 4, 4, 3), np.uint8), r"an array of shape \(2, 4, 4, 3\) is not a picture"),
         (np.zeros((0, 4, 3), np.uint8), "is not a picture"),
