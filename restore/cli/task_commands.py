@@ -295,6 +295,8 @@ def _check(given: Given) -> None:
     if given.dry_run and (given.report or given.compare):
         raise UsageError("--dry-run restores nothing, so there is nothing to compare", hint="leave out one of them")
     options.check_folder_of(given.report, given.compare)
+    if given.report is not None and str(given.report) == given.json_file:
+        raise UsageError("--report and --json name the same file", hint="choose two names")
     if given.output == given.json_file == "-":
         raise UsageError("stdout cannot take both the picture and the JSON", hint="--json FILE")
     if given.print0 and given.json_file == "-":

@@ -60,30 +60,29 @@ def _cell_means(before: np.ndarray, after: np.ndarray, cell: int) -> np.ndarray:
     """Mean absolute difference in each cell of `cell` x `cell` pixels; a last, incomplete one is left out."""
     height, width = after.shape[:2]
     rows, columns = max(1, height // cell), max(1, width // cell)
+    high, wide = min(cell, height), min(cell, width)  # of a picture below one cell
     means = np.zeros((rows, columns), np.float32)
-    for band in bands(rows, 4 * cell * after[0].size):
-        top, bottom = band.start * cell, min(band.stop * cell, height)
-        difference = np.abs(_rows(before, top, bottom, after.shape) - _floats(after[top:bottom])).mean(2)
-        means[band] = _means(difference, band.stop - band.start, columns, cell)
+    for band in bands(rows, cell * after[0].size):
+        top, bottom = band.start * high, band.stop * high
+        difference = _difference(_rows(before, top, bottom, after.shape), to_8_bits(after[top:bottom]))
+        sums = difference.reshape(-1, high, width * difference.shape[2]).sum(1, dtype=np.uint32)
+        sums = sums.reshape(-1, width, difference.shape[2])[:, : columns * wide]
+        means[band] = sums.reshape(len(sums), columns, -1).mean(2) / high
     return means
 
 
-def _means(difference: np.ndarray, rows: int, columns: int, cell: int) -> np.ndarray:
-    high, wide = min(cell, difference.shape[0]), min(cell, difference.shape[1])  # of a picture below one cell
-    whole = difference[: rows * high, : columns * wide]
-    return np.asarray(whole.reshape(rows, high, columns, wide).mean((1, 3)), np.float32)
+def _difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Absolute difference, uint8 (H, W, 1 | 3), of 8-bit pixels. Grey stands for three equal channels."""
+    before, after = np.broadcast_arrays(before, after)
+    return cv2.absdiff(np.ascontiguousarray(before), np.ascontiguousarray(after)).reshape(after.shape)
 
 
 def _rows(before: np.ndarray, top: int, bottom: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The rows of `before` under rows of a picture of `shape`, enlarged to its size: floats of (H, W, 1 | 3)."""
+    """The rows of `before` under rows of a picture of `shape`, enlarged to its size: uint8 (H, W, 1 | 3)."""
     height, width = shape[:2]
     if before.shape[:2] == (height, width):
-        return _floats(before[top:bottom])
+        return to_8_bits(before[top:bottom])
     first = top * before.shape[0] // height
     last = max(first + 1, -(-bottom * before.shape[0] // height))
-    enlarged = cv2.resize(_floats(before[first:last]), (width, bottom - top), interpolation=cv2.INTER_LINEAR)
+    enlarged = cv2.resize(to_8_bits(before[first:last]), (width, bottom - top), interpolation=cv2.INTER_LINEAR)
     return enlarged.reshape(bottom - top, width, -1)
-
-
-def _floats(pixels: np.ndarray) -> np.ndarray:
-    return to_8_bits(pixels).astype(np.float32)

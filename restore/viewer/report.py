@@ -203,6 +203,8 @@ class HtmlReport:
             raise UsageError(f"cannot write {path}: a report is a web page", hint="end its name with .html")
         if not path.absolute().parent.is_dir():
             raise UsageError(f"cannot write {path}: its folder does not exist", hint="make the folder first")
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise UsageError(f"cannot write to the folder {path.absolute().parent}", hint=hint)
         if path.is_dir():
             raise UsageError(f"cannot write {path}: it is a folder", hint=hint)
         if os.path.lexists(path) and not overwrite and not page.is_report(path):

@@ -12,7 +12,7 @@ from restore.viewer.places import MOST, ChangedPlace, changed_places
 _GAP = 8  # pixels
 _WIDTH = 1600  # pixels of the sheet without its margins
 _GREY = 48
-_LONGEST = 4  # times as high as wide: a narrower picture is drawn smaller
+_LONGEST = 2  # times as high as wide: a narrower picture is drawn smaller
 _CAPTION = 24  # pixels
 
 
