@@ -32,9 +32,14 @@ def tab(chromium: Any) -> Iterator[Any]:
     page = context.new_page()
     page.set_default_timeout(10_000)  # milliseconds
     faults: list[str] = []
+
+    def dismiss(dialog: Any) -> None:
+        faults.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", dismiss)
     local = ("file:", "data:", "blob:", "http://127.0.0.1", "http://localhost", "about:")
     page.on("request", lambda request: None if request.url.startswith(local) else faults.append(request.url))
     yield page

@@ -294,6 +294,8 @@ def _check(given: Given) -> None:
         raise UsageError("--dry-run restores nothing, so --json has nothing to report", hint="leave out one of them")
     if given.dry_run and (given.report or given.compare):
         raise UsageError("--dry-run restores nothing, so there is nothing to compare", hint="leave out one of them")
+    if given.watch and given.compare:  # a sheet in a watched folder would be the next picture
+        raise UsageError("--watch and --compare contradict each other", hint="--report FILE compares every picture")
     options.check_folder_of(given.report, given.compare)
     if given.report is not None and str(given.report) == given.json_file:
         raise UsageError("--report and --json name the same file", hint="choose two names")

@@ -59,7 +59,7 @@ class HtmlReport:
         UsageError: The page cannot be written there.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False, title: str = "restore") -> None:
+    def __init__(self, path: Path, *, overwrite: bool = False, title: str = "Before and after") -> None:
         self._path, self._title = path, title
         self._folder = path.with_name(f"{path.stem}_files")
         self._check(overwrite)

@@ -270,7 +270,7 @@ export class Viewer {
     this.#framed = null;
     const buttons = this.#pair.places.map((place, index) => {
       const text = `Place ${index + 1}: ${place.difference.toFixed(1)} levels`;
-      const button = made("button", { type: "button", textContent: text, title: "Go to this place" });
+      const button = made("button", { type: "button", textContent: text, title: "Mean difference in 8-bit grey levels. Go to this place." });
       button.addEventListener("click", () => this.goTo(place));
       return button;
     });
