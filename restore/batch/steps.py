@@ -146,7 +146,9 @@ def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def advised(advice: Advice, *, strength: float = 1.0, self_ensemble: bool = False) -> tuple[Step, ...]:
-    """The steps of an advice; `strength` scales all that can be mixed with their input."""
+    """The steps of an advice; `strength` scales all that can be mixed with their input, and 0 leaves them out."""
+    if strength == 0:
+        advice = dataclasses.replace(advice, steps=tuple(one for one in advice.steps if one.task == "upscale"))
     return tuple(
         Step(
             one.task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from restore.cli.task_run import Restore
     from restore.images import Picture
     from restore.inference.restorer import Restored
+
+_EXAMPLE = "restore run denoise,upscale:2 photo.jpg -o restored.png"
 
 StepsAndInputs = Annotated[
     list[str],
@@ -69,9 +72,11 @@ def _run(given: RunGiven) -> None:
     from restore.batch.steps import parse_steps
 
     words = list(given.inputs)
+    if given.recipe is None and (os.path.isfile(words[0]) or os.path.isdir(words[0])):
+        raise UsageError(f"{words[0]} is no list of steps", hint=f"give the steps first: {_EXAMPLE}")
     steps = parse_steps(words.pop(0)) if given.recipe is None else step_recipes.load_steps(given.recipe)
     if not words:
-        raise UsageError("INPUT is missing", hint="restore run denoise,upscale:2 photo.jpg -o restored.png")
+        raise UsageError("INPUT is missing", hint=_EXAMPLE)
     run = prepare(replace(given, inputs=words))
     if given.dry_run:
         run.tell_jobs()
