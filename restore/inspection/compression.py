@@ -72,7 +72,9 @@ def _is_clipped(crop: Plane) -> NDArray[np.bool_]:
     return is_clipped
 
 
-def _scores(planes: Sequence[tuple[Plane, NDArray[np.bool_]]], top: int, left: int, *, step: int) -> tuple[NDArray[np.float64], int]:
+def _scores(
+    planes: Sequence[tuple[Plane, NDArray[np.bool_]]], top: int, left: int, *, step: int
+) -> tuple[NDArray[np.float64], int]:
     """Log-likelihood ratio of each quality from 1 to 100, and the number of coefficients that tell."""
     histogram = np.zeros((64, int(_REACH / _BIN)))
     for plane, is_clipped in planes:

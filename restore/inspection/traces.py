@@ -39,7 +39,7 @@ def _spectrum(planes: Sequence[Plane], shares: Sequence[float]) -> Numbers:
     mean = blocks[:, 0, 0] / 8
     kept = blocks[(mean > 6) & (mean < 249)] if planes[0].min() >= 0 else blocks
     blocks = kept if len(kept) > 20 else blocks
-    power = np.stack([(blocks[:, _BAND == band] ** 2).mean(axis=1) for band in range(1, 10)], axis=1)
+    power = np.stack([(blocks[:, band == _BAND] ** 2).mean(axis=1) for band in range(1, 10)], axis=1)
     # Sorted by the coarse bands, so that the fine ones of the flattest blocks are unbiased (Ponomarenko et al. 2007).
     numbers = []
     order = np.argsort(power[:, :3].sum(axis=1))
