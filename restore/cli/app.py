@@ -163,6 +163,9 @@ def main() -> None:
 _NOT_OURS = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOSPC, errno.EROFS, errno.EIO}
 
 
+_NO_ROOM = ("failed to map segment", "cannot allocate memory")  # what the dynamic linker says of a library
+
+
 def _short(name: str) -> str:
     return name if len(name) <= 100 else f"{name[:50]}...{name[-30:]}"
 
@@ -179,6 +182,11 @@ def _run() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         code = 130
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and not any(words in str(error) for words in _NO_ROOM):
+            raise  # a bug
+        say(describe(RestoreError("there is not enough memory to start", hint="close other programs")))
+        return 1
     except OSError as error:
         if error.errno not in _NOT_OURS or error.filename is None:
             raise  # a bug
