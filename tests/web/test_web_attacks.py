@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from web_client import Client, running, wait_for
+from web_client import Client, find_nothing, running, wait_for
 
 from restore.web import server as server_module
 from restore.web.server import Server
@@ -26,8 +26,9 @@ SMALL = 100_000  # bytes; the largest file here
 
 
 @pytest.fixture
-def server(tiny_catalogue: Path, tmp_path: Path) -> Iterator[Server]:
+def server(tiny_catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server with small limits. Nothing is left on disk after it, whatever a test does."""
+    monkeypatch.setattr("restore.web.picture_work.inspect", find_nothing)
     with running(tmp_path / "web", largest_file=SMALL, most_bytes=1 << 20) as server:
         yield server
     assert list((tmp_path / "web").iterdir()) == []

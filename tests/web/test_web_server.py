@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from conftest import Run
 from PIL import Image
-from web_client import Client, running
+from web_client import Client, find_nothing, running
 
 from restore.images import read_picture
+from restore.inspection.inspect import inspect
 from restore.web.server import Server
 
 
 @pytest.fixture
-def server(tiny_catalogue: Path, tmp_path: Path) -> Iterator[Server]:
+def server(tiny_catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server whose only network inverts. Nothing is left on disk after it."""
+    monkeypatch.setattr("restore.web.picture_work.inspect", find_nothing)
     with running(tmp_path / "web") as server:
         yield server
     assert list((tmp_path / "web").iterdir()) == []
@@ -42,8 +44,12 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_picture_is_inspected_as_soon_as_it_is_there(tab: Client, photo: Path) -> None:
+def test_a_picture_is_inspected_as_soon_as_it_is_there(
+    tab: Client, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("restore.web.picture_work.inspect", inspect)
     facts = tab.upload(photo)["facts"]
+    assert {"words", "advised", "noise", "tasks"} <= facts.keys()
     assert (facts["width"], facts["height"], facts["format"], facts["bits"]) == (64, 96, "JPEG", 8)
     (work,) = tab.seen().works.values()
     small = Image.open(io.BytesIO(tab.ask("GET", f"{tab.session}/jobs/{work['id']}/thumb").body))

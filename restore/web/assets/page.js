@@ -68,7 +68,8 @@ function thumbOf(id) {
 // ---------------------------------------------------------------------------------------------------------------- steps
 
 function buildSteps() {
-  for (const task of limits.tasks) {
+  for (const name of limits.order) {
+    const task = limits.tasks.find((one) => one.name === name);
     const box = Object.assign(document.createElement("input"), { type: "checkbox", name: task.name });
     const label = Object.assign(document.createElement("label"), { title: task.summary });
     label.append(box, ` ${task.name}`);
@@ -207,6 +208,8 @@ function drawFacts({ facts, bytes }) {
   if (facts.profile) parts.push(facts.profile);
   $("facts").textContent = parts.join(", ");
   const words = [...(facts.words ?? [])];
+  for (const step of facts.advised ?? []) words.push(`advised: ${step.task}, because of ${step.why}`);
+  if (!facts.advised?.length) words.push("nothing to restore was found");
   if (facts.damage) words.push(`damaged: ${facts.damage}`);
   $("words").replaceChildren(...words.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
 }
