@@ -4,13 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from restore.errors import UsageError
+
 Image: TypeAlias = NDArray[np.float32]
+Degrade = TypeVar("Degrade", bound=Callable[..., Any])
+
+
+def check_picture(picture: Any, *, may_be_bytes: bool = False) -> None:
+    """Refuse what is not a picture `(H, W, 3)` or `(H, W, 1)` of floats. Looks at type and shape, not at values.
+
+    Args:
+        picture: What was given.
+        may_be_bytes: Whether uint8 is a picture, too.
+
+    Raises:
+        UsageError: It is of another type or shape.
+    """
+    if not isinstance(picture, np.ndarray):
+        raise UsageError(
+            f"an object of type {type(picture).__name__} cannot be degraded",
+            hint="give an array (H, W, 3) of float32 in [0, 1]",
+        )
+    if picture.dtype not in (np.float32, np.float64) and not (may_be_bytes and picture.dtype == np.uint8):
+        hint = "give float32 in [0, 1]"
+        if picture.dtype in (np.uint8, np.uint16):
+            hint += f": picture.astype(np.float32) / {np.iinfo(picture.dtype).max}"
+        raise UsageError(f"an array of {picture.dtype} cannot be degraded", hint=hint)
+    if picture.ndim != 3 or picture.shape[2] not in (1, 3) or 0 in picture.shape:
+        raise UsageError(
+            f"an array of shape {picture.shape} cannot be degraded", hint="give (H, W, 3), one RGB picture at a time"
+        )
+
+
+def takes_picture(degrade: Degrade) -> Degrade:
+    """`degrade`, after `check_picture` of its first argument."""
+
+    @wraps(degrade)
+    def checked(clean: Image, *args: Any, **kwargs: Any) -> Any:
+        check_picture(clean)
+        return degrade(clean, *args, **kwargs)
+
+    return cast(Degrade, checked)
 
 
 @dataclass(frozen=True)
@@ -18,8 +59,8 @@ class Degradation:
     """A drawn degradation, ready for any picture.
 
     Attributes:
-        apply: `(clean, generator) -> (reference, degraded)`. Both have `scale` times the size of `clean`; `degraded` is
-            also smaller by `reduction`.
+        apply: `(clean, generator) -> (reference, degraded)`, after `check_picture`. Both have `scale` times the size of
+            `clean`; `degraded` is also smaller by `reduction`.
         scale: Size of the reference over size of `clean`.
         reduction: Size of the reference over size of the degraded picture: 2, 3 or 4 for upscaling, else 1.
         margin: Pixels along each border of the degraded picture that depend on what lies beyond it. Training crops are
@@ -36,12 +77,17 @@ class Degradation:
     grid: int = 1
     is_oriented: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "apply", takes_picture(self.apply))
+
 
 Draw: TypeAlias = Callable[[Generator], Degradation]  # draws a degradation before the picture is known
 
 
 def to_8_bits(picture: NDArray[np.floating]) -> Image:
     """Clip to [0, 1] and round to 256 levels, still as float32."""
+    if picture.dtype.kind != "f":
+        check_picture(picture)  # which says what to do
     levels: Image = np.round(np.clip(picture, 0, 1) * 255).astype(np.float32)
     return levels / np.float32(255)
 

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.degradations.base import Degradation, Draw, Image
+from restore.degradations.base import Degradation, Draw, Image, takes_picture
 from restore.images.luma import luma
 
 _CHROMA = {True: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, False: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
 
 
+@takes_picture
 def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Image:
     """Encode and decode as JPEG of `quality` 1 to 100, 4:2:0 or 4:4:4.
 
@@ -22,6 +23,7 @@ def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Imag
     return _coded(as_bytes(clean), quality, chroma_subsampling).astype(np.float32) / np.float32(255)
 
 
+@takes_picture
 def jpeg_luma(clean: Image, quality: int) -> tuple[Image, Image]:
     """Luma, and luma as a grey JPEG of `quality` 1 to 100: `(reference, degraded)`.
 
@@ -52,6 +54,7 @@ def colour_jpegs(level: tuple[float, float]) -> Draw:
     return draw
 
 
+@takes_picture
 def jpeg_grey(clean: Image, quality: int) -> tuple[Image, Image]:
     """The picture in grey (ITU-R BT.601 luma, 0 to 255), and the same as a grey JPEG: `(reference, degraded)`.
 

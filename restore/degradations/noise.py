@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_8_bits
+from restore.degradations.base import Degradation, Draw, Image, log_uniform, takes_picture, to_8_bits
 from restore.degradations.compression import jpeg
 from restore.degradations.shaping import (
     LUMA,
@@ -27,6 +27,7 @@ from restore.degradations.shaping import (
 )
 
 
+@takes_picture
 def gaussian_noise(clean: Image, sigma: float, generator: Generator, *, as_file: bool = False) -> Image:
     """Add white Gaussian noise of standard deviation `sigma` (0 to 255), independent in every pixel and channel.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_8_bits
+from restore.degradations.base import Degradation, Draw, Image, check_picture, log_uniform, takes_picture, to_8_bits
 from restore.errors import UsageError
 from restore.images.bayer import mosaic
 
@@ -25,7 +25,11 @@ def imresize(picture: NDArray[Any], scale: float) -> NDArray[Any]:
     Args:
         picture: `(H, W, C)`. Bytes are rounded and clipped after each direction, as MATLAB does; floats are not.
         scale: Output size over input size; sides are rounded up.
+
+    Raises:
+        UsageError: The picture has another type or shape.
     """
+    check_picture(picture, may_be_bytes=True)
     for axis in (0, 1):
         taps, weights = _taps(picture.shape[axis], scale)
         columns = np.expand_dims(weights, (2, 3) if axis == 0 else (1, 3))
@@ -60,6 +64,7 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
+@takes_picture
 def bicubic(clean: Image, factor: int) -> tuple[Image, Image]:
     """A picture, and the picture `factor` times smaller in 8 bits: `(reference, degraded)`.
 

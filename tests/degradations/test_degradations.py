@@ -1,12 +1,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from restore.degradations import DEGRADATIONS, Image
+from restore.degradations import (
+    DEGRADATIONS,
+    Image,
+    bicubic,
+    gaussian_noise,
+    imresize,
+    jpeg,
+    jpeg_luma,
+    to_8_bits,
+)
 from restore.errors import UsageError
 
 CLEAN = np.random.default_rng(5).random((72, 84, 3), dtype=np.float32)
@@ -82,3 +93,50 @@ def test_the_page_of_the_degradations_lists_every_name() -> None:
     tables = page.partition("## Speed")[0].splitlines()
     listed = {name for line in tables if line.startswith("| `") for name in re.findall(r"`(.+?)`", line.split("|")[1])}
     assert listed == set(DEGRADATIONS)
+
+
+@pytest.mark.parametrize(
+    ("picture", "match"),
+    [
+        ((CLEAN * 255).astype(np.uint8), "array of uint8"),
+        ((CLEAN * 65535).astype(np.uint16), "array of uint16"),
+        ((CLEAN * 255).astype(np.int64), "array of int64"),
+        (CLEAN > 0.5, "array of bool"),
+        (CLEAN.astype(np.float16), "array of float16"),
+        (CLEAN.astype(np.complex64), "array of complex64"),
+        (CLEAN[..., 0], "shape"),
+        (np.zeros((8, 8, 4), np.float32), "shape"),
+        (np.zeros((2, 8, 8, 3), np.float32), "shape"),
+        (np.zeros((0, 8, 3), np.float32), "shape"),
+        (CLEAN.tolist(), "type list"),
+        (None, "type NoneType"),
+    ],
+)
+@pytest.mark.parametrize("name", ["clean", "gaussian-noise", "jpeg", "bicubic", "rain", "mosaic"])
+def test_what_is_no_picture_of_floats_is_refused(name: str, picture: Any, match: str) -> None:
+    generator = np.random.default_rng(0)
+    degradation = DEGRADATIONS[name](RANGES.get(name))(generator)
+    with pytest.raises(UsageError, match=match):
+        degradation.apply(picture, generator)
+
+
+@pytest.mark.parametrize(
+    "degrade",
+    [
+        lambda x: jpeg(x, 50),
+        lambda x: jpeg_luma(x, 50),
+        lambda x: bicubic(x, 2),
+        lambda x: gaussian_noise(x, 10, np.random.default_rng(0)),
+        to_8_bits,
+    ],
+)
+def test_functions_refuse_bytes_and_say_how_to_convert_them(degrade: Callable[[Any], Any]) -> None:
+    with pytest.raises(UsageError, match="array of uint8") as caught:
+        degrade((CLEAN * 255).astype(np.uint8))
+    assert caught.value.hint is not None and "astype(np.float32) / 255" in caught.value.hint
+
+
+def test_resizing_takes_floats_and_bytes_and_nothing_else() -> None:
+    assert imresize((CLEAN * 255).astype(np.uint8), 0.5).dtype == np.uint8
+    with pytest.raises(UsageError, match="array of int64"):
+        imresize((CLEAN * 255).astype(np.int64), 0.5)

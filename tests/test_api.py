@@ -1,0 +1,302 @@
+"""The Python API: tasks by name, files and bytes as the command restores them, cancelling, threads, forks, types."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Run, save
+from PIL import Image
+
+import restore
+from restore import api
+from restore.images import Picture, write_picture
+
+EXIF = Image.Exif()
+EXIF[0x010F] = "Maker"
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/jpeg"/></rdf:RDF>'
+    b"</x:xmpmeta>"
+)
+
+
+def save_photo(path: Path, **more: Any) -> None:
+    """A small JPEG with EXIF, XMP and a resolution."""
+    pixels = np.random.default_rng(0).integers(20, 236, (40, 48, 3), np.uint8)
+    Image.fromarray(pixels).save(path, **{"exif": EXIF.tobytes(), "xmp": XMP, "dpi": (300, 300)} | more)
+
+
+def in_new_process(code: str, *, timeout: int = 60, **env: str) -> str:
+    """The output of a program."""
+    import os
+
+    program = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=timeout, env=os.environ | env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# ----------------------------------------------------------------------------------------------------------- loading
+
+
+def test_a_task_is_its_default_weights(tiny_catalogue: Path) -> None:
+    restorer = restore.load("denoise", device="cpu")
+    assert restorer.entry is not None and restorer.entry.name == "tiny-denoise"
+    assert restorer.task is not None and restorer.task.name == "denoise"
+    assert restorer.scale == 1
+    assert repr(restorer) == "<Restorer tiny-denoise: denoise, x1, cpu, auto>"
+
+
+def test_upscaling_takes_the_weights_of_its_scale() -> None:
+    for scale in (2, 3, 4):
+        assert restore.load("upscale", scale=scale, device="cpu").scale == scale
+
+
+@pytest.mark.parametrize(
+    ("weights", "levels", "match"),
+    [
+        ("upscale", {}, "upscale needs scale"),
+        ("upscale", {"scale": 5}, "scale is a number from 2 to 4, not 5"),
+        ("upscale", {"scale": True}, "scale is a number"),
+        ("upscale", {"scale": 2.5}, "scale=2.5"),
+        ("denoise", {"scale": 2}, "denoise has no scale"),
+        ("denoise", {"sigma": float("nan")}, "sigma is a number from 0 to 255"),
+        ("denoise", {"sigma": "25"}, "sigma is a number from 0 to 255"),
+        ("derain", {"jpeg_quality": 20}, "derain has no jpeg_quality"),
+        ("pa-edsr-s-x2", {"scale": 3}, "these weights are for scale=2, not 3"),
+        ("denose", {}, "unknown weights or task 'denose'"),
+    ],
+)
+def test_levels_that_do_not_fit_are_refused_in_words_of_python(
+    weights: str, levels: dict[str, Any], match: str
+) -> None:
+    with pytest.raises((restore.UsageError, restore.WeightsError), match=match) as caught:
+        restore.load(weights, device="cpu", **levels)
+    assert "--" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_misspelt_task_is_suggested() -> None:
+    with pytest.raises(restore.WeightsError) as caught:
+        restore.load("denose")
+    assert caught.value.hint == "did you mean 'denoise'?"
+
+
+def test_weights_are_listed_with_their_facts() -> None:
+    listed = {weights.name: weights for weights in restore.list_weights()}
+    assert listed["pa-edsr-s-x3"].level == 3 and listed["pa-edsr-s-x3"].is_default
+    assert listed["cs-kit-s-denoise"].licence == "Apache-2.0"
+    assert {weights.task for weights in restore.list_weights("derain")} == {"derain"}
+    with pytest.raises(restore.UsageError, match="unknown task"):
+        restore.list_weights("derian")
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+def test_a_file_gets_the_bytes_that_the_command_writes(tiny_catalogue: Path, run: Run, ending: str) -> None:
+    save_photo(Path("a.jpg"))
+    assert run("denoise", "a.jpg", "-o", f"command.{ending}").code == 0
+    restore.restore_file("a.jpg", f"python.{ending}", "denoise")
+    assert Path(f"python.{ending}").read_bytes() == Path(f"command.{ending}").read_bytes()
+
+
+def test_bytes_and_streams_give_the_bytes_of_the_file(tiny_catalogue: Path, run: Run) -> None:
+    save_photo(Path("a.jpg"))
+    restorer = restore.load("denoise", device="cpu")
+    restore.restore_file(Path("a.jpg"), "out.jpg", restorer)
+    data, expected, target = Path("a.jpg").read_bytes(), Path("out.jpg").read_bytes(), io.BytesIO()
+    assert restore.restore_bytes(data, restorer) == expected
+    assert restore.restore_bytes(memoryview(data), "denoise") == expected
+    with open("a.jpg", "rb") as stream:
+        restore.restore_file(stream, target, restorer)
+    assert target.getvalue() == expected
+    assert restore.restore_bytes(data, restorer, format="png")[1:4] == b"PNG"
+
+
+def test_an_existing_file_stays_unless_it_may_be_replaced(tiny_catalogue: Path, run: Run) -> None:
+    save("a.png")
+    before = Path("a.png").read_bytes()
+    with pytest.raises(restore.PictureError, match=r"a\.png already exists") as caught:
+        restore.restore_file("a.png", "a.png", "denoise")
+    assert caught.value.hint is not None and "overwrite=True" in caught.value.hint
+    assert Path("a.png").read_bytes() == before
+    restore.restore_file("a.png", "a.png", "denoise", overwrite=True)
+    assert Path("a.png").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"quality": 0}, "quality is a number from 1 to 100"),
+        ({"background": "pink"}, "background"),
+        ({"pattern": "RGBG"}, "unknown pattern"),
+        ({"format": "docx"}, "unknown format"),
+        ({"tile": 1}, "tile"),
+        ({"page": 2}, "no page 2"),
+        ({"device": "cpu"}, "device has no effect"),
+    ],
+)
+def test_wrong_options_write_nothing(tiny_catalogue: Path, run: Run, options: dict[str, Any], match: str) -> None:
+    save("a.png")
+    with pytest.raises(restore.RestoreError, match=match):
+        restore.restore_file("a.png", "b.png", restore.load("denoise"), **options)
+    assert not Path("b.png").exists()
+
+
+def test_bytes_take_the_options_of_files() -> None:
+    of_files = set(inspect.signature(restore.restore_file).parameters)
+    only_for_files = {"source", "target", "weights", "overwrite", "keep_times", "copy_sidecars"}
+    assert set(api.FileOptions.__annotations__) == of_files - only_for_files
+
+
+# ---------------------------------------------------------------------------------------------------- several pictures
+
+
+def test_steps_run_in_turn_and_keep_the_type(tiny_catalogue: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
+    twice = restore.run("denoise,denoise", array, device="cpu")  # the network inverts
+    np.testing.assert_array_equal(twice, array)
+    steps = restore.load_steps("denoise", device="cpu")
+    assert isinstance(restore.run(steps, Image.fromarray(array)), Image.Image)
+    with pytest.raises(restore.UsageError):
+        restore.run("denoise,sharpen", array)
+
+
+def test_a_picture_is_inspected_from_any_type() -> None:
+    array = np.full((64, 80, 3), 128, np.uint8)
+    for image in (array, Image.fromarray(array), Picture(array)):
+        found = restore.inspect(image)
+        assert (found.width, found.height) == (80, 64)
+
+
+# --------------------------------------------------------------------------------------------- progress and cancelling
+
+
+def test_progress_that_returns_false_cancels_and_writes_nothing(tiny_catalogue: Path, run: Run) -> None:
+    save("a.png", side=100)
+    calls: list[tuple[int, int]] = []
+
+    def stop_after_two(done: int, total: int) -> bool:
+        calls.append((done, total))
+        return done < 2
+
+    with pytest.raises(restore.Cancelled, match="after 2 of"):
+        restore.restore_file("a.png", "b.png", "denoise", tile=50, overlap=4, progress=stop_after_two)
+    assert [done for done, _ in calls] == [1, 2]
+    assert not Path("b.png").exists()
+
+
+def test_an_event_that_is_set_cancels_files_and_steps(tiny_catalogue: Path, run: Run) -> None:
+    save("a.png")
+    event = threading.Event()
+    event.set()
+    with pytest.raises(restore.Cancelled):
+        restore.restore_file("a.png", "b.png", "denoise", cancel=event)
+    with pytest.raises(restore.Cancelled):
+        restore.run("denoise", "a.png", cancel=event)
+
+
+# ---------------------------------------------------------------------------------------------- import, threads, forks
+
+
+def test_importing_takes_milliseconds_and_no_numpy() -> None:
+    assert in_new_process("import sys, restore; print({'torch', 'numpy', 'PIL'} & set(sys.modules))") == "set()"
+
+
+def test_all_names_can_be_used_and_are_listed() -> None:
+    assert set(restore.__all__) <= set(dir(restore))
+    assert all(getattr(restore, name) is not None for name in restore.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'lode'"):
+        getattr(restore, "lode")  # noqa: B009
+
+
+@pytest.mark.parametrize("weights", ["cs-kit-s-denoise", "drsformer-s-derain"])
+def test_threads_share_a_restorer_and_get_what_one_gets(weights: str) -> None:
+    restorer = restore.load(weights, device="cpu")
+    arrays = [np.random.default_rng(seed).integers(0, 256, (40, 48, 3), np.uint8) for seed in range(4)]
+    alone = [restorer(array) for array in arrays]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(restorer, arrays))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow  # a process with threads on a busy machine
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not fork")
+def test_a_forked_process_restores_after_its_parent_did() -> None:
+    code = """
+        import os, sys, warnings
+        warnings.simplefilter("ignore")
+        import numpy as np, restore
+        restorer = restore.load("denoise", device="cpu")
+        picture = np.zeros((64, 64, 3), np.uint8)
+        parents = restorer(picture)
+        child = os.fork()
+        if not child:
+            os._exit(0 if (restorer(picture) == parents).all() else 1)
+        print(os.waitpid(child, 0)[1])
+    """
+    assert in_new_process(code, OMP_NUM_THREADS="2") == "0"
+
+
+@pytest.mark.slow  # mypy reads torch: half a minute
+def test_a_type_checker_knows_what_comes_back(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+        import io
+        from pathlib import Path
+        from typing import assert_type
+
+        import numpy as np
+        import numpy.typing as npt
+        import torch
+        from PIL import Image
+
+        import restore
+
+        restorer = restore.load("denoise", precision="float32")
+        assert_type(restorer, restore.Restorer)
+        assert_type(restorer.scale, int)
+        array: npt.NDArray[np.uint8] = np.zeros((8, 8, 3), np.uint8)
+        picture = restore.Picture(array)
+        assert_type(restorer(Image.new("RGB", (8, 8))), Image.Image)
+        assert_type(restorer("a.png"), Image.Image)
+        assert_type(restorer(Path("a.png")), Image.Image)
+        assert_type(restorer(b""), Image.Image)
+        assert_type(restorer(io.BytesIO()), Image.Image)
+        assert_type(restorer(array, strength=0.5), npt.NDArray[np.uint8])
+        assert_type(restorer(torch.zeros(3, 8, 8)), torch.Tensor)
+        assert_type(restorer(picture), restore.Picture)
+        assert_type(restore.run("denoise,upscale:2", array), npt.NDArray[np.uint8])
+        assert_type(restore.run("denoise", "a.png"), Image.Image)
+        assert_type(restore.inspect(array), restore.Findings)
+        assert_type(restore.restore_bytes(b"", "denoise", format="png"), bytes)
+        assert_type(restore.restore_file("a.png", "b.png", "denoise"), restore.Outcome)
+        assert_type(restore.list_weights(), list[restore.Weights])
+        restorer(7)  # type: ignore[call-overload]
+        restorer(array, strenght=0.5)  # type: ignore[call-overload]
+        restore.lode  # type: ignore[attr-defined]
+    """)
+    )
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", str(program)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_picture_of_a_mosaic_takes_its_pattern(run: Run) -> None:
+    mosaic = np.random.default_rng(0).integers(0, 256, (32, 32, 1), np.uint8)
+    write_picture(Picture(mosaic), Path("mosaic.png"))
+    assert run("demosaic", "mosaic.png", "-o", "command.png", "--pattern", "GRBG").code == 0
+    restore.restore_file("mosaic.png", "python.png", "demosaic", pattern="GRBG")
+    assert Path("python.png").read_bytes() == Path("command.png").read_bytes()
