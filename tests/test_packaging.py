@@ -76,6 +76,22 @@ def test_the_workflow_runs_both_commands_of_the_readme() -> None:
     assert commands[1] in text(".ci/run")
 
 
+def test_the_dockerfile_copies_files_that_exist_and_installs_as_the_readme_does() -> None:
+    lines = [line for line in text("Dockerfile").splitlines() if line and not line.startswith("#")]
+    steps = [line.split(None, 1) for line in lines]
+    assert [step[0] for step in steps[:1]] == ["FROM"] and steps[0][1] == "python:3.12-slim"
+    copied = {name for word, rest in steps if word == "COPY" for name in rest.split()[:-1]}
+    assert {"restore", "weights", "constraints.txt"} <= copied and all((ROOT / name).exists() for name in copied)
+    allowed = {line[1:] for line in text(".dockerignore").splitlines() if line.startswith("!")}
+    assert allowed == copied and "*" in text(".dockerignore").splitlines()
+    command = "pip install -c constraints.txt ."
+    assert command in text("README.md")
+    assert any(command in rest.replace("--no-cache-dir ", "") for word, rest in steps if word == "RUN")
+    assert ["ENTRYPOINT", '["restore"]'] in steps and ["VOLUME", "/data"] in steps
+    assert [rest for word, rest in steps if word == "USER"] == ["restore"]
+    assert "Dockerfile" in text("docs/batches.md") and 'restore = "restore.cli' in text("pyproject.toml")
+
+
 def test_the_page_on_the_package_index_has_no_relative_address() -> None:
     """Read with the substitutions of pyproject.toml, as the build does."""
     hook = tomllib.loads(text("pyproject.toml"))["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]

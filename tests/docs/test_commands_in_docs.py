@@ -63,9 +63,10 @@ def parse(words: tuple[str, ...]) -> Parsed:
     names, rest, context = [], list(words), None
     while True:
         context = command.make_context("restore", rest, parent=context)
-        if not hasattr(command, "commands"):
+        rest = [*context._protected_args, *context.args]
+        if not hasattr(command, "commands") or (command.invoke_without_command and not rest):
             break
-        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        name, command, rest = command.resolve_command(context, rest)
         names.append(name)
     parsed = Parsed(context.params)
     parsed.name = " ".join(names)
@@ -160,7 +161,7 @@ def prepare(parsed: Parsed, command: Command, monkeypatch: pytest.MonkeyPatch) -
             stdin = io.TextIOWrapper(io.BytesIO(Path("in.png").read_bytes()))
             monkeypatch.setattr(sys, "stdin", stdin)
             monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), write_through=True))
-        return on_this_machine
+        return on_this_machine and not parsed["watch"]  # which never ends
     folders = [parsed.get(key) for key in ("data", "clean", "degraded", "restored")]
     for folder in filter(None, folders):
         make_folder(Path(folder))
