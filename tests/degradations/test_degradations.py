@@ -111,6 +111,7 @@ def test_the_page_of_the_degradations_lists_every_name() -> None:
         (CLEAN.tolist(), "type list"),
         (None, "type NoneType"),
     ],
+    ids=["uint8", "uint16", "int64", "bool", "float16", "complex64", "grey", "rgba", "batch", "empty", "list", "none"],
 )
 @pytest.mark.parametrize("name", ["clean", "gaussian-noise", "jpeg", "bicubic", "rain", "mosaic"])
 def test_what_is_no_picture_of_floats_is_refused(name: str, picture: Any, match: str) -> None:
@@ -129,6 +130,7 @@ def test_what_is_no_picture_of_floats_is_refused(name: str, picture: Any, match:
         lambda x: gaussian_noise(x, 10, np.random.default_rng(0)),
         to_8_bits,
     ],
+    ids=["jpeg", "jpeg_luma", "bicubic", "gaussian_noise", "to_8_bits"],
 )
 def test_functions_refuse_bytes_and_say_how_to_convert_them(degrade: Callable[[Any], Any]) -> None:
     with pytest.raises(UsageError, match="array of uint8") as caught:
