@@ -127,9 +127,9 @@ def _item(record: Mapping[str, Any]) -> str:
         f"<dt>{escaped(label)}</dt><dd>{escaped(value)}</dd>" for label, value in facts.items() if value is not None
     )
     rows += "".join(f"<dt>note</dt><dd>{escaped(note)}</dd>" for note in notes)
-    heading = f"<bdi>{escaped(name)}</bdi>"
+    heading = f"<bdi>{escaped(name)}</bdi>" + (f" <em>{escaped(status)}</em>" if status != "restored" else "")
     if "after" in record:
         heading = f'<button type="button" class="open" data-number="{record["number"]}">{heading}</button>'
     else:
-        heading = f'<span class="open">{heading} <em>{escaped(status)}</em></span>'
+        heading = f'<span class="open">{heading}</span>'
     return f'<li id="entry-{record["number"]}">{heading}<dl>{rows}</dl></li>'

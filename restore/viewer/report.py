@@ -205,8 +205,8 @@ class HtmlReport:
             raise UsageError(f"cannot write {path}: its folder does not exist", hint="make the folder first")
         if not os.access(path.absolute().parent, os.W_OK):
             raise UsageError(f"cannot write to the folder {path.absolute().parent}", hint=hint)
-        if path.is_dir():
-            raise UsageError(f"cannot write {path}: it is a folder", hint=hint)
+        if os.path.lexists(path) and not path.is_file():  # a pipe would wait for its other end
+            raise UsageError(f"cannot write {path}: it is a folder, a device or a broken link", hint=hint)
         if os.path.lexists(path) and not overwrite and not page.is_report(path):
             raise UsageError(f"{path} exists and is no report", hint="choose another --report, or use --overwrite")
         folder = self._folder

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import tifffile
 from conftest import Run
 from picture_files import save_flat, save_noise
 
-from restore.images import read_picture
-from restore.viewer.report import HtmlReport
+from restore.images import Picture, read_picture
+from restore.viewer.report import HtmlReport, Stored
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
 
@@ -81,6 +83,7 @@ def test_compare_writes_a_sheet_per_picture(run: Run) -> None:
         (("--compare", "taken.png"), "it already exists"),
         (("--report", "r.html", "--dry-run"), "nothing to compare"),
         (("--report", "r.html", "--json", "r.html"), "name the same file"),
+        (("--watch", "--compare", "s.png"), "--watch and --compare contradict each other"),
         (("--report", ""), "is empty"),
         (("--report", "https://example.org/r.html"), "--report cannot be"),
     ],
@@ -123,6 +126,44 @@ def test_run_and_auto_have_the_same_options(run: Run) -> None:
     assert "tiny-denoise" in Path("r.html").read_text(encoding="utf-8")
     assert run("auto", "a.png", "-o", "c.png", "--report", "auto.html", "--device", "cpu").code == 0
     assert [record["name"] for record in records("auto.html")] == ["a.png"]
+
+
+def test_a_part_is_compared_with_the_same_part(run: Run) -> None:
+    pixels = save_noise(Path("a.png"), size=(40, 50))
+    assert run("denoise", "a.png", "-o", "b.png", "--crop", "8,4,20,16", "--report", "r.html").code == 0
+    (record,) = records("r.html")
+    assert record["sizes"] == {"before": [20, 16], "after": [20, 16]}
+    found = re.search(r'id="before-1">data:image/jpeg;base64,([^<]*)<', Path("r.html").read_text(encoding="utf-8"))
+    assert found is not None
+    Path("shown.jpg").write_bytes(base64.b64decode(found[1]))
+    shown = read_picture(Path("shown.jpg")).pixels.astype(int)
+    assert np.abs(shown - pixels[4:20, 8:28]).mean() < 5  # JPEG of quality 95
+
+
+def test_each_of_several_processes_writes_its_own_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_flat("in/a.png", 200)
+    save_flat("in/b.png", 180)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run("denoise", "in", "-o", "out", "--report", "r.html", "--compare", "s.png")
+    assert [record["name"] for record in records("r.rank1.html")] == ["in/b.png"]
+    assert Path("s.rank1.png").is_file()
+
+
+def test_an_interrupted_run_leaves_the_report_of_what_is_done(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        save_flat(f"in/{name}.png", 200)
+    plain = HtmlReport.store
+
+    def store(self: HtmlReport, *pictures: Picture) -> Stored:
+        os.kill(os.getpid(), signal.SIGINT)
+        return plain(self, *pictures)
+
+    monkeypatch.setattr(HtmlReport, "store", store)
+    ran = run("denoise", "in", "-o", "out", "--report", "r.html")
+    assert ran.code == 130 and "interrupted" in ran.err
+    assert [record["name"] for record in records("r.html")] == ["in/a.png"]
+    assert sorted(os.listdir()) == ["in", "out", "r.html"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names of bytes that are no text")

@@ -133,9 +133,14 @@ def test_a_folder_with_other_files_is_not_touched(tmp_path: Path) -> None:
         HtmlReport(tmp_path / "b.html", overwrite=True)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a", "missing/a.html", "folder.html"])
+@pytest.mark.parametrize("name", ["a.jpg", "a", "missing/a.html", "folder.html", "broken.html", "pipe.html"])
 def test_a_report_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.html").mkdir()
+    (tmp_path / "broken.html").symlink_to(tmp_path / "nowhere")
+    if name == "pipe.html":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("this system has no named pipes")
+        os.mkfifo(tmp_path / name)
     with pytest.raises(UsageError):
         HtmlReport(tmp_path / name, overwrite=True)
 
