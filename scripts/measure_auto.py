@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.batch.steps import Step, StepLoader, advised
-from restore.degradations import DEGRADATIONS, Draw
+from restore.degradations import DEGRADATIONS, Draw, Image
 from restore.images import Picture, read_picture
 from restore.inspection.advice import advise
 from restore.inspection.inspect import inspect
 
 Pixels = NDArray[np.uint8]
+Kinds = Sequence[tuple[str, tuple[float, float] | None]]
+"""Degradations one after another, each with its range of levels."""
 
 TASKS = ("denoise", "dejpeg", "deblur", "derain")
 SINGLE: dict[str, tuple[float, float] | None] = {
@@ -32,7 +34,7 @@ SINGLE: dict[str, tuple[float, float] | None] = {
     "correlated-noise": (5, 30), "jpeg": (10, 75), "jpeg-twice": (10, 75), "jpeg-grey": (10, 75), "defocus": None,
     "motion-blur": None, "rain": None, "rain-crossed": None, "night-rain": None,
 }  # fmt: skip
-MIXED: dict[str, tuple[tuple[str, tuple[float, float] | None], ...]] = {
+MIXED: dict[str, Kinds] = {
     "rain, then noise": (("rain", None), ("gaussian-noise", (5, 25))),
     "rain, then JPEG": (("rain", None), ("jpeg", (20, 60))),
     "noise, then JPEG": (("gaussian-noise", (5, 25)), ("jpeg", (20, 75))),
@@ -44,12 +46,11 @@ _NEEDED = {"rain": "derain", "gaussian-noise": "denoise", "camera-noise": "denoi
 _NEEDED |= {"defocus": "deblur", "motion-blur": "deblur"}
 
 
-def degraded(
-    clean: Pixels, kinds: Sequence[tuple[str, tuple[float, float] | None]], seed: int
-) -> tuple[Pixels, Pixels]:
+def degraded(clean: Pixels, kinds: Kinds, seed: int) -> tuple[Pixels, Pixels]:
     """The picture that a restoration should reach, and the degraded one."""
     generator = np.random.default_rng(seed)
-    x = reference = clean.astype(np.float32) / 255
+    x: Image = clean.astype(np.float32) / np.float32(255)
+    reference = x
     for kind, levels in kinds:
         draw: Draw = DEGRADATIONS[kind](levels)
         target, x = draw(generator).apply(x, generator)
@@ -57,7 +58,7 @@ def degraded(
     return _bytes(reference), _bytes(x)
 
 
-def _bytes(x: NDArray[np.float32]) -> Pixels:
+def _bytes(x: Image) -> Pixels:
     return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
@@ -67,7 +68,7 @@ def psnr(a: Pixels, b: Pixels) -> float:
     return min(60.0, float(10 * np.log10(255**2 / error))) if error else 60.0
 
 
-def steps_of(kinds: Sequence[tuple[str, tuple[float, float] | None]]) -> list[str]:
+def steps_of(kinds: Kinds) -> list[str]:
     """The tasks that mend mixed degradations, in the order of the degradations."""
     return [_NEEDED[kind] for kind, _ in kinds]
 
@@ -86,7 +87,7 @@ def main() -> None:
     def restored(pixels: Pixels, steps: Sequence[Step]) -> Pixels:
         return loader.chain(steps).restore_picture(Picture(pixels)).picture.pixels if steps else pixels
 
-    kinds = {} if args.orders else {kind: ((kind, levels),) for kind, levels in SINGLE.items()}
+    kinds: dict[str, Kinds] = {} if args.orders else {kind: ((kind, levels),) for kind, levels in SINGLE.items()}
     kinds |= MIXED
     taken = iter(range(10**6))
     columns: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -115,7 +116,7 @@ def _middle(path: Path, side: int) -> Pixels:
 
 
 def _orders(
-    parts: Sequence[tuple[str, tuple[float, float] | None]],
+    parts: Kinds,
     pixels: Pixels,
     reference: Pixels,
     restored: Callable[[Pixels, Sequence[Step]], Pixels],
