@@ -26,7 +26,7 @@ from restore.inspection.features import features_of
 from restore.inspection.traces import traces_of
 from restore.inspection.verdict import CLAIMS, LEVELS, WEIGHTS, kernel, standard
 
-RIDGE = 0.03
+RIDGE = 0.01
 # A claim is false unless pictures like it say otherwise.
 BIAS = -0.6
 MAYBE_JPEG = frozenset({"camera-noise", "phone-noise", "grain", "film-grain", "colour-blotches", "jpeg-noise"})
@@ -35,7 +35,7 @@ Known = dict[str, Any]
 
 def varied(photo: NDArray[np.uint8], g: Generator) -> NDArray[np.float32]:
     """A photograph, smaller, softer, grey, or with another contrast; in 8 bits from 0 to 1."""
-    x = photo.astype(np.float32) / 255
+    x: NDArray[Any] = photo.astype(np.float32) / 255
     if g.random() < 0.75:
         scale = g.uniform(0.55, 0.95)
         way = int(g.choice([cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))

@@ -21,12 +21,18 @@ from restore.inspection.examples import Example, makers
 from restore.inspection.findings import Findings
 from restore.inspection.inspect import inspect
 
+WHITE = frozenset({"gaussian-noise", "correlated-noise", "grey-noise"})
 SETS = ("Kodak24", "McMaster", "LIVE1", "CBSD68")
 
 
 def pixels_of(path: Path) -> NDArray[np.uint8]:
     """`(H, W, 3)`."""
     return np.array(Image.open(path).convert("RGB"))
+
+
+def floats_of(path: Path) -> NDArray[np.float32]:
+    """`(H, W, 3)`, 0 to 1."""
+    return pixels_of(path).astype(np.float32) / np.float32(255)
 
 
 def looked_at(pixels: NDArray[np.uint8]) -> Findings:
@@ -48,7 +54,7 @@ def examples(photos: Sequence[Path], count: int) -> Iterable[Example]:
              for _ in range(int(number))]  # fmt: skip
     names = [names[k] for k in g.permutation(len(names))[:count]]
     for k, name in enumerate(names):
-        clean = pixels_of(photos[k % len(photos)]).astype(np.float32) / 255
+        clean = floats_of(photos[k % len(photos)])
         for _ in range(5):
             example = kinds[name][0](clean, g)
             if example.task != "?":
@@ -81,12 +87,10 @@ def measure_made(photos: Sequence[Path], count: int) -> None:
         print(f"{kind:16} {right[kind]:3} of {total[kind]:3}  {dict(wrong[kind])}")
     print(f"the right task alone: {sum(right.values())} of {total.total()} ({sum(right.values()) / total.total():.1%})")
     print(f"the right task among the answers: {first} of {total.total()} ({first / total.total():.1%})")
-    for name, kinds in (("white noise", {"gaussian-noise", "correlated-noise", "grey-noise"}), ("other noise", None)):
-        errors = np.abs([error for kind, error in sigmas if (kind in kinds if kinds else "-noise" not in kind
-                         or kind not in {"gaussian-noise", "correlated-noise", "grey-noise"})])  # fmt: skip
-        print(
-            f"sigma of {name}: {np.mean(errors <= 0.15):.1%} of {len(errors)} within 15 %, median {np.median(errors):.1%}"
-        )
+    for name, is_white in (("white noise", True), ("other noise", False)):
+        errors = np.abs([error for kind, error in sigmas if (kind in WHITE) == is_white])
+        within = f"{np.mean(errors <= 0.15):.1%} of {len(errors)} within 15 %"
+        print(f"sigma of {name}: {within}, median error {np.median(errors):.1%}")
     print(f"JPEG quality: {np.mean(np.array(qualities) <= 8):.1%} of {len(qualities)} within 8")
 
 
@@ -101,28 +105,36 @@ def main() -> None:
     for name in ("--bench", "--rain-pairs", "--samples"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--parts", nargs="+", choices=("real", "made"), default=("real", "made"))
     given = parser.parse_args()
     cv2.setNumThreads(1)
     bench: Path = given.bench
-    photos = sorted(path for name in SETS for path in (bench / name).iterdir())
-    photos = [photos[k] for k in np.random.default_rng(3).permutation(len(photos))]
+    if "real" in given.parts:
+        measure_all_real(bench, given.rain_pairs, given.samples)
+    if "made" in given.parts:
+        photos = sorted(path for name in SETS for path in (bench / name).iterdir())
+        photos = [photos[k] for k in np.random.default_rng(3).permutation(len(photos))]
+        measure_made(photos, given.count)
+
+
+def measure_all_real(bench: Path, rain_pairs: Path, samples: Path) -> None:
+    """Print the answers for photographs, clean and with faults of their own."""
     for name in ("Kodak24", "McMaster"):
         measure_real(name, map(pixels_of, sorted((bench / name).iterdir())))
     measure_real("PolyU noisy", map(pixels_of, sorted((bench / "PolyU/noisy").iterdir())))
     measure_real("PolyU clean", map(pixels_of, sorted((bench / "PolyU/clean").iterdir())))
     for quality in (10, 20, 30, 40):
-        clean = (pixels_of(path) for path in sorted((bench / "LIVE1").iterdir()))
+        clean = (floats_of(path) for path in sorted((bench / "LIVE1").iterdir()))
         measure_real(f"LIVE1, quality {quality}", (_saved(one, quality) for one in clean))
-    pairs = [path for k, path in enumerate(sorted((given.rain_pairs / "rainy").iterdir())) if k % 4 == 3]
+    pairs = [path for k, path in enumerate(sorted((rain_pairs / "rainy").iterdir())) if k % 4 == 3]
     measure_real("rain pairs, rainy", map(pixels_of, pairs))
-    measure_real("rain pairs, clean", (pixels_of(given.rain_pairs / "clean" / path.name) for path in pairs))
-    for path in sorted(given.samples.glob("*.jpg")):
+    measure_real("rain pairs, clean", (pixels_of(rain_pairs / "clean" / path.name) for path in pairs))
+    for path in sorted(samples.glob("*.jpg")):
         measure_real(path.name, [pixels_of(path)])
-    measure_made(photos, given.count)
 
 
-def _saved(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    return np.round(jpeg(pixels.astype(np.float32) / 255, quality) * 255).astype(np.uint8)
+def _saved(clean: NDArray[np.float32], quality: int) -> NDArray[np.uint8]:
+    return np.round(jpeg(clean, quality) * 255).astype(np.uint8)
 
 
 if __name__ == "__main__":

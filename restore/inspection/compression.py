@@ -68,8 +68,7 @@ def compression_of(crops: Sequence[Plane]) -> Compression:
 
 def _is_clipped(crop: Plane) -> NDArray[np.bool_]:
     """Pixels `(H, W)` with a channel at black or white: the decoder may have moved them there."""
-    is_clipped: NDArray[np.bool_] = ((crop <= 0) | (crop >= 255)).any(axis=2)
-    return is_clipped
+    return np.asarray(((crop <= 0) | (crop >= 255)).any(axis=2))
 
 
 def _scores(
@@ -95,7 +94,7 @@ def tables() -> NDArray[np.int64]:
     """libjpeg's luma steps `(100, 64)` for each quality from 1."""
     quality = np.arange(1, 101)
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    return np.clip((_TABLE * scale[:, None] + 50) // 100, 1, _COARSEST)
+    return np.asarray(np.clip((_TABLE * scale[:, None] + 50) // 100, 1, _COARSEST))
 
 
 @cache

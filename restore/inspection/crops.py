@@ -48,12 +48,14 @@ def _starts(length: int, count: int) -> list[int]:
 
 def _in_levels(pixels: NDArray[np.generic]) -> Plane:
     levels = pixels.astype(np.float32) * np.float32(255 / limit(pixels.dtype))
-    return np.clip(levels, 0, 255)
+    clipped: Plane = np.clip(levels, 0, 255)
+    return clipped
 
 
 def luma_of(crop: Plane) -> Plane:
     """Y of a JPEG (ITU-R BT.601, 0 to 255): `(H, W, 1 | 3)` to `(H, W)`."""
-    return crop[..., 0] if crop.shape[2] == 1 else crop @ np.array([0.299, 0.587, 0.114], np.float32)
+    y: Plane = crop[..., 0] if crop.shape[2] == 1 else crop @ np.array([0.299, 0.587, 0.114], np.float32)
+    return y
 
 
 def chroma_of(crop: Plane) -> tuple[Plane, Plane]:

@@ -69,7 +69,7 @@ def _good_jpeg(x: Image, g: Generator) -> Example:
 
 
 def _pattern(x: Image, g: Generator) -> Example:
-    return _example(made.dry_patterns(g).apply(x, g)[1], "dry-patterns", "none")
+    return _example(made.DEGRADATIONS["dry-patterns"](None)(g).apply(x, g)[1], "dry-patterns", "none")
 
 
 def _gaussian(x: Image, g: Generator) -> Example:
@@ -163,7 +163,8 @@ def _enlarged(x: Image, g: Generator) -> Example:
     height, width = x.shape[:2]
     small = cv2.resize(x, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
     way = int(g.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
-    return _example(cv2.resize(small, (width, height), interpolation=way), "enlarged", "upscale", enlarged=factor)
+    large = np.asarray(cv2.resize(small, (width, height), interpolation=way), np.float32)
+    return _example(large, "enlarged", "upscale", enlarged=factor)
 
 
 def makers(layers: Sequence[NDArray[np.uint8]] = ()) -> dict[str, tuple[Maker, float]]:
@@ -177,9 +178,11 @@ def makers(layers: Sequence[NDArray[np.uint8]] = ()) -> dict[str, tuple[Maker, f
         "clean": (_clean, 0.19), "good-jpeg": (_good_jpeg, 0.05), "dry-patterns": (_pattern, 0.03),
         "gaussian": (_gaussian, 0.15),
         **{name: (_noise(name, plain[name]), share) for name, share in noises.items()},
-        "jpeg": (_jpeg, 0.09), "jpeg-twice": (_jpegs("jpeg-twice"), 0.02), "jpeg-shifted": (_jpegs("jpeg-shifted"), 0.02),
+        "jpeg": (_jpeg, 0.09), "jpeg-twice": (_jpegs("jpeg-twice"), 0.02),
+        "jpeg-shifted": (_jpegs("jpeg-shifted"), 0.02),
         "defocus": (_defocus, 0.06), "motion-blur": (_motion, 0.06), "frames-blur": (_blur("frames-blur"), 0.02),
-        "rain": (_rain("rain", plain["rain"]), 0.07), "rain-crossed": (_rain("rain-crossed", plain["rain-crossed"]), 0.02),
+        "rain": (_rain("rain", plain["rain"]), 0.07),
+        "rain-crossed": (_rain("rain-crossed", plain["rain-crossed"]), 0.02),
         "night-rain": (_rain("night-rain", plain["night-rain"]), 0.02), "enlarged": (_enlarged, 0.05),
     }  # fmt: skip
     if layers:

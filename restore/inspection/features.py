@@ -20,6 +20,7 @@ def features_of(traces: Table) -> dict[str, Table]:
     colour = np.concatenate([chroma[:, 0, ::2], chroma[:, 3, ::3]], axis=1)
     slopes = [_slopes(luma[:, k]) for k in (3, 4, 5)] + [_slopes(half[:, k]) for k in (4, 5)]
     sharpness = np.concatenate([*slopes, edges, luma[:, 0, 6:], half[:, 4:, 8]], axis=1)
+    levels = directions[..., 8:].reshape(len(traces), -1)
     weakest = np.sort(directions[..., :8], axis=2)[..., [0, 1, 7]].reshape(len(traces), -1)
     lines = np.concatenate([streaks[:, 12:13], streaks[:, 37:], _sorted(streaks), luma[:, 0, 3::2]], axis=1)
     return {
@@ -27,9 +28,7 @@ def features_of(traces: Table) -> dict[str, Table]:
         "dejpeg": np.concatenate([flat, slopes[1], jpeg], axis=1),
         "defocus": np.concatenate([sharpness, weakest, jpeg], axis=1),
         "motion": np.concatenate([sharpness, weakest, jpeg, lines[:, :10]], axis=1),
-        "derain": np.concatenate(
-            [lines, directions[..., 8:].reshape(len(traces), -1), weakest, tones, slopes[2]], axis=1
-        ),
+        "derain": np.concatenate([lines, levels, weakest, tones, slopes[2]], axis=1),
         "upscale": np.concatenate([sharpness, weakest[:, :3], jpeg], axis=1),
         "is_coarse": flat,
         "sigma": np.concatenate([flat - flat[:, :1], flat[:, :1], jpeg], axis=1),

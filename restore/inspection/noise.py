@@ -11,7 +11,7 @@ from restore.inspection.crops import Plane, cut_in_blocks, dct_of
 
 _FINE = np.add.outer(np.arange(8), np.arange(8)) >= 9  # 15 frequencies
 _MIDDLE = np.hypot(*np.indices((8, 8))).round() == 5
-_FEWEST = 24  # blocks
+_FEWEST = 32  # blocks
 
 
 def white_noise_of(planes: Sequence[Plane], *, low: float = 0, high: float = 255) -> tuple[float, float]:
@@ -39,7 +39,7 @@ def white_noise_of(planes: Sequence[Plane], *, low: float = 0, high: float = 255
         inside = np.flatnonzero((mean > low + 2 + room) & (mean < high - 2 - room))
         if len(inside) < _FEWEST:
             inside = np.argsort(np.abs(mean - (low + high) / 2))[:_FEWEST]
-        flattest = inside[np.argsort(coarse[inside])][: max(_FEWEST, len(inside) // 25)]
+        flattest = inside[np.argsort(coarse[inside])][: max(_FEWEST, len(inside) // 20)]
         sigma = _deviation(fine[flattest])
         ratio = sigma / max(1e-3, _deviation(middle[flattest]))
     return sigma, ratio

@@ -22,7 +22,7 @@ _LINE = 17  # pixels
 def traces_of(crops: Sequence[Plane], compression: Compression) -> Numbers:
     """About 200 numbers of a picture, the input of `restore.inspection.verdict`."""
     lumas = [luma_of(crop) for crop in crops]
-    halves = [cv2.resize(y, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for y in lumas if min(y.shape) >= 32]
+    halves = [_reduced(y, 0.5) for y in lumas if min(y.shape) >= 32]
     parts = [_spectrum(lumas, _LUMA_SHARES), _spectrum(halves or lumas, _LUMA_SHARES), _chroma(crops)]
     parts += [_directions(lumas), _streaks(lumas), _tones(lumas), _edges(lumas)]
     quality = np.array([compression.quality / 100, min(compression.evidence, 3), compression.evidence > 0.15])
@@ -54,9 +54,12 @@ def _chroma(crops: Sequence[Plane]) -> Numbers:
     if crops[0].shape[2] == 1:
         return np.full(2 * len(_CHROMA_SHARES) * 9, np.log(0.01) / 2, np.float32)
     planes = [plane for crop in crops for plane in chroma_of(crop)]
-    small = [cv2.resize(plane, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA) for plane in planes
-             if min(plane.shape) >= 32]  # fmt: skip
+    small = [_reduced(plane, 0.25) for plane in planes if min(plane.shape) >= 32]
     return np.concatenate([_spectrum(planes, _CHROMA_SHARES), _spectrum(small or planes, _CHROMA_SHARES)])
+
+
+def _reduced(plane: Plane, scale: float) -> Plane:
+    return np.asarray(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _directions(lumas: Sequence[Plane]) -> Numbers:
@@ -112,7 +115,7 @@ def _streaks(lumas: Sequence[Plane]) -> Numbers:
 
 def _thin(y: Plane) -> Plane:
     """What is thinner than a few pixels, limited so that edges do not outweigh streaks."""
-    return np.asarray(np.clip(y - cv2.GaussianBlur(y, None, 2.5), -40, 40), np.float32)
+    return np.asarray(np.clip(y - cv2.GaussianBlur(y, (0, 0), 2.5), -40, 40), np.float32)
 
 
 def _tones(lumas: Sequence[Plane]) -> Numbers:
@@ -144,4 +147,4 @@ def _edges(lumas: Sequence[Plane]) -> Numbers:
         ratios.append(row)
     if not ratios:
         return np.zeros(14, np.float32)
-    return np.array(ratios, np.float32).mean(axis=0)
+    return np.asarray(np.array(ratios, np.float32).mean(axis=0))
