@@ -234,16 +234,8 @@ def restore_file(
         "region": region,
     }  # fmt: skip
     with said_in_python():
-        if quality is not None and not 1 <= quality <= 100:
-            raise UsageError(f"--quality is a number from 1 to 100, not {quality!r}")
-        if background is not None:
-            parse_background(background)
-        check_choice("pattern", pattern, PATTERNS)
-        job = Job(_source(source), _target(target))
-        if format is not None:
-            format = format.lower().removeprefix(".")
-            check_choice("format", format, [extension[1:] for extension in FORMATS])
-        _check_target(job.target, overwrite=overwrite)
+        format = _checked(pattern, format, quality, background)
+        job = Job(_source(source), _target(target, overwrite=overwrite))
         watch = watched(progress, cancel)
         restorer = _restorer(
             weights, scale=scale, sigma=sigma, jpeg_quality=jpeg_quality, device=device, precision=precision
@@ -364,18 +356,30 @@ def _source(source: Any) -> Path | BinaryIO:
     return Path(os.fsdecode(source)) if isinstance(source, (str, os.PathLike)) else stream_of(source)
 
 
-def _target(target: Any) -> Path | BinaryIO:
+def _target(target: Any, *, overwrite: bool) -> Path | BinaryIO:
     if isinstance(target, (str, os.PathLike)):
-        return Path(os.fsdecode(target))
+        path = Path(os.fsdecode(target))
+        if not overwrite and os.path.lexists(path):
+            raise PictureError(f"{path} already exists", hint="use another target, or overwrite=True")
+        return path
     if isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
         raise UsageError(f"cannot write to a {type(target).__name__}", hint="give a path or a binary stream")
     stream: BinaryIO = target
     return stream
 
 
-def _check_target(target: Path | BinaryIO, *, overwrite: bool) -> None:
-    if isinstance(target, Path) and not overwrite and os.path.lexists(target):
-        raise PictureError(f"{target} already exists", hint="use another target, or overwrite=True")
+def _checked(pattern: str, format: str | None, quality: int | None, background: str | None) -> str | None:
+    """The format in lower case without dot. Raises a UsageError if an option is out of its range."""
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"--quality is a number from 1 to 100, not {quality!r}")
+    if background is not None:
+        parse_background(background)
+    check_choice("pattern", pattern, PATTERNS)
+    if format is None:
+        return None
+    format = format.lower().removeprefix(".")
+    check_choice("format", format, [extension[1:] for extension in FORMATS])
+    return format
 
 
 def inspect(image: File | PillowImage | npt.NDArray[Any] | Tensor | Picture) -> Findings:

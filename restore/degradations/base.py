@@ -32,7 +32,7 @@ def check_picture(picture: Any, *, may_be_bytes: bool = False) -> None:
             f"an object of type {type(picture).__name__} cannot be degraded",
             hint="give an array (H, W, 3) of float32 in [0, 1]",
         )
-    if picture.dtype not in (np.float32, np.float64) and not (may_be_bytes and picture.dtype == np.uint8):
+    if picture.dtype.char not in ("fdB" if may_be_bytes else "fd"):  # float32, float64, uint8
         hint = "give float32 in [0, 1]"
         if picture.dtype in (np.uint8, np.uint16):
             hint += f": picture.astype(np.float32) / {np.iinfo(picture.dtype).max}"
