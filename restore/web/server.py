@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -93,16 +93,19 @@ class Server(ThreadingHTTPServer):
         most_bytes: int = MOST_BYTES,
         parent: Path | None = None,
     ) -> None:
+        self.sessions: dict[str, Session] = {}
+        self._ending = ExitStack()
         try:
-            super().__init__(("127.0.0.1", port), _Handler)
+            super().__init__(("127.0.0.1", port), _Handler)  # which closes the server if the port is taken
         except OSError as error:
             why = f"cannot listen on port {port}: {error.strerror}"
             raise RestoreError(why, hint="choose another --port, or leave it out") from error
         self.token = security.new_token()
         self.largest_file = largest_file
         self.storage = Storage(most_bytes, parent)
+        self._ending.callback(self.storage.close)
         self.worker = Worker(networks or Networks())
-        self.sessions: dict[str, Session] = {}
+        self._ending.callback(self.worker.close)
         self._guard = threading.Lock()
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
 
@@ -160,8 +163,7 @@ class Server(ThreadingHTTPServer):
         super().server_close()
         for session in list(self.sessions.values()):
             session.close()
-        self.worker.close()
-        self.storage.close()
+        self._ending.close()
 
 
 class _Patient(io.RawIOBase):

@@ -33,13 +33,20 @@ class Storage:
     Args:
         most: Bytes that the folder may hold.
         parent: Where the folder is made; None: the system's temporary folder.
+
+    Raises:
+        RestoreError: It cannot be made.
     """
 
     def __init__(self, most: int, parent: Path | None = None) -> None:
         self.most = most
-        self._parent = parent or Path(tempfile.gettempdir())
-        remove_leftovers(self._parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))  # mode 0700
+        try:
+            place = parent or Path(tempfile.gettempdir())
+            remove_leftovers(place)
+            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))  # mode 0700
+        except OSError as error:
+            why = f"cannot make a folder for temporary files: {error.strerror}"
+            raise RestoreError(why, hint="set TMPDIR to a folder that you can write to") from error
         self._lock_file = _locked(self.folder / "lock")
         self._guard = threading.Lock()
         self._reserved = 0

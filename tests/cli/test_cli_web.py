@@ -1,0 +1,60 @@
+"""`restore web` as a process."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_it_prints_its_address_serves_without_torch_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    program = (
+        "import sys, restore.cli.start, atexit; sys.argv = ['restore', 'web', '--no-open']; "
+        "atexit.register(lambda: print('torch' in sys.modules)); restore.cli.start.main()"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None
+        address = re.fullmatch(r"http://127\.0\.0\.1:(\d+)(/[\w-]{43}/)\n", child.stdout.readline())
+        assert address is not None
+        connection = http.client.HTTPConnection("127.0.0.1", int(address[1]), timeout=10)
+        connection.request("GET", address[2])
+        assert b"<title>restore</title>" in connection.getresponse().read()
+        connection.close()
+        assert len(list(tmp_path.iterdir())) == 1
+        child.send_signal(number)
+        assert child.stdout.read() == "False\n"
+        assert "Traceback" not in child.stderr.read()
+    assert child.returncode == code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_port_is_an_error_with_a_hint(run: Run) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ran = run("web", "--no-open", "--port", port)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"error: cannot listen on port {port}" in ran.err
+    assert "--port" in ran.err.split("hint:")[1]
+
+
+def test_an_unknown_device_is_refused_before_the_server_starts(run: Run) -> None:
+    ran = run("web", "--device", "tpu")
+    assert ran.code == 2 and ran.out == ""
