@@ -68,7 +68,7 @@ def in_our_words(error: Any) -> UsageError:
     if kind == "NoSuchOption":
         option, known = error.option_name, _options(error.ctx.command)
         elsewhere = _commands_with(option, error.ctx.find_root().command)
-        if 1 <= len(elsewhere) <= 2 and not any(name.startswith(option) for name in known):
+        if 1 <= len(elsewhere) <= 3 and not any(name.startswith(option) for name in known):
             return UsageError(f"unknown option {option} here", hint=f"{_either(elsewhere)} has {option}")
         return UsageError(f"unknown option {option}", hint=did_you_mean(option, known) or hint)
     if kind == "BadOptionUsage":
