@@ -13,16 +13,16 @@ from restore.images.picture import limit
 Plane = NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
 
-_WHOLE = 1_300_000  # pixels of a picture that is inspected whole
+_WHOLE = 900_000  # pixels of a picture that is inspected whole
 _SIDE = 320  # pixels of a crop
-_ACROSS = 4, 3  # crops along the longer and the shorter side
+_ACROSS = 4, 2  # crops along the longer and the shorter side
 _GRID = 16  # blocks of a JPEG's chroma
 
 
 def crops_of(picture: Picture) -> list[Plane]:
     """Crops of a picture, evenly spread; the whole of a small one. `(H, W, 1 | 3)`, 0 to 255, as in the file.
 
-    They start on the grid of JPEG's blocks. A crop is at most 1.3 megapixels, and all are no more.
+    They start on the grid of JPEG's blocks. They have at most 0.9 megapixels in total.
     """
     height, width = picture.pixels.shape[:2]
     if height * width <= _WHOLE:
@@ -84,7 +84,7 @@ def _dct() -> Plane:
     k = np.arange(8)
     matrix = np.sqrt(0.25) * np.cos(np.pi * (2 * k[None, :] + 1) * k[:, None] / 16)
     matrix[0] /= np.sqrt(2)
-    return matrix.astype(np.float32)
+    return np.asarray(matrix, np.float32)
 
 
 _DCT = _dct()

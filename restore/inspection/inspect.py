@@ -27,7 +27,7 @@ _RAIN_LATER = 0.1  # rain needs so much more: thin bright lines are common in dr
 
 
 def inspect(picture: Picture) -> Findings:
-    """What is wrong with a picture, from crops of at most 1.3 megapixels.
+    """What is wrong with a picture, from crops of at most 0.9 megapixels.
 
     Pictures below 32 pixels a side show too little: they get no task.
     """
