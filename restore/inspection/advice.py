@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from restore.inspection.findings import Findings
 
+# The orders of the steps with and without noise, measured by `scripts/measure_auto.py --orders`. Upscaling is last.
 NOISY_ORDER = ("derain", "denoise", "dejpeg", "deblur")
 PLAIN_ORDER = ("dejpeg", "derain", "deblur")
-"""The orders of the steps with and without noise, measured by `scripts/measure_auto.py --orders`. Upscaling is last."""
+LEAST_NOISE = 0.75  # 8-bit grey levels; less is not seen, and a denoiser costs detail
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,11 @@ def advise(findings: Findings, *, scale: int | None = None) -> Advice:
         findings: What is wrong with it.
         scale: Upscale so many times; None: not at all.
     """
-    order = NOISY_ORDER if "denoise" in findings.tasks else PLAIN_ORDER
-    steps = [AdvisedStep(task, _reason(task, findings)) for task in order if task in findings.tasks]
+    tasks = set(findings.tasks)
+    if max(findings.noise, findings.noise_chroma) < LEAST_NOISE:
+        tasks.discard("denoise")
+    order = NOISY_ORDER if "denoise" in tasks else PLAIN_ORDER
+    steps = [AdvisedStep(task, _reason(task, findings)) for task in order if task in tasks]
     if scale is not None:
         steps.append(AdvisedStep("upscale", "asked for", float(scale)))
     return Advice(tuple(steps))
