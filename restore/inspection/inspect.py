@@ -19,6 +19,7 @@ from restore.inspection.verdict import Verdict, judge
 _SMALLEST = 32  # pixels of a side; smaller pictures show too little
 _TRACE = 0.15  # evidence of a JPEG compression
 _GOOD_QUALITY = 88  # JPEG artifacts are invisible from here on
+_FAIR_QUALITY = 60  # cameras save no coarser
 _LEAST_NOISE = 2.5  # grey levels of white noise that count
 _WHITE = 0.85  # fine over middle frequencies
 # Scores from which a task is advised. `_SECOND`: another fault is certain, and can look like this one.
@@ -49,6 +50,7 @@ def _tasks(seen: int | None, white_noise: float, scores: dict[str, float]) -> tu
         found.append("dejpeg")
     if white_noise:
         found.append("denoise")
+    is_fair = seen is not None and seen >= _FAIR_QUALITY
     others = {
         "derain": scores["derain"] - _RAIN_LATER,
         "denoise": scores["denoise"],
@@ -56,8 +58,12 @@ def _tasks(seen: int | None, white_noise: float, scores: dict[str, float]) -> tu
         "upscale": scores["upscale"],
     }
     for task, score in sorted(others.items(), key=lambda one: -one[1]):
-        if task not in found and score >= (_SECOND if found else _FIRST):
+        # Noise in a camera's JPEG is as plain as in other files.
+        is_first = not found or (task == "denoise" and found == ["dejpeg"] and is_fair)
+        if task not in found and score >= (_FIRST if is_first else _SECOND):
             found.append(task)
+    if "denoise" in found and is_fair:
+        found = [task for task in found if task != "dejpeg"]  # the denoiser learns noise that was saved as such a JPEG
     return tuple(found)
 
 

