@@ -243,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             headers.setdefault(name.lower(), []).append(value)
         if why := security.refusal(headers, self.server.server_port):
-            raise Refused(HTTPStatus.FORBIDDEN, f"the request is refused: {why}")
+            raise Refused(HTTPStatus.FORBIDDEN, f"the request is refused: {why}", "paste the address into a new tab")
         address, _, query = self.path.partition("?")
         parts = address.split("/")
         if len(parts) < 3 or parts[0] or not security.is_token(parts[1], self.server.token):

@@ -345,7 +345,8 @@ function listen() {
     if (!isTyping && viewer && event.key !== "Enter" && event.key !== " ") viewer.key(event);
     if (event.key === "Escape" && !$("progress").hidden) $("cancel").click();
   });
-  window.addEventListener("pagehide", () => navigator.sendBeacon(`${session}/close`, "{}"));
+  // Not sendBeacon: without a referrer, browsers may send it with the origin "null".
+  window.addEventListener("pagehide", () => fetch(`${session}/close`, { method: "POST", body: "{}", keepalive: true }));
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
 }
 
