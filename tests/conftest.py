@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,6 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes of several threads 
 
 import numpy as np
 import pytest
+from browser_fixtures import chromium, tab
 from tiny_networks import Tiny
 
 from restore import checkpoints
@@ -23,6 +26,8 @@ from restore.checkpoints import catalogue
 from restore.cli import app
 from restore.images import Picture, write_picture
 from restore.networks import NETWORKS, Network
+
+__all__ = ["chromium", "tab"]  # fixtures
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +123,7 @@ class Run(Protocol):
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Runs the command in this process, in an empty working folder."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
@@ -133,7 +138,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             code = stop.code if isinstance(stop.code, int) else 0
         return Ran(code, *capsys.readouterr())
 
-    return run
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run
+    for number, handler in before.items():  # a command that was interrupted leaves them ignored
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -78,13 +78,16 @@ def show(ctx: typer.Context) -> None:
 _OTHERS = {"RESTORE_CONFIG", "RESTORE_WEIGHTS", "RESTORE_CACHE"}  # variables that are no options
 
 
-@app.command("path", **help.command("restore config path", page="batches.md"))
+@app.command("path", **help.command("restore config path", "restore config", page="batches.md"))
 def print_path() -> None:
     """Print the path of the file."""
     print(settings.path())
 
 
-@app.command("set", **help.command("restore config set denoise.strength 0.8", page="batches.md"))
+@app.command(
+    "set",
+    **help.command("restore config set denoise.strength 0.8", "restore config set all.threads 4", page="batches.md"),
+)
 def set_value(
     ctx: typer.Context,
     key: Key,
@@ -108,7 +111,10 @@ def set_value(
     _change(lambda text: with_value(text, name, option, stored))
 
 
-@app.command("unset", **help.command("restore config unset denoise.strength", page="batches.md"))
+@app.command(
+    "unset",
+    **help.command("restore config unset denoise.strength", "restore config unset all.threads", page="batches.md"),
+)
 def unset(key: Key) -> None:
     """Remove an option from the file."""
     name, option = _split(key)

@@ -9,21 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
 from restore.batch.planning import Job, name_of
 from restore.errors import RestoreError, UsageError
 from restore.images import Picture, check_output, write_picture
 from restore.inference.region import Region, place_in
-from restore.viewer.places import changed_places
-from restore.viewer.report import HtmlReport, Stored
-from restore.viewer.sheet import comparison_sheet
 
 if TYPE_CHECKING:
     from restore.batch.pipeline import Outcome
     from restore.batch.processes import Rank
     from restore.batch.report import RunReport
     from restore.inference.restorer import Restored
+    from restore.viewer.report import HtmlReport, Stored
 
     Restore = Callable[[Picture, Callable[[int, int], None]], Restored]
 
@@ -62,7 +58,11 @@ class RunComparison:
         if self._sheet is not None:
             for number in range(1, max(1, len(jobs)) + 1):
                 check_output(_numbered(self._sheet, number), overwrite=overwrite)
-        self._page = None if report is None else HtmlReport(rank.path(report), overwrite=overwrite)
+        self._page: HtmlReport | None = None
+        if report is not None:
+            from restore.viewer.report import HtmlReport
+
+            self._page = HtmlReport(rank.path(report), overwrite=overwrite)
         self._job: Job | None = None
         self._compared = 0
         self._waiting: dict[Job, list[tuple[Stored | None, dict[str, Any]]]] = {}
@@ -125,17 +125,17 @@ class RunComparison:
             if self._page is not None:
                 stored = self._page.store(before, restored)
             if self._sheet is not None:
+                from restore.viewer.places import changed_places
+                from restore.viewer.sheet import comparison_sheet
+
                 places = stored.places if stored else changed_places(before, restored)
                 sheet = comparison_sheet(before, restored, places)
                 write_picture(sheet, _numbered(self._sheet, self._compared), overwrite=self._overwrite)
         except RestoreError as error:
             self._error = self._error or error
-        except (OSError, MemoryError, cv2.error) as error:
-            why = (
-                "not enough memory"
-                if isinstance(error, MemoryError)
-                else getattr(error, "strerror", None) or str(error)
-            )
+        except Exception as error:  # those of OpenCV among them; the picture is restored all the same
+            room = "not enough memory" if isinstance(error, MemoryError) else None
+            why = room or getattr(error, "strerror", None) or type(error).__name__
             facts["notes"] = [f"cannot be compared: {why}"]
             self._error = self._error or RestoreError(f"cannot compare {name_of(self._job.source)}: {why}")
         self._waiting.setdefault(self._job, []).append((stored, facts))

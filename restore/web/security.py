@@ -93,8 +93,8 @@ def safe_suffix(name: str) -> str:
 def attachment(name: str) -> str:
     """The value of Content-Disposition for a download (RFC 6266; characters beyond ASCII as in RFC 5987).
 
-    >>> attachment('a"b.jpg')
-    "attachment; filename=\\"a_b.jpg\\"; filename*=UTF-8''a%22b.jpg"
+    >>> print(attachment('a"b.jpg'))
+    attachment; filename="a_b.jpg"; filename*=UTF-8''a%22b.jpg
     """
     plain = re.sub(r"[^A-Za-z0-9 ._()-]", "_", name)
     encoded = quote(name.encode("utf-8", "replace"), safe="")

@@ -52,6 +52,9 @@ ORDER = ("demosaic", "derain", "denoise", "dejpeg", "deblur", "upscale")
 _VIEW_TYPES = {".jpeg": "image/jpeg", ".webp": "image/webp"}
 
 
+_MOST_DRAINED = 16 << 20  # bytes of a refused request
+
+
 class Refused(Exception):
     """The answer to a request that is refused.
 
@@ -231,11 +234,11 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError, ValueError):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_WR)
-            end = time.monotonic() + 1
-            while (left := end - time.monotonic()) > 0:
+            end, room = time.monotonic() + 1, _MOST_DRAINED
+            while room > 0 and (left := end - time.monotonic()) > 0:
                 self.connection.settimeout(left)
-                if not self.connection.recv(1 << 16):
-                    break
+                taken = len(self.connection.recv(1 << 16))
+                room -= taken or room
 
     def _route(self, method: str) -> None:
         """Check who asks, and call the function of the path."""

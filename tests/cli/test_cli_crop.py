@@ -62,7 +62,7 @@ def test_every_picture_and_every_page_is_cut(tiny_run: Any) -> None:
     save("in/b.png")
     assert tiny_run("in", "-o", "out", "--crop", "60,0,4,9").code == 0
     with Image.open("out/a.tif") as written:
-        assert written.n_frames == 2 and written.size == (4, 9)
+        assert getattr(written, "n_frames", 1) == 2 and written.size == (4, 9)
     assert pixels_of("out/b.png").shape[:2] == (9, 4)
 
 
@@ -106,7 +106,12 @@ def test_the_report_and_the_sheet_compare_the_crop(tiny_run: Any) -> None:
 def test_a_contact_sheet_costs_one_run(tiny_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     forward = Tiny.forward
-    monkeypatch.setattr(Tiny, "forward", lambda self, x: runs.append(x.shape) or forward(self, x))
+
+    def counted(self: Tiny, x: Any) -> Any:
+        runs.append(x.shape)
+        return forward(self, x)
+
+    monkeypatch.setattr(Tiny, "forward", counted)
     pixels = save("a.png", side=200)
     assert tiny_run("a.png", "-o", "sheet.png", "--strengths", "0.4,0.7,1", "--crop", "10,20,150,100").code == 0
     assert len(runs) == 1

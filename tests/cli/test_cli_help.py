@@ -138,7 +138,8 @@ def test_a_name_of_another_kind_means_commands_that_exist() -> None:
         ("denoise a.png --strenth 1", "error: unknown option --strenth\nhint:  did you mean '--strength'?\n"),
         (
             "denoise a.png --scale 2",
-            "error: unknown option --scale here\nhint:  `restore upscale`, `restore auto` or `restore eval` has --scale\n",
+            "error: unknown option --scale here\n"
+            "hint:  `restore upscale`, `restore auto` or `restore eval` has --scale\n",
         ),
         ("denoise a.png --out b.png", "error: unknown option --out\nhint:  did you mean '--output'?\n"),
         ("denoise --version", "error: unknown option --version here\nhint:  `restore` has --version\n"),

@@ -36,7 +36,7 @@ class GridConvolutions(HalfSizeConvolutions):
 class SeesAllConvolutions(ThreeConvolutions):
     """Does not know how far it sees, so its tiles fade from edge to edge."""
 
-    halo = None
+    halo = None  # type: ignore[assignment]
 
 
 def part_of(whole: Picture, region: Region, scale: int = 1) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_a_region_whose_memory_runs_out_equals_the_part_of_a_whole_whose_memory_
                 raise MemoryError
             return forward(x)
 
-        network.forward = limited  # type: ignore[method-assign]
+        network.forward = limited  # type: ignore[method-assign,assignment]
         return Restorer(network, device="cpu").restore_picture(picture, tile=96, overlap=14, **how)
 
     picture = Picture(noise(150, 203, 3))
@@ -159,7 +159,8 @@ def test_a_region_of_a_mosaic_may_start_anywhere(pattern: str) -> None:
         alone = restore_mosaic(restorer, picture, pattern, tile=64, overlap=8, region=region).picture
         place = region.within(101, 90).slices
         assert np.array_equal(alone.pixels, whole.pixels[place])
-        assert whole.alpha is not None and np.array_equal(alone.alpha, whole.alpha[place])
+        assert whole.alpha is not None and alone.alpha is not None
+        assert np.array_equal(alone.alpha, whole.alpha[place])
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

@@ -12,7 +12,6 @@ from restore.images import Picture
 from restore.viewer import report
 from restore.viewer.report import HtmlReport
 
-pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'><svg onload=alert(2)>{script}\u202egpj.\x00\udc80"

@@ -15,7 +15,6 @@ from web_client import find_nothing, running
 
 from restore.web.server import Server
 
-pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 DROP = """(element, [name, data]) => {
