@@ -163,7 +163,8 @@ def main() -> None:
 _NOT_OURS = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOSPC, errno.EROFS, errno.EIO}
 
 
-_NO_ROOM = ("failed to map segment", "cannot allocate memory")  # what the dynamic linker says of a library
+# What the dynamic linker says of a library, and Python of a thread.
+_NO_ROOM = ("failed to map segment", "cannot allocate memory", "can't start new thread")
 
 
 def _short(name: str) -> str:
@@ -182,10 +183,10 @@ def _run() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         code = 130
-    except (MemoryError, ImportError) as error:
-        if isinstance(error, ImportError) and not any(words in str(error) for words in _NO_ROOM):
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_ROOM):
             raise  # a bug
-        say(describe(RestoreError("there is not enough memory to start", hint="close other programs")))
+        say(describe(RestoreError("there is not enough memory", hint="close other programs")))
         return 1
     except OSError as error:
         if error.errno not in _NOT_OURS or error.filename is None:

@@ -112,8 +112,15 @@ def test_warnings_of_libraries_are_not_shown(tmp_path: Path) -> None:
         assert (ran.returncode, "overflow encountered" in ran.stderr) == (0, shown)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), ImportError("libtorch.so: failed to map segment from shared object")])
-def test_too_little_memory_for_the_libraries_is_one_clear_error(
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libtorch.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_too_little_memory_for_libraries_and_threads_is_one_clear_error(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -122,4 +129,4 @@ def test_too_little_memory_for_the_libraries_is_one_clear_error(
     monkeypatch.setattr("restore.cli.app.app", fail)
     ran = run("info")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "error: there is not enough memory to start\nhint:  close other programs\n"
+    assert ran.err == "error: there is not enough memory\nhint:  close other programs\n"
