@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from torch import Tensor
 
-    from restore.batch.steps import Chain, Step
+    from restore.batch.step_chain import Chain
+    from restore.batch.steps import Step
     from restore.inference.call_types import File, Values
     from restore.inference.region import Region
     from restore.inference.restorer import Restored, Restorer
@@ -409,7 +410,8 @@ def load_steps(steps: str | Sequence[Step], *, device: str = "auto", precision: 
         UsageError: A step or an option is unknown, or the steps cannot follow one another.
         WeightsError, DeviceError: As for `load`.
     """
-    from restore.batch.steps import load_chain, parse_steps
+    from restore.batch.step_chain import load_chain
+    from restore.batch.steps import parse_steps
 
     with said_in_python():
         return load_chain(parse_steps(steps) if isinstance(steps, str) else steps, device=device, precision=precision)

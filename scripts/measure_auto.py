@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.batch.steps import Step, StepLoader, advised
+from restore.batch.step_chain import StepLoader
+from restore.batch.steps import Step, advised
 from restore.degradations import DEGRADATIONS, Draw, Image
 from restore.images import Picture, read_picture
 from restore.inspection.advice import advise

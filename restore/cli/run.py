@@ -15,7 +15,8 @@ from restore.errors import UsageError
 
 if TYPE_CHECKING:
     from restore.batch.report import RunReport
-    from restore.batch.steps import Chain, Step, StepLoader
+    from restore.batch.step_chain import Chain, StepLoader
+    from restore.batch.steps import Step
     from restore.cli.progress_bar import Progress
     from restore.cli.task_run import Restore
     from restore.images import Picture
@@ -87,7 +88,7 @@ def _run(given: RunGiven) -> None:
 
 def loader_for(given: Given, device: str) -> StepLoader:
     """What loads the networks of a run with these options."""
-    from restore.batch.steps import StepLoader
+    from restore.batch.step_chain import StepLoader
 
     return StepLoader(
         device=device, precision=given.precision, compile_network=given.compile_network, threads=given.threads

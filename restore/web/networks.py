@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from restore.batch.steps import Step, StepLoader, parse_steps
+from restore.batch.step_chain import StepLoader
+from restore.batch.steps import Step, parse_steps
 from restore.checkpoints import catalogue
 from restore.errors import UsageError
 from restore.images import Picture

@@ -9,8 +9,9 @@ import pytest
 from times_networks import bundle_times
 
 from restore.batch import step_recipes
+from restore.batch.step_chain import StepLoader, load_chain
 from restore.batch.step_recipes import load_steps
-from restore.batch.steps import MOST_STEPS, Step, StepLoader, advised, load_chain, parse_steps
+from restore.batch.steps import MOST_STEPS, Step, advised, parse_steps
 from restore.errors import UsageError
 from restore.images import Picture
 from restore.inspection.advice import Advice, AdvisedStep
@@ -228,7 +229,7 @@ def test_networks_are_loaded_once() -> None:
 
 @pytest.mark.usefixtures("times")
 def test_unsuitable_weights_are_refused_before_a_network_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("restore.batch.steps.load_restorer", lambda *_: pytest.fail("a network was loaded"))
+    monkeypatch.setattr("restore.batch.step_chain.load_restorer", lambda *_: pytest.fail("a network was loaded"))
     with pytest.raises(UsageError, match="are for denoise, not for dejpeg"):
         load_chain(parse_steps("denoise,dejpeg:weights=times-denoise"))
 

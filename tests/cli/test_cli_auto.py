@@ -97,7 +97,7 @@ def test_pictures_of_a_folder_are_told_apart_and_counted(run: Run) -> None:
 
 def test_no_network_is_loaded_for_good_pictures(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     save_good("a.png")
-    monkeypatch.setattr("restore.batch.steps.load_restorer", lambda *_: pytest.fail("a network was loaded"))
+    monkeypatch.setattr("restore.batch.step_chain.load_restorer", lambda *_: pytest.fail("a network was loaded"))
     assert run("auto", "a.png", "-o", "b.png").code == 0
 
 
