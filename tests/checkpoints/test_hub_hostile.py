@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from hostile_hub import ANSWERS, CONFIGS, QUICK, attack, tree
+from hub_fixtures import client_of_a_hub
 from hub_server import TOKEN, Answer, Hub, serve
-from huggingface_hub import close_session, constants
+from huggingface_hub import constants
 
 from restore import checkpoints
 from restore.checkpoints import catalogue, hub_client, pull_push
@@ -27,21 +28,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A Hub that is slow after a second, and a logged-in client with an empty cache and Xet."""
     monkeypatch.setattr(hub_client, "PATIENCE", 1)
-    with serve() as server:
-        for name, value in {
-            "HF_HUB_OFFLINE": False,
-            "HF_HUB_DISABLE_XET": False,
-            "ENDPOINT": server.url,
-            "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
-            "HF_HUB_CACHE": str(tmp_path / "hub"),
-            "HF_TOKEN_PATH": str(tmp_path / "token"),
-        }.items():
-            monkeypatch.setattr(constants, name, value)
+    with client_of_a_hub(tmp_path, monkeypatch, takes_xet=True) as server:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setenv("NO_PROXY", "*")
-        close_session()
         yield server
-        close_session()
 
 
 def quick_or_slow() -> list[object]:
