@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny_networks import Tiny
-from web_client import find_nothing, running
 
 from restore.web.server import Server
 
 pytestmark = pytest.mark.browser
+pytest_plugins = ["web_fixtures"]
 
 DROP = """(element, [name, data]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
@@ -26,14 +25,6 @@ DROP = """(element, [name, data]) => {
   }
 }"""
 HOSTILE = '"><img src=x onerror="document.title=1"><script>alert(1)</script>\u202e.png'
-
-
-@pytest.fixture
-def server(tiny_catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("restore.web.picture_work.inspect", find_nothing)
-    with running(tmp_path / "web") as server:
-        yield server
-    assert list((tmp_path / "web").iterdir()) == []
 
 
 @pytest.fixture

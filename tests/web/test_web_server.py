@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Run
 from PIL import Image
-from web_client import Client, find_nothing, running
+from web_client import Client
 
 from restore.images import read_picture
 from restore.inspection.inspect import inspect
 from restore.web.server import Server
 
-
-@pytest.fixture
-def server(tiny_catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server whose only network inverts. Nothing is left on disk after it."""
-    monkeypatch.setattr("restore.web.picture_work.inspect", find_nothing)
-    with running(tmp_path / "web") as server:
-        yield server
-    assert list((tmp_path / "web").iterdir()) == []
+pytest_plugins = ["web_fixtures"]
 
 
 @pytest.fixture
