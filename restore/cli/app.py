@@ -11,102 +11,24 @@ from typing import Annotated
 import typer
 
 import restore
-from restore.checkpoints import catalogue
-from restore.cli import (
-    auto,
-    bench,
-    config,
-    data,
-    evaluate,
-    help,
-    info,
-    inspect,
-    run,
-    settings,
-    task_commands,
-    train,
-    usage_errors,
-    web,
-    weights,
-)
+from restore.cli import help, settings, usage_errors
+from restore.cli.command_table import Root
 from restore.cli.streams import close_stdout, describe, guard_streams, open_closed_streams, say, speak_as
 from restore.errors import RestoreError
-
-_TRAIN, _MACHINE = "Train and measure", "Weights and machine"
 
 app = typer.Typer(
     name="restore",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    **help.group(
-        "restore denoise photo.jpg -o clean.png",
-        "restore dejpeg photos -r -o restored --skip-existing",
-        page="photographs.md",
-    ),
+    **{
+        **help.group(
+            "restore denoise photo.jpg -o clean.png",
+            "restore dejpeg photos -r -o restored --skip-existing",
+            page="photographs.md",
+        ),
+        "cls": Root,
+    },
 )
-task_commands.add_commands(app)
-app.command("web", rich_help_panel="Restore", **help.command("restore web", "restore web --no-open", page="web.md"))(
-    web.web
-)
-app.command(
-    "auto",
-    short_help="Restore what is wrong with each picture; copy good pictures.",
-    help="Inspects each picture, and restores what it finds: rain, noise, JPEG artifacts, blur. Good pictures are "
-    "copied unchanged. Says for each picture what is done and why. Never upscales without --scale.",
-    rich_help_panel="Restore",
-    **help.command(
-        "restore auto photo.jpg -o restored.jpg",
-        "restore auto photos -r -o restored --dry-run",
-        page="photographs.md",
-    ),
-)(auto.command())
-app.command(
-    "run",
-    short_help="Do several steps in one go, such as denoise,upscale:2.",
-    help="Does several steps on each picture: read once, written once, not rounded in between. Options of a step "
-    "follow it after colons: strength=N, weights=WEIGHTS, self-ensemble, and the task's own, such as sigma=N, "
-    "jpeg-quality=N or scale=N.",
-    rich_help_panel="Restore",
-    **help.command(
-        "restore run derain,denoise:strength=0.7,upscale:2 photo.jpg -o restored.png",
-        "restore run --recipe old-scans scans -r -o restored",
-        page="photographs.md",
-    ),
-)(run.command())
-app.command(
-    "inspect",
-    rich_help_panel="Restore",
-    **help.command("restore inspect photo.jpg", "restore inspect photos -r --json", page="photographs.md"),
-)(inspect.inspect)
-app.command(
-    "train",
-    rich_help_panel=_TRAIN,
-    **help.command(
-        "restore train --data photos --out runs/mine --max-time 1h",
-        "restore train --resume --data photos --out runs/mine",
-        page="training.md",
-    ),
-)(train.train)
-app.command(
-    "eval",
-    rich_help_panel=_TRAIN,
-    **help.command(
-        "restore eval --dataset CBSD68 --root CBSD68 --sigma 25",
-        "restore eval --clean clean --degraded noisy --task denoise",
-        page="evaluation.md",
-    ),
-)(evaluate.evaluate)
-app.add_typer(data.app, name="data", rich_help_panel=_TRAIN)
-app.command(
-    "bench",
-    rich_help_panel=_TRAIN,
-    **help.command("restore bench cs-kit:s --size 512x512", "restore bench drsformer --memory", page="performance.md"),
-)(bench.bench)
-app.add_typer(weights.app, name="weights", rich_help_panel=_MACHINE)
-app.add_typer(config.app, name="config", rich_help_panel=_MACHINE)
-app.command(
-    "info", rich_help_panel=_MACHINE, **help.command("restore info", "restore info --json", page="performance.md")
-)(info.info)
 
 
 def _print_version(wanted: bool) -> None:
@@ -126,6 +48,8 @@ def about(
     Paths of results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage,
     130 interrupted (143 by SIGTERM).
     """
+    from restore.checkpoints import catalogue
+
     if fault := catalogue.own_folder_fault():
         say(f"note:  cannot read {catalogue.own_folder()}: {fault}; only bundled weights can be used by name")
 

@@ -30,7 +30,7 @@ def settings(ctx: typer.Context) -> list[str]:
     """Names of settings, such as `denoise.strength`."""
     from restore.cli import settings
 
-    options = settings.options_of(ctx.find_root().command)
+    options = settings.Options(ctx.find_root().command)
     own = {
         name: [key for key, param in keys.items() if settings.may_be_in_file(param)] for name, keys in options.items()
     }

@@ -51,7 +51,7 @@ def show(ctx: typer.Context) -> None:
     """Show the path of the file, and what it and the environment set."""
     if ctx.invoked_subcommand is not None:
         return
-    options = settings.options_of(ctx.find_root().command)
+    options = settings.Options(ctx.find_root().command)
     file = settings.path()
     print(f"{file}{'' if file.exists() else ' (does not exist)'}")
     rows: dict[str, tuple[str, str]] = {}
@@ -94,7 +94,7 @@ def set_value(
     value: Annotated[list[str], typer.Argument(metavar="VALUE", help="The value; true or false for a flag.")],
 ) -> None:
     """Set an option for all later runs."""
-    options = settings.options_of(ctx.find_root().command)
+    options = settings.Options(ctx.find_root().command)
     name, option = _split(key)
     params = settings.check_key(name, option, options, key)
     flags = [param for param in params if param.is_flag]

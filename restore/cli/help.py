@@ -116,12 +116,19 @@ class Group(TyperGroup):
             raise unknown_command(ctx.command_path, word, self.commands)
         return super().resolve_command(ctx, args)
 
+    def summaries(self, ctx: Any) -> list[tuple[str, str, str]]:
+        """Panel, name and short help of each command."""
+        commands: Any = self.commands
+        return [
+            (one.rich_help_panel or "Commands", name, one.get_short_help_str(limit=200))
+            for name, one in commands.items()
+        ]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands, then the options."""
         panels: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            one: Any = self.commands[name]
-            panels.setdefault(one.rich_help_panel or "Commands", []).append((name, one.get_short_help_str(limit=200)))
+        for panel, name, summary in self.summaries(ctx):
+            panels.setdefault(panel, []).append((name, summary))
         panels["Options"] = [_row(param, ctx) for param in self.get_params(ctx)]
         _write_panels(panels, formatter)
 

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from restore.errors import RestoreError, UsageError, did_you_mean
 
@@ -48,8 +45,11 @@ class Setting:
 
 def path() -> Path:
     """The config file: `$RESTORE_CONFIG`, else config.toml in the user's folder for settings."""
-    given = os.environ.get("RESTORE_CONFIG")
-    return Path(given) if given else platformdirs.user_config_path("restore", appauthor=False) / "config.toml"
+    if given := os.environ.get("RESTORE_CONFIG"):
+        return Path(given)
+    import platformdirs
+
+    return platformdirs.user_config_path("restore", appauthor=False) / "config.toml"
 
 
 def key_of(param: Any) -> str:
@@ -66,20 +66,53 @@ def variable(table: str, key: str) -> str:
     return f"RESTORE_{table}_{key}".upper().replace("-", "_").replace(".", "_")
 
 
-def options_of(root: Any) -> dict[str, dict[str, Any]]:
-    """The options of every command: name of its table, such as `weights.list`, to key and parameter."""
-    return dict(_commands(root, ()))
+class Options(Mapping[str, Mapping[str, Any]]):
+    """The options of every command: name of its table, such as `weights.list`, to key and parameter.
+
+    A command is built when its table is asked for.
+
+    Args:
+        root: The command `restore`.
+    """
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def __getitem__(self, table: str) -> Mapping[str, Any]:
+        if table not in self._known:
+            command = self._root
+            for name in table.split("."):
+                command = getattr(command, "commands", {})[name]
+            if not _has_settings(command, table):
+                raise KeyError(table)
+            self._known[table] = {key_of(param): param for param in command.params if param.param_type_name == "option"}
+        return self._known[table]
+
+    def __iter__(self) -> Iterator[str]:
+        for table, command in _commands(self._root, ()):
+            if _has_settings(command, table):
+                yield table
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
-def _commands(command: Any, place: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _commands(command: Any, place: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Every command below this one, with its words joined by dots."""
     for name, one in getattr(command, "commands", {}).items():
+        yield ".".join((*place, name)), one
         yield from _commands(one, (*place, name))
-    if place and place[0] != "config" and not hasattr(command, "commands"):
-        yield ".".join(place), {key_of(param): param for param in command.params if param.param_type_name == "option"}
+
+
+def _has_settings(command: Any, table: str) -> bool:
+    return not hasattr(command, "commands") and not table.startswith("config.")
 
 
 def may_be_in_file(param: Any) -> bool:
-    """Whether an option can be set in the config file."""
+    """Whether an option can be set in the config file; None is no option."""
+    if param is None:
+        return False
     is_path = param.metavar in _PATHS and key_of(param) not in ("weights",)
     return not (param.required or param.hidden or is_path or key_of(param) in _OF_ONE_RUN)
 
@@ -95,7 +128,12 @@ def read(file: Path, *, may_be_missing: bool = False) -> dict[str, dict[str, Any
         UsageError: It cannot be read, is not TOML, or `RESTORE_CONFIG` names no file.
     """
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if not text:
+            return {}
+        import tomllib
+
+        tables = tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         if os.environ.get("RESTORE_CONFIG") and not may_be_missing:
             why = f"cannot read {file}, which RESTORE_CONFIG names: it does not exist"
@@ -125,20 +163,20 @@ def _flat(tables: dict[str, Any], file: Path) -> dict[str, dict[str, Any]]:
     return flat
 
 
-def check_table(table: str, options: dict[str, dict[str, Any]], where: str) -> None:
+def check_table(table: str, options: Options, where: str) -> None:
     """Refuse a table that stands for no command.
 
     Args:
         table: Its name.
-        options: As of `options_of`.
+        options: Those of every command.
         where: The file, for the message.
     """
-    if table not in (ALL, *options):
+    if table != ALL and table not in options:
         hint = did_you_mean(table, [ALL, *options]) or f"tables are [{ALL}] and the commands, such as [denoise]"
         raise UsageError(f"{where}: there is no command {table!r}", hint=hint)
 
 
-def check_key(table: str, key: str, options: dict[str, dict[str, Any]], where: str) -> list[Any]:
+def check_key(table: str, key: str, options: Options, where: str) -> list[Any]:
     """The parameters that a key of a table sets; refuses one that no command has, or that belongs to one run.
 
     Args:
@@ -146,11 +184,11 @@ def check_key(table: str, key: str, options: dict[str, dict[str, Any]], where: s
         options, where: As for `check_table`.
     """
     check_table(table, options, where)
-    tables = {name: keys for name, keys in options.items() if table in (ALL, name)}
-    params = [keys[key] for keys in tables.values() if key in keys]
+    tables = options.values() if table == ALL else [options[table]]
+    params = [keys[key] for keys in tables if key in keys]
     if not params:
         has = "no command has an" if table == ALL else f"[{table}] has no"
-        known = sorted({name for keys in tables.values() for name, param in keys.items() if may_be_in_file(param)})
+        known = sorted({name for keys in tables for name, param in keys.items() if may_be_in_file(param)})
         lists = f"`restore {'denoise' if table == ALL else table.replace('.', ' ')} --help` lists the options"
         raise UsageError(f"{where}: {has} option {key!r}", hint=did_you_mean(key, known) or lists)
     if not any(map(may_be_in_file, params)):
@@ -174,12 +212,12 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def settings_of(table: str, options: dict[str, dict[str, Any]], *, may_be_missing: bool = False) -> dict[str, Setting]:
+def settings_of(table: str, options: Options, *, may_be_missing: bool = False) -> dict[str, Setting]:
     """What the environment and the file set for a command, by key.
 
     Args:
         table: Name of the command's table.
-        options: As of `options_of`.
+        options: Those of every command.
         may_be_missing: As for `read`.
 
     Raises:
@@ -190,7 +228,8 @@ def settings_of(table: str, options: dict[str, dict[str, Any]], *, may_be_missin
     for name, values in tables.items():
         check_table(name, options, str(file))
         for key in values:
-            check_key(name, key, options, str(file))
+            if not (name == ALL and may_be_in_file(options[table].get(key))):  # saves building all commands
+                check_key(name, key, options, str(file))
     found = {}
     for key, param in options[table].items():
         is_lasting = may_be_in_file(param)
@@ -232,7 +271,7 @@ def apply(ctx: Any, typed: set[str]) -> None:
         UsageError: As `settings_of`.
     """
     table = ".".join(ctx.command_path.split()[1:])
-    options = options_of(ctx.find_root().command)
+    options = Options(ctx.find_root().command)
     if table not in options:
         return
     dropped = {key for pair in _CONTRADICT if pair & typed for key in pair - typed}

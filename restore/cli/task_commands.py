@@ -16,23 +16,21 @@ from restore.cli import help, options
 from restore.errors import UsageError
 from restore.inference.precision import check_precision
 from restore.inference.region import parse_region
-from restore.tasks import TASKS, Task
+from restore.tasks import Task
 
 if TYPE_CHECKING:
     from restore.batch.planning import Job
     from restore.cli.task_run import Work
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Give `app` a command for every task."""
-    for task in TASKS.values():
-        app.command(
-            task.name,
-            short_help=task.summary,
-            help=f"{task.summary}\n\n{task.help}",
-            rich_help_panel="Restore",
-            **help.command(*_examples(task), page="photographs.md"),
-        )(_command(task))
+def add_command(app: typer.Typer, task: Task) -> None:
+    """Give `app` the command of a task."""
+    app.command(
+        task.name,
+        short_help=task.summary,
+        help=f"{task.summary}\n\n{task.help}",
+        **help.command(*_examples(task), page="photographs.md"),
+    )(_command(task))
 
 
 def _examples(task: Task) -> tuple[str, str]:

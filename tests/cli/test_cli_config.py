@@ -19,7 +19,7 @@ from restore.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
 
-OPTIONS = settings.options_of(typer.main.get_command(app))
+OPTIONS = settings.Options(typer.main.get_command(app))
 
 
 @pytest.fixture
