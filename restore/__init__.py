@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from restore.batch.steps import Step
     from restore.images.picture import Picture
     from restore.inference.region import Region
-    from restore.inference.restorer import Restored, Restorer
+    from restore.inference.restored import Restored
+    from restore.inference.restorer import Restorer
     from restore.inspection.findings import Findings
 
 __version__ = "0.2.0"
@@ -70,7 +71,7 @@ _PLACES = {
     "Outcome": "restore.batch.pipeline",
     "Picture": "restore.images.picture",
     "Region": "restore.inference.region",
-    "Restored": "restore.inference.restorer",
+    "Restored": "restore.inference.restored",
     "Restorer": "restore.inference.restorer",
     "Step": "restore.batch.steps",
     "Weights": "restore.api",

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from restore.batch.steps import Step
     from restore.inference.call_types import File, Values
     from restore.inference.region import Region
-    from restore.inference.restorer import Restored, Restorer
+    from restore.inference.restored import Restored
+    from restore.inference.restorer import Restorer
     from restore.inspection.findings import Findings
 
 _loaded: WeakKeyDictionary[Restorer, tuple[RestorerChoice, ResolvedWeights]] = WeakKeyDictionary()

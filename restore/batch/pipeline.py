@@ -34,7 +34,7 @@ from restore.images import (
 
 if TYPE_CHECKING:
     from restore.inference.blending import Seam
-    from restore.inference.restorer import Restored
+    from restore.inference.restored import Restored
 
 LARGE = 50_000_000
 """Pixels above which a picture is alone in memory: no other is decoded or encoded meanwhile."""

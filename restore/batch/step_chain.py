@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from restore.batch import history
+from restore.batch.step_regions import regions_of_steps
 from restore.batch.steps import Step, checked
 from restore.batch.task_restorer import RestorerChoice, find_weights, load_restorer, restore_mosaic
 from restore.images.neutral import is_neutral
 from restore.images.picture import Picture, bands, limit
+from restore.inference.region import place_in
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
     from restore.checkpoints import ResolvedWeights
     from restore.inference.exposure import Exposure
-    from restore.inference.restorer import Restored, Restorer
+    from restore.inference.restored import Restored
+    from restore.inference.restorer import Restorer
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ class Chain:
         tile: int | Literal["auto"] = "auto",
         overlap: int = 32,
         memory: int | None = None,
+        region: Region | str | Sequence[int] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Restored:
         """Do all steps. One step gives the bytes that its task's command gives.
@@ -170,6 +174,8 @@ class Chain:
         Args:
             picture: As for `Restorer.restore_picture`; a mosaic if the first step is `demosaic`.
             tile, overlap, memory: As for `Restorer.restore_picture`, for each step.
+            region: The part to restore, as there. It equals the same part of the whole result if all networks but the
+                first have a halo. The others see 128 pixels around it.
             progress: Called after each tile with the work done and the total over all steps.
 
         Returns:
@@ -181,6 +187,7 @@ class Chain:
         """
         how = {"tile": tile, "overlap": overlap, "memory": memory}
         if len(self.steps) == 1:
+            how |= {} if region is None else {"region": region}
             return self.steps[0].restore_picture(picture, how, progress=progress)
         source = picture.pixels.dtype
         more: list[dict[str, Any]] = [{} for _ in self.steps]
@@ -188,6 +195,10 @@ class Chain:
             exposure = self._exposure(picture)
             precisions = [loaded.restorer.precision_for(source) for loaded in self.steps]
             more = [{"exposure": exposure, "precision": precision} for precision in precisions]
+        if region is not None:
+            networks, (height, width) = [loaded.restorer.network for loaded in self.steps], picture.pixels.shape[:2]
+            regions = regions_of_steps(networks, place_in(picture, region), height, width)
+            more = [arguments | {"region": part} for arguments, part in zip(more, regions, strict=True)]
         picture = _as_floats(picture, is_mosaic=self.steps[0].step.pattern is not None)
         work, results = self._work(), []
         for index, loaded in enumerate(self.steps):

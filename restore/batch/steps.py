@@ -129,10 +129,15 @@ def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def in_effect(advice: Advice, strength: float) -> Advice:
+    """The advice without what a strength of 0 makes idle: all but upscaling."""
+    if strength:
+        return advice
+    return dataclasses.replace(advice, steps=tuple(one for one in advice.steps if one.task == "upscale"))
+
+
 def advised(advice: Advice, *, strength: float = 1.0, self_ensemble: bool = False) -> tuple[Step, ...]:
     """The steps of an advice; `strength` scales all that can be mixed with their input, and 0 leaves them out."""
-    if strength == 0:
-        advice = dataclasses.replace(advice, steps=tuple(one for one in advice.steps if one.task == "upscale"))
     return tuple(
         Step(
             one.task,
@@ -141,7 +146,7 @@ def advised(advice: Advice, *, strength: float = 1.0, self_ensemble: bool = Fals
             self_ensemble=self_ensemble,
             why=one.why,
         )
-        for one in advice.steps
+        for one in in_effect(advice, strength).steps
     )
 
 

@@ -18,7 +18,8 @@ from restore.tasks import Task
 
 if TYPE_CHECKING:
     from restore.checkpoints import ResolvedWeights
-    from restore.inference.restorer import Restored, Restorer
+    from restore.inference.restored import Restored
+    from restore.inference.restorer import Restorer
 
 
 @dataclass(frozen=True)

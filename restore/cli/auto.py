@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from restore.cli.progress_bar import Progress
     from restore.cli.task_run import Restore
     from restore.images import Picture
-    from restore.inference.restorer import Restored
+    from restore.inference.restored import Restored
 
 Scale = Annotated[
     int | None,
@@ -85,7 +85,7 @@ def _loading(run: Prepared, scale: int | None) -> Callable[[RunReport, Progress]
 
 
 def _unchanged(picture: Picture, findings: dict[str, object]) -> Restored:
-    from restore.inference.restorer import Restored
+    from restore.inference.restored import Restored
 
     height, width = picture.pixels.shape[:2]
     return Restored(picture, (height, width), 0, None, findings=findings, is_good=True)
@@ -112,9 +112,10 @@ def _plan_of(job: Job, run: Prepared, scale: int | None) -> str:
     """What would be done to a picture, in words."""
     if not isinstance(job.source, Path):
         return "what is in the pipe is not read before the run"
+    from restore.batch.steps import in_effect
     from restore.images import read_picture
     from restore.inspection.advice import advise
     from restore.inspection.inspect import inspect
 
     picture = read_picture(job.source, page=run.given.page or 1, max_pixels=run.pipeline["max_pixels"])
-    return advise(inspect(picture), scale=scale).words()
+    return in_effect(advise(inspect(picture), scale=scale), run.given.strength).words()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from restore.cli.progress_bar import Progress
     from restore.cli.task_run import Restore
     from restore.images import Picture
-    from restore.inference.restorer import Restored
+    from restore.inference.restored import Restored
 
 _EXAMPLE = "restore run denoise,upscale:2 photo.jpg -o restored.png"
 

@@ -30,7 +30,8 @@ from restore.images import Picture
 from restore.inspection.advice import in_words
 
 if TYPE_CHECKING:
-    from restore.inference.restorer import Restored, Restorer
+    from restore.inference.restored import Restored
+    from restore.inference.restorer import Restorer
     from restore.viewer.run_comparison import RunComparison
 
 _MOST_OF_A_PIPE = 4 << 30  # bytes; 500 megapixels of 16-bit RGB are 3 GB

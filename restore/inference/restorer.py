@@ -6,7 +6,6 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
@@ -19,7 +18,6 @@ from restore import checkpoints
 from restore.checkpoints.hub import Address
 from restore.errors import DeviceError, RestoreError, UsageError, said_in_python
 from restore.images.neutral import is_neutral
-from restore.inference.blending import Seam
 from restore.inference.call_types import CallOptions, File, Values
 from restore.inference.devices import has_native_bfloat16, pick_device
 from restore.inference.exposure import Exposure
@@ -29,6 +27,7 @@ from restore.inference.memory import held_memory, is_out_of_memory, need_of
 from restore.inference.padding import pad
 from restore.inference.precision import check_precision, takes_bfloat16
 from restore.inference.region import Place, Region, place_in
+from restore.inference.restored import Restored
 from restore.inference.self_ensemble import mean_over_orientations
 from restore.inference.tile_size import TileSizes, automatic_side
 from restore.inference.tiled_run import Levels, TiledRun
@@ -42,33 +41,6 @@ if TYPE_CHECKING:
 
     from restore.checkpoints.catalogue import WeightsEntry
     from restore.images import Picture
-
-
-@dataclass(frozen=True)
-class Restored:
-    """A restored picture, and how it was made.
-
-    Attributes:
-        picture: The picture.
-        tile: Height and width of the tiles, in pixels of the input; of the smallest where memory ran out.
-        tiles: Number of tiles; 1 for a picture restored whole, 0 where the network did not run.
-        seam: How much neighbouring tiles disagreed where they overlap; None where no tiles met.
-        precision: What the network computed in; None where it did not run.
-        retiled: Side of the first tiles for which memory ran out, in pixels; None where it never did.
-        steps: A record of each step for the report, where several steps made the picture.
-        findings: What an inspection found; None without one.
-        is_good: The picture needs nothing and is the one that was read.
-    """
-
-    picture: Picture
-    tile: tuple[int, int]
-    tiles: int
-    seam: Seam | None
-    precision: str | None = None
-    retiled: int | None = None
-    steps: tuple[dict[str, Any], ...] = ()
-    findings: dict[str, Any] | None = None
-    is_good: bool = False
 
 
 class Restorer:

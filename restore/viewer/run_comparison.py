@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from restore.batch.pipeline import Outcome
     from restore.batch.processes import Rank
     from restore.batch.report import RunReport
-    from restore.inference.restorer import Restored
+    from restore.inference.restored import Restored
     from restore.viewer.report import HtmlReport, Stored
 
     Restore = Callable[[Picture, Callable[[int, int], None]], Restored]

@@ -18,7 +18,7 @@ from restore.viewer.shown import Shown, divisor_for, shown
 from restore.web.sessions import Work
 
 if TYPE_CHECKING:
-    from restore.inference.restorer import Restored
+    from restore.inference.restored import Restored
     from restore.web.networks import Networks
 
 LONGEST_THUMB = 1600

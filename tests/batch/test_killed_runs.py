@@ -27,6 +27,7 @@ from restore.batch.planning import Job
 from restore.cli import app
 from restore.images import Picture, write_picture
 from restore.inference import restorer
+from restore.inference.restored import Restored
 from restore.networks import NETWORKS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -135,7 +136,7 @@ def endless_tiles() -> None:
     count = 0
     restore_picture = restorer.Restorer.restore_picture
 
-    def endless(self: restorer.Restorer, picture: Picture, *, progress: Any, **options: Any) -> restorer.Restored:
+    def endless(self: restorer.Restorer, picture: Picture, *, progress: Any, **options: Any) -> Restored:
         nonlocal count
         count += 1
         while count == 6:

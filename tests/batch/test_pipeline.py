@@ -19,7 +19,7 @@ from restore.batch.planning import Job
 from restore.errors import RestoreError, UsageError
 from restore.images import Picture, read_pages, read_picture, write_pages, write_picture
 from restore.inference.blending import Seam
-from restore.inference.restorer import Restored
+from restore.inference.restored import Restored
 
 AfterTile = Callable[[int, int], None]
 

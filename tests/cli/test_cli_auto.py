@@ -132,6 +132,14 @@ def test_dry_run_prints_the_plan_of_each_picture_and_writes_nothing(run: Run) ->
     assert not Path("out").exists()
 
 
+def test_dry_run_at_strength_0_plans_nothing_but_what_is_asked_for(run: Run) -> None:
+    save_bad("a.png")
+    ran = run("auto", "a.png", "-o", "b.png", "--dry-run", "--strength", "0")
+    assert ran.out == "a.png -> b.png: nothing to do\n"
+    ran = run("auto", "a.png", "-o", "b.png", "--dry-run", "--strength", "0", "--scale", "2")
+    assert ran.out == "a.png -> b.png: upscale 2x (asked for)\n"
+
+
 def test_good_pages_of_a_file_stay_as_they_are(run: Run) -> None:
     from restore.images import write_pages
 

@@ -24,7 +24,8 @@ from restore.batch import pipeline
 from restore.checkpoints import catalogue
 from restore.images import Picture, read_picture, write_picture
 from restore.inference.blending import Seam
-from restore.inference.restorer import Restored, Restorer
+from restore.inference.restored import Restored
+from restore.inference.restorer import Restorer
 from restore.tasks import TASKS, Task
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")

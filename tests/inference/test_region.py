@@ -17,7 +17,8 @@ from restore.errors import PictureError, UsageError
 from restore.images import Picture, read_picture, write_picture
 from restore.images.metadata.photoshop import TIFF_PART
 from restore.inference.region import Region, as_region, parse_region
-from restore.inference.restorer import Restored, Restorer
+from restore.inference.restored import Restored
+from restore.inference.restorer import Restorer
 from restore.inference.tile_size import TileSizes
 
 OF_A_NETWORK = {"cs-kit-s-denoise", "drsformer-s-derain", "kit-s-denoise", "pa-edsr-s-x2", "panet-s-dejpeg"}

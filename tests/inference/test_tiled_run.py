@@ -21,7 +21,8 @@ from restore.images import Picture
 from restore.inference.blending import Blender
 from restore.inference.exposure import Exposure
 from restore.inference.memory import is_out_of_memory
-from restore.inference.restorer import Restored, Restorer
+from restore.inference.restored import Restored
+from restore.inference.restorer import Restorer
 from restore.inference.tiled_run import TiledRun
 from restore.networks.base import Network
 
