@@ -24,6 +24,7 @@ from restore.degradations.shaping import (
     saved,
     sharpened,
     shrunk,
+    spread,
 )
 
 
@@ -81,10 +82,10 @@ def grain(generator: Generator) -> Degradation:
             luma = shrunk(luma, threshold, grids)
         if band:
             luma -= blurred(luma, band)
-        noise = luma[..., None] / luma.std() + np.float32(colour) * chroma / chroma.std() + blotched
+        noise = luma[..., None] / spread(luma) + np.float32(colour) * chroma / spread(chroma) + blotched
         noise = sharpened(noise, sharpening, radius)
         level = clean.mean(axis=-1, keepdims=True)
-        strength = (1 + slope * (2 * level - 1)) * (1 - hump * (2 * level - 1) ** 2) * (sigma / 255) / noise.std()
+        strength = (1 + slope * (2 * level - 1)) * (1 - hump * (2 * level - 1) ** 2) * (sigma / 255) / spread(noise)
         return clean, saved(clean + noise * strength.astype(np.float32), quality, chroma_subsampling)
 
     return Degradation(apply, grid=16)
@@ -106,7 +107,7 @@ def noise_field(
     if not size:
         return white
     coarse = blurred(white, size)
-    return np.asarray(coarse / max(coarse.std(), np.float32(1e-8)), np.float32)
+    return np.asarray(coarse / spread(coarse), np.float32)
 
 
 def _correlation(generator: Generator) -> float:
@@ -215,7 +216,7 @@ def film_grain(generator: Generator) -> Degradation:
         density = np.clip(4 * x * (1 - x), 0.02, 1) ** np.float32(shape)
         reference = (black + (white - black) * x).astype(np.float32)
         noise = sharpened(noise_field(x.shape, g, correlation=correlation, size=size), sharpening, radius)
-        noisy = reference + density * noise / max(noise.std(), np.float32(1e-8)) * np.float32(sigma / 255)
+        noisy = reference + density * noise / spread(noise) * np.float32(sigma / 255)
         return reference, saved(noisy, quality, chroma_subsampling)
 
     return Degradation(apply, grid=16)
@@ -257,7 +258,7 @@ def colour_blotches(generator: Generator) -> Degradation:
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         colour = noise_field(clean.shape, g, size=size)
         colour -= (colour @ LUMA)[..., None]
-        noise = np.float32(strength) * colour / max(colour.std(), np.float32(1e-8))
+        noise = np.float32(strength) * colour / spread(colour)
         noise = noise + np.float32(fine) * noise_field(clean.shape, g, correlation=0.7, size=0.5)
         return clean, saved(clean + noise / np.float32(255), quality, chroma_subsampling)
 

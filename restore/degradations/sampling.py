@@ -71,6 +71,11 @@ def bicubic(clean: Image, factor: int) -> tuple[Image, Image]:
     First, columns at the right and rows at the bottom are cut off until `factor` divides both sides.
     """
     height, width = (side - side % factor for side in clean.shape[:2])
+    if not height or not width:
+        raise UsageError(
+            f"a picture of {clean.shape[1]} x {clean.shape[0]} has no pixel left at 1/{factor}",
+            hint=f"give at least {factor} x {factor} pixels",
+        )
     clean = clean[:height, :width]
     levels = np.round(np.clip(clean, 0, 1) * 255).astype(np.uint8)
     return clean, imresize(levels, 1 / factor).astype(np.float32) / np.float32(255)

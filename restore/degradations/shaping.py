@@ -15,6 +15,12 @@ from restore.degradations.compression import jpeg
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
+def spread(x: NDArray[Any]) -> np.floating[Any]:
+    """The standard deviation of noise, to divide by; at least an eighth of the mean, for it may be 0 in few pixels."""
+    least: np.floating[Any] = max(abs(x.mean()) / np.float32(8), np.float32(1e-8))
+    return max(x.std(), least)
+
+
 def blurred(x: NDArray[Any], deviation: float) -> NDArray[Any]:
     """Gaussian blur with a standard deviation in pixels; 0 does nothing."""
     return cv2.GaussianBlur(x, (0, 0), deviation) if deviation else x
@@ -25,7 +31,7 @@ def blotchy(noise: NDArray[Any], strength: np.floating[Any], deviation: float) -
     if not strength:
         return np.zeros_like(noise)
     coarse: NDArray[Any] = blurred(noise, deviation).reshape(noise.shape)
-    return np.asarray(strength * (coarse / max(coarse.std(), np.float32(1e-8))))
+    return np.asarray(strength * (coarse / spread(coarse)))
 
 
 def sharpened(x: NDArray[Any], amount: float, radius: float) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from restore.degradations import (
     DEGRADATIONS,
@@ -106,19 +107,65 @@ def test_the_page_of_the_degradations_lists_every_name() -> None:
         (CLEAN.astype(np.complex64), "array of complex64"),
         (CLEAN[..., 0], "shape"),
         (np.zeros((8, 8, 4), np.float32), "shape"),
+        (CLEAN[..., :1], "shape"),
+        (CLEAN.astype(object), "array of object"),
+        (torch.from_numpy(CLEAN), "type Tensor"),
+        (CLEAN * 255, "are not in"),
+        (CLEAN - 0.5, "values from -0.49"),
+        (CLEAN * 1.05, "are not in"),
+        (np.where(CLEAN < 0.5, np.float32("nan"), CLEAN), "NaN or infinity"),
+        (np.where(CLEAN < 0.5, np.float32("inf"), CLEAN), "NaN or infinity"),
         (np.zeros((2, 8, 8, 3), np.float32), "shape"),
         (np.zeros((0, 8, 3), np.float32), "shape"),
         (CLEAN.tolist(), "type list"),
         (None, "type NoneType"),
     ],
-    ids=["uint8", "uint16", "int64", "bool", "float16", "complex64", "grey", "rgba", "batch", "empty", "list", "none"],
-)
-@pytest.mark.parametrize("name", ["clean", "gaussian-noise", "jpeg", "bicubic", "rain", "mosaic"])
+    ids=[
+        "uint8", "uint16", "int64", "bool", "float16", "complex64", "2d", "rgba", "grey", "object", "tensor", "255",
+        "negative", "overshoot", "nan", "inf", "batch", "empty", "list", "none",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", DEGRADATIONS)
 def test_what_is_no_picture_of_floats_is_refused(name: str, picture: Any, match: str) -> None:
     generator = np.random.default_rng(0)
     degradation = DEGRADATIONS[name](RANGES.get(name))(generator)
     with pytest.raises(UsageError, match=match):
         degradation.apply(picture, generator)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.astype(np.float64),
+        lambda x: x.astype(">f4"),
+        np.asfortranarray,
+        lambda x: x[::-1, :, ::-1].copy()[::-1, :, ::-1],
+    ],
+    ids=["float64", "big-endian", "fortran", "negative-strides"],
+)
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_type_and_layout_of_the_floats_do_not_change_the_result(name: str, change: Callable[[Any], Any]) -> None:
+    for seed in range(3):
+        plain, other = (np.random.default_rng(seed) for _ in range(2))
+        draw = DEGRADATIONS[name](RANGES.get(name))
+        for one, two in zip(draw(plain).apply(CLEAN, plain), draw(other).apply(change(CLEAN), other), strict=True):
+            assert one.dtype == two.dtype == np.dtype("=f4")
+            np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_few_pixels_are_degraded_or_refused(name: str, side: int) -> None:
+    clean = CLEAN[:side, :side]
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        degradation = DEGRADATIONS[name](RANGES.get(name))(generator)
+        if name == "bicubic":
+            with pytest.raises(UsageError, match=f"{side} x {side} has no pixel left at 1/3"):
+                degradation.apply(clean, generator)
+            continue
+        reference, degraded = degradation.apply(clean, generator)
+        assert np.isfinite(reference).all() and np.abs(degraded).max() <= 3  # sigma 75 leaves [0, 1] by 1.5 at 5 sigma
 
 
 @pytest.mark.parametrize(
@@ -136,6 +183,20 @@ def test_functions_refuse_bytes_and_say_how_to_convert_them(degrade: Callable[[A
     with pytest.raises(UsageError, match="array of uint8") as caught:
         degrade((CLEAN * 255).astype(np.uint8))
     assert caught.value.hint is not None and "astype(np.float32) / 255" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "degrade",
+    [lambda x: jpeg(x, 50), lambda x: jpeg_luma(x, 50), lambda x: bicubic(x, 2)],
+    ids=["jpeg", "jpeg_luma", "bicubic"],
+)
+def test_functions_clip_noise_and_refuse_pictures_up_to_255(degrade: Callable[[Any], Any]) -> None:
+    noisy = gaussian_noise(CLEAN, 255, np.random.default_rng(0))
+    for one, other in zip(degrade(noisy), degrade(np.clip(noisy, 0, 1)), strict=True):
+        np.testing.assert_array_equal(np.clip(one, 0, 1), np.clip(other, 0, 1))
+    with pytest.raises(UsageError, match="are not in") as caught:
+        degrade(CLEAN * 255)
+    assert caught.value.hint == "divide by 255"
 
 
 def test_resizing_takes_floats_and_bytes_and_nothing_else() -> None:
