@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection
-from xml.sax.saxutils import escape
+from html import escape
 
 from restore.images.metadata.packets import RDF, USUAL, Node, Packet
 from restore.images.picture import Picture
@@ -207,7 +207,7 @@ def _history(parsed: Packet, history: tuple[str, ...]) -> list[tuple[int, int, s
         return []
     edits, new = [], ""
     if not any((n.namespace, n.name) == (_XMP, "CreatorTool") for n in properties):
-        new += f"<xmp:CreatorTool>{escape(history[0].partition(': ')[0])}</xmp:CreatorTool>\n"
+        new += f"<xmp:CreatorTool>{escape(history[0].partition(': ')[0], quote=False)}</xmp:CreatorTool>\n"
     old = next((n for n in properties if (n.namespace, n.name) == (_XMP_MM, "History") and not n.is_attribute), None)
     sequence = old and next(
         (n for n in parsed.nodes if n.parent is old and (n.namespace, n.name) == (RDF, "Seq")), None
@@ -231,7 +231,9 @@ def _event(step: str) -> str:
     agent, _, parameters = step.partition(": ")
     names = "".join(f' xmlns:{prefix}="{USUAL[prefix]}"' for prefix in ("rdf", "stEvt"))
     values = {"action": "edited", "softwareAgent": agent, "parameters": parameters}
-    fields = "".join(f"<stEvt:{name}>{escape(value)}</stEvt:{name}>" for name, value in values.items() if value)
+    fields = "".join(
+        f"<stEvt:{name}>{escape(value, quote=False)}</stEvt:{name}>" for name, value in values.items() if value
+    )
     return f'<rdf:li rdf:parseType="Resource"{names}>{fields}</rdf:li>\n'
 
 
