@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from restore.checkpoints.catalogue import WeightsEntry
     from restore.images import Picture
+    from restore.inference.pieces import Piece
 
 
 class Restorer:
@@ -286,6 +287,8 @@ class Restorer:
         region: Region | str | Sequence[int] | None = None,
         precision: str | None = None,
         exposure: Exposure | None = None,
+        is_grey: bool | None = None,
+        piece: Piece | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Restored:
         """Restore a picture, in tiles where it is large. The same input and tile give the same output.
@@ -314,6 +317,8 @@ class Restorer:
                 part of the whole result with the same tiles. Only tiles that add to it run.
             precision: As for the class; None is the restorer's own.
             exposure: Maps pixel values to the levels of the network; None is that of the picture.
+            is_grey: Whether it is black and white in RGB; None is what `is_neutral` says.
+            piece: What the picture is of a larger one, instead of `region` and `tile`.
             progress: Called after each tile with the number of finished tiles and of all tiles.
 
         Raises:
@@ -323,9 +328,9 @@ class Restorer:
             RestoreError: The network does not fit the picture.
         """
         self._check(strength, overlap)
-        place = place_in(picture, region)
+        place = place_in(picture, region) if piece is None else piece.local
         sizes = TileSizes(self.network, overlap)
-        side = self._side(sizes, picture, tile, memory)
+        side = self.side_for(picture, tile, overlap, memory) if piece is None else piece.side
         if strength == 0:
             return Restored(place.cut(picture), (place.height, place.width), 0, None)
 
@@ -336,7 +341,8 @@ class Restorer:
             if picture.alpha is not None:
                 shown = fill_hidden(shown, picture.alpha, is_mosaic=takes_mosaic)
             chosen = exposure or Exposure.of(shown, is_mosaic=takes_mosaic)
-            is_grey = not takes_mosaic and is_neutral(shown)
+            if is_grey is None:
+                is_grey = not takes_mosaic and is_neutral(shown)
         used = self._resolved(precision, picture.pixels.dtype)
         run = TiledRun(
             lambda levels: self._restore_tile(levels, chosen, strength, self_ensemble, used),
@@ -348,6 +354,7 @@ class Restorer:
             self.device,
             is_neutral=is_grey,
             place=place,
+            piece=piece,
         )
         run.run(progress)
         if restored.alpha is not None and shown is not picture.pixels and not takes_mosaic:
@@ -355,7 +362,9 @@ class Restorer:
                 put_back_hidden(restored.pixels, restored.alpha, picture.pixels[place.slices])
         return Restored(restored, run.tile, run.done, run.seam, used, run.retiled)
 
-    def _side(self, sizes: TileSizes, picture: Picture, tile: int | Literal["auto"], memory: int | None) -> int:
+    def side_for(self, picture: Picture, tile: int | Literal["auto"], overlap: int, memory: int | None) -> int:
+        """Largest side of the tiles for a picture, in pixels. Arguments and errors as for `restore_picture`."""
+        sizes = TileSizes(self.network, overlap)
         if tile == "auto":
             return automatic_side(sizes, picture, self.device, self._need, self._idle_bytes, memory)
         return sizes.checked(tile)

@@ -18,6 +18,7 @@ from restore.inference.tiling import Axis
 
 if TYPE_CHECKING:
     from restore.images import Picture
+    from restore.inference.pieces import Piece
 
 Levels = npt.NDArray[np.float32]
 
@@ -39,6 +40,7 @@ class TiledRun:
         device: Where the network runs.
         is_neutral: Whether the picture is black and white in RGB: it runs as one channel and comes out as three.
         place: The part of the source to restore, which `target` shows. Only tiles that add to it run.
+        piece: What the source is of a larger picture, and the tiles that run; None for a whole picture.
     """
 
     def __init__(
@@ -53,13 +55,18 @@ class TiledRun:
         *,
         is_neutral: bool,
         place: Place,
+        piece: Piece | None = None,
     ) -> None:
         self._restore_tile, self._source, self._target = restore_tile, source, target
         self._sizes, self._device, self._is_neutral = sizes, device, is_neutral
         self._scale = sizes.network.scale
         height, width = source.pixels.shape[:2]
-        self._place = place
-        self._rows, self._columns = self._used(sizes.cut(height, side), sizes.cut(width, side))
+        self._place, self._is_piece = place, piece is not None
+        self._corner = (0, 0) if piece is None else (piece.given.top, piece.given.left)
+        if piece is None:
+            self._rows, self._columns = self._used(sizes.cut(height, side), sizes.cut(width, side))
+        else:
+            self._place, self._rows, self._columns = piece.wanted, piece.rows, piece.columns
         self._peak = peak
         self._blender: Blender | None = None
         self._is_cut = True  # the blender has the current tiles
@@ -73,8 +80,7 @@ class TiledRun:
     @property
     def tile(self) -> tuple[int, int]:
         """Height and width of the tiles, in pixels of the source; of the smallest where memory ran out."""
-        height, width = self._source.pixels.shape[:2]
-        return min(self._rows.side, height), min(self._columns.side, width)
+        return min(self._rows.side, self._rows.length), min(self._columns.side, self._columns.length)
 
     @property
     def seam(self) -> Seam | None:
@@ -102,6 +108,11 @@ class TiledRun:
                         f"memory ran out, even with tiles of {side} pixels",
                         hint="close other programs" + ("" if self._device.type == "cpu" else ", or use --device cpu"),
                     ) from None
+                if self._is_piece:  # other steps follow its tiles
+                    raise DeviceError(
+                        f"memory ran out for tiles of {side} pixels in a part of a picture",
+                        hint=f"use --tile {max(self._sizes.smallest(), side // 2)}, or close other programs",
+                    ) from None
             else:
                 self._row, self.done = self._row + 1, self.done + len(self._columns.starts)
                 self._report(0, progress)  # not before: the blender takes each row only once
@@ -128,8 +139,8 @@ class TiledRun:
 
     def _restore_row(self, blender: Blender, progress: Callable[[int, int], None] | None) -> None:
         rows, columns, pixels = self._rows, self._columns, self._source.pixels
-        top = rows.starts[self._row]
-        for column, left in enumerate(columns.starts):
+        top = rows.starts[self._row] - self._corner[0]
+        for column, left in enumerate(start - self._corner[1] for start in columns.starts):
             if column:
                 self._report(column, progress)
             tile = pixels[top : top + rows.side, left : left + columns.side].astype(np.float32)

@@ -104,13 +104,20 @@ class Axis:
         """Pixels at the start of tile `index`, inside the picture, to which no later tile adds."""
         return min((*self.starts, self.length)[index + 1] - self.starts[index], self.side)
 
-    def covering(self, start: int, end: int) -> Axis:
+    @property
+    def covered(self) -> tuple[int, int]:
+        """First pixel of the tiles, and their end inside the picture."""
+        return self.starts[0], min(self.starts[-1] + self.side, self.length)
+
+    def covering(self, start: int, end: int, fill: tuple[int, int] | None = None) -> Axis:
         """The same axis with only those tiles that have weight between the pixels `start` and `end`.
 
-        Between these two, the weights stay as they are.
+        Between these two, the weights stay as they are. With `fill`, there are also the tiles that cover its pixels.
 
         >>> Axis(length=18, side=6, starts=(0, 4, 8, 12)).covering(7, 8)
         Axis(length=18, side=6, starts=(4,), halo=0, before=0)
+        >>> Axis(length=18, side=6, starts=(0, 4, 8, 12)).covering(7, 8, fill=(4, 11)).starts
+        (4, 8)
         """
         used = [
             index
@@ -118,6 +125,10 @@ class Axis:
             if self.weights(index)[max(0, start - first) : max(0, end - first)].any()
         ]
         first, last = used[0], used[-1]
+        if fill is not None:
+            first = min(first, max(index for index, begin in enumerate(self.starts) if begin <= fill[0]))
+            ends = [begin + self.side for begin in self.starts]
+            last = max(last, next((index for index, stop in enumerate(ends) if stop >= fill[1]), len(ends) - 1))
         starts, before = self.starts[first : last + 1], 0 if first else self.before
         return Axis(self.length, self.side, starts, self.halo, before)
 
