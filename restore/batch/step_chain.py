@@ -22,6 +22,7 @@ from restore.tasks import TASKS
 if TYPE_CHECKING:
     from restore.checkpoints import ResolvedWeights
     from restore.inference.exposure import Exposure
+    from restore.inference.region import Region
     from restore.inference.restored import Restored
     from restore.inference.restorer import Restorer
 
@@ -174,8 +175,9 @@ class Chain:
         Args:
             picture: As for `Restorer.restore_picture`; a mosaic if the first step is `demosaic`.
             tile, overlap, memory: As for `Restorer.restore_picture`, for each step.
-            region: The part to restore, as there. It equals the same part of the whole result if all networks but the
-                first have a halo. The others see 128 pixels around it.
+            region: The part to restore, as there. Of one step it equals the same part of the whole result. Of
+                several it does so but for rounding, if all networks but the first have a halo; a later network without
+                one sees 128 pixels around it.
             progress: Called after each tile with the work done and the total over all steps.
 
         Returns:
@@ -185,7 +187,7 @@ class Chain:
         Raises:
             As `Restorer.restore_picture`; PictureError: The picture is not a mosaic of the step's pattern.
         """
-        how = {"tile": tile, "overlap": overlap, "memory": memory}
+        how: dict[str, Any] = {"tile": tile, "overlap": overlap, "memory": memory}
         if len(self.steps) == 1:
             how |= {} if region is None else {"region": region}
             return self.steps[0].restore_picture(picture, how, progress=progress)

@@ -12,8 +12,10 @@ from conftest import Run
 from PIL import Image
 from web_client import Client
 
-from restore.images import read_picture
+from restore.images import Picture, read_picture
+from restore.inference.region import Place
 from restore.inspection.inspect import inspect
+from restore.web.networks import Networks
 from restore.web.server import Server
 
 pytest_plugins = ["web_fixtures"]
@@ -150,3 +152,15 @@ def test_a_restoration_that_fails_says_why_without_our_paths(server: Server, tab
     assert failed["state"] == "failed"
     assert "JPEG cannot hold the picture's transparency" in failed["reason"]
     assert str(server.storage.folder) not in failed["reason"]
+
+
+@pytest.mark.parametrize("steps", ["denoise:weights=panet-s-denoise-gaussian", "upscale:2"])
+def test_a_crop_has_the_bytes_of_that_part_of_the_whole(steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restore.inference.restorer.automatic_side", lambda *args: 176)  # several tiles
+    networks, region = Networks(device="cpu"), (101, 63, 57, 41)
+    picture = Picture(np.random.default_rng(0).integers(0, 100, (110, 203, 3)).astype(np.uint8))
+    whole = networks.restore(picture, steps, lambda done, total: None).picture
+    before, after = networks.restore_region(picture, steps, region, lambda done, total: None)
+    scale = whole.pixels.shape[0] // 110
+    np.testing.assert_array_equal(before.pixels, Place(*region).cut(picture).pixels)
+    np.testing.assert_array_equal(after.picture.pixels, Place(*region).scaled(scale).cut(whole).pixels)
