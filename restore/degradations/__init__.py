@@ -50,10 +50,16 @@ def _levelled(name: str, task: str, make: Callable[[Range], Draw], default: Rang
     assert level is not None
 
     def checked(asked: Range | None) -> Draw:
-        asked = asked or default
+        asked = default if asked is None else asked
         if asked is None:
             raise UsageError(f"{name} needs a level", hint=f"give a {level.name} from {level.low:g} to {level.high:g}")
-        low, high = asked
+        try:
+            low, high = map(float, asked)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"a range of {level.name} is two numbers, not {asked!r}",
+                hint=f"such as ({level.low:g}, {level.high:g})",
+            ) from None
         if not level.low <= low <= high <= level.high:
             raise UsageError(
                 f"{low:g} to {high:g} is not a range of {level.name}",

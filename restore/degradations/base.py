@@ -57,6 +57,18 @@ def _check_range(picture: NDArray[Any], low: float, high: float) -> None:
         raise UsageError(f"values from {lowest:g} to {highest:g} are not in [0, 1]", hint=hint)
 
 
+def check_level(name: str, value: Any, low: float, high: float, *, is_whole: bool = False) -> None:
+    """Refuse what is not a number from `low` to `high`, or not a whole one.
+
+    Raises:
+        UsageError: It is something else; `name` says of what.
+    """
+    numbers = (int, np.integer) if is_whole else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, numbers) or not low <= value <= high:
+        what = "a whole number" if is_whole else "a number"
+        raise UsageError(f"{name} is {what} from {low:g} to {high:g}, not {value!r}")
+
+
 def takes_picture(degrade: Degrade) -> Degrade:
     """`degrade`, after a check of its first argument, which becomes a contiguous array of float32.
 
@@ -78,6 +90,11 @@ def _takes_clean_picture(apply: Degrade) -> Degrade:
     @wraps(apply)
     def checked(clean: Image, generator: Generator) -> Any:
         check_picture(clean)
+        if not isinstance(generator, Generator):
+            raise UsageError(
+                f"an object of type {type(generator).__name__} draws nothing",
+                hint="give numpy.random.default_rng(seed)",
+            )
         if clean.shape[2] != 3:
             raise UsageError(
                 f"an array of shape {clean.shape} cannot be degraded",

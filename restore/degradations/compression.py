@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.degradations.base import Degradation, Draw, Image, takes_picture
+from restore.degradations.base import Degradation, Draw, Image, check_level, takes_picture
 from restore.images.luma import luma
 
 _CHROMA = {True: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, False: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
@@ -19,6 +19,9 @@ def jpeg(clean: Image, quality: int, *, chroma_subsampling: bool = True) -> Imag
 
     The encoder is libjpeg-turbo through OpenCV. It gives the pixels of Pillow's `save(quality=...)` in a quarter of
     the time.
+
+    Raises:
+        UsageError: The picture or the quality is not one.
     """
     return _coded(as_bytes(clean), quality, chroma_subsampling).astype(np.float32) / np.float32(255)
 
@@ -33,6 +36,9 @@ def jpeg_luma(clean: Image, quality: int) -> tuple[Image, Image]:
 
     Returns:
         Grey pictures as three equal channels, `(H, W, 3)`.
+
+    Raises:
+        UsageError: The picture or the quality is not one.
     """
     levels = as_bytes(clean)
     is_grey = bool(np.ptp(levels, axis=-1).max() == 0)
@@ -62,6 +68,9 @@ def jpeg_grey(clean: Image, quality: int) -> tuple[Image, Image]:
 
     Returns:
         Grey pictures as three equal channels, `(H, W, 3)`.
+
+    Raises:
+        UsageError: The picture or the quality is not one.
     """
     grey: NDArray[np.uint8] = cv2.cvtColor(as_bytes(clean), cv2.COLOR_RGB2GRAY)[..., None].astype(np.uint8, copy=False)
     pair = (np.repeat(x.astype(np.float32) / np.float32(255), 3, axis=-1) for x in (grey, _coded(grey, quality)))
@@ -99,6 +108,7 @@ def as_bytes(x: Image) -> NDArray[np.uint8]:
 
 def _coded(pixels: NDArray[np.uint8], quality: int, chroma_subsampling: bool = True) -> NDArray[np.uint8]:
     """`(H, W, 1 | 3)`, encoded as JPEG and decoded."""
+    check_level("quality", quality, 1, 100, is_whole=True)
     is_grey = pixels.shape[2] == 1
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     if not is_grey:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.degradations.base import Degradation, Draw, Image, log_uniform, takes_picture, to_8_bits
+from restore.degradations.base import Degradation, Draw, Image, check_level, log_uniform, takes_picture, to_8_bits
 from restore.degradations.compression import jpeg
 from restore.degradations.shaping import (
     LUMA,
@@ -35,7 +35,11 @@ def gaussian_noise(clean: Image, sigma: float, generator: Generator, *, as_file:
     Args:
         as_file: Clip to [0, 1] and round to 8 bits, as in a picture file. Without it values can leave [0, 1]; that is
             the papers' protocol.
+
+    Raises:
+        UsageError: The picture or sigma is not one.
     """
+    check_level("sigma", sigma, 0, 255)
     noisy: Image = clean + generator.standard_normal(clean.shape, dtype=np.float32) * np.float32(sigma / 255)
     return to_8_bits(noisy) if as_file else noisy
 

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restore.degradations.base import Degradation, Draw, Image, check_picture, log_uniform, takes_picture, to_8_bits
+from restore.degradations.base import (
+    Degradation,
+    Draw,
+    Image,
+    check_level,
+    check_picture,
+    log_uniform,
+    takes_picture,
+    to_8_bits,
+)
 from restore.errors import UsageError
 from restore.images.bayer import mosaic
 
@@ -24,12 +33,13 @@ def imresize(picture: NDArray[Any], scale: float) -> NDArray[Any]:
 
     Args:
         picture: `(H, W, C)`. Bytes are rounded and clipped after each direction, as MATLAB does; floats are not.
-        scale: Output size over input size; sides are rounded up.
+        scale: Output size over input size, 0.001 to 1000; sides are rounded up.
 
     Raises:
-        UsageError: The picture has another type or shape.
+        UsageError: The picture has another type or shape, or the scale is out of its range.
     """
     check_picture(picture, may_be_bytes=True)
+    check_level("scale", scale, 1e-3, 1e3)
     for axis in (0, 1):
         taps, weights = _taps(picture.shape[axis], scale)
         columns = np.expand_dims(weights, (2, 3) if axis == 0 else (1, 3))
@@ -68,8 +78,12 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def bicubic(clean: Image, factor: int) -> tuple[Image, Image]:
     """A picture, and the picture `factor` times smaller in 8 bits: `(reference, degraded)`.
 
-    First, columns at the right and rows at the bottom are cut off until `factor` divides both sides.
+    First, columns at the right and rows at the bottom are cut off until `factor`, 1 to 100, divides both sides.
+
+    Raises:
+        UsageError: The picture or the factor is not one, or no pixel is left.
     """
+    check_level("factor", factor, 1, 100, is_whole=True)
     height, width = (side - side % factor for side in clean.shape[:2])
     if not height or not width:
         raise UsageError(

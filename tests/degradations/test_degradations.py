@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -67,9 +67,13 @@ def test_the_seed_alone_fixes_a_degradation_and_the_clean_picture_is_left_alone(
         ("bicubic", (2, 4), "one whole scale, not 2 to 4"),
         ("bicubic", (2.5, 2.5), "one whole scale"),
         ("mosaic", (1, 2), "mosaic has no level"),
+        ("jpeg", 40, "two numbers, not 40"),
+        ("jpeg", (10, 20, 40), "two numbers"),
+        ("jpeg", (), "two numbers"),
+        ("gaussian-noise", "ab", "two numbers, not 'ab'"),
     ],
 )
-def test_a_range_that_makes_no_sense_is_refused(name: str, level: tuple[float, float] | None, message: str) -> None:
+def test_a_range_that_makes_no_sense_is_refused(name: str, level: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         DEGRADATIONS[name](level)
 
@@ -203,3 +207,28 @@ def test_resizing_takes_floats_and_bytes_and_nothing_else() -> None:
     assert imresize((CLEAN * 255).astype(np.uint8), 0.5).dtype == np.uint8
     with pytest.raises(UsageError, match="array of int64"):
         imresize((CLEAN * 255).astype(np.int64), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("degrade", "message"),
+    [
+        (lambda: jpeg(CLEAN, 0), "quality is a whole number from 1 to 100, not 0"),
+        (lambda: jpeg(CLEAN, 101), "not 101"),
+        (lambda: jpeg(CLEAN, 50.5), "not 50.5"),  # type: ignore[arg-type]
+        (lambda: jpeg(CLEAN, True), "not True"),
+        (lambda: jpeg_luma(CLEAN, -5), "not -5"),
+        (lambda: bicubic(CLEAN, 0), "factor is a whole number"),
+        (lambda: bicubic(CLEAN, 2.5), "to 100, not 2.5"),  # type: ignore[arg-type]
+        (lambda: imresize(CLEAN, 0), "scale is a number"),
+        (lambda: imresize(CLEAN, float("nan")), "to 1000, not nan"),
+        (lambda: gaussian_noise(CLEAN, -1, np.random.default_rng(0)), "sigma is a number from 0 to 255"),
+        (lambda: gaussian_noise(CLEAN, float("nan"), np.random.default_rng(0)), "sigma is a number"),
+        (
+            lambda: DEGRADATIONS["clean"](None)(np.random.default_rng(0)).apply(CLEAN, cast(Any, 0)),
+            "type int draws nothing",
+        ),
+    ],
+)
+def test_levels_and_generators_that_are_none_are_refused(degrade: Callable[[], Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        degrade()
