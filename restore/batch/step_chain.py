@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from restore.batch import history
-from restore.batch.step_regions import regions_of_steps
-from restore.batch.steps import Step, checked
+from restore.batch.steps import Step, checked, scaled
 from restore.batch.task_restorer import RestorerChoice, find_weights, load_restorer, restore_mosaic
 from restore.images.neutral import is_neutral
 from restore.images.picture import Picture, bands, limit
-from restore.inference.region import place_in
+from restore.inference.region import as_region, place_in
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
     from restore.checkpoints import ResolvedWeights
-    from restore.inference.exposure import Exposure
     from restore.inference.region import Region
     from restore.inference.restored import Restored
     from restore.inference.restorer import Restorer
@@ -43,12 +41,15 @@ class LoadedStep:
     restorer: Restorer
     weights: ResolvedWeights
 
-    def restore_picture(self, picture: Picture, how: dict[str, Any], **more: Any) -> Restored:
+    def restore_picture(
+        self, picture: Picture, how: dict[str, Any], crop: Region | None = None, **more: Any
+    ) -> Restored:
         """Do the step; the result knows its history, and has the step's record in `steps`.
 
         Args:
             picture: The picture, or a mosaic.
             how: `tile`, `overlap` and `memory` of `Restorer.restore_picture`.
+            crop: The region that the history names.
             **more: Other arguments of it.
         """
         begun = time.perf_counter()
@@ -58,7 +59,8 @@ class LoadedStep:
             restored = restore_mosaic(self.restorer, picture, step.pattern, **how, **more)
         else:
             restored = self.restorer.restore_picture(picture, **how, **more)
-        restored.picture.history += (history.step(self.choice, self.weights, how, step.pattern),)
+        entry_of_history = history.step(self.choice, self.weights, how | {"region": crop}, step.pattern)
+        restored.picture.history += (entry_of_history,)
         entry = self.weights.entry
         record = {
             "page": picture.page,
@@ -175,9 +177,8 @@ class Chain:
         Args:
             picture: As for `Restorer.restore_picture`; a mosaic if the first step is `demosaic`.
             tile, overlap, memory: As for `Restorer.restore_picture`, for each step.
-            region: The part to restore, as there. Of one step it equals the same part of the whole result. Of
-                several it does so but for rounding, if all networks but the first have a halo; a later network without
-                one sees 128 pixels around it.
+            region: The part to restore, as there. It equals the same part of the whole result with the same tiles if
+                all networks but the first have a halo. Others see tiles that may differ near their edges.
             progress: Called after each tile with the work done and the total over all steps.
 
         Returns:
@@ -188,49 +189,91 @@ class Chain:
             As `Restorer.restore_picture`; PictureError: The picture is not a mosaic of the step's pattern.
         """
         how: dict[str, Any] = {"tile": tile, "overlap": overlap, "memory": memory}
+        crop = None if region is None else as_region(region)
         if len(self.steps) == 1:
-            how |= {} if region is None else {"region": region}
-            return self.steps[0].restore_picture(picture, how, progress=progress)
-        source = picture.pixels.dtype
-        more: list[dict[str, Any]] = [{} for _ in self.steps]
+            return self.steps[0].restore_picture(picture, how, crop, region=crop, progress=progress)
+        source, more = picture.pixels.dtype, self._parts(picture, crop, how)
+        work, is_grey = self._work(picture, more), not self._is_mosaic and is_neutral(picture.pixels)
         if source.kind != "f":
-            exposure = self._exposure(picture)
-            precisions = [loaded.restorer.precision_for(source) for loaded in self.steps]
-            more = [{"exposure": exposure, "precision": precision} for precision in precisions]
-        if region is not None:
-            networks, (height, width) = [loaded.restorer.network for loaded in self.steps], picture.pixels.shape[:2]
-            regions = regions_of_steps(networks, place_in(picture, region), height, width)
-            more = [arguments | {"region": part} for arguments, part in zip(more, regions, strict=True)]
-        picture = _as_floats(picture, is_mosaic=self.steps[0].step.pattern is not None)
-        work, results = self._work(), []
+            shared = self._as_the_source(picture)
+            for loaded, arguments in zip(self.steps, more, strict=True):
+                arguments |= shared | {"precision": loaded.restorer.precision_for(source)}
+        if "piece" in more[0]:
+            picture = more[0]["piece"].given.cut(picture)
+        picture = _as_floats(picture, is_grey=is_grey)
+        results: list[Restored] = []
         for index, loaded in enumerate(self.steps):
             after = _shifted(progress, sum(work[:index]), work[index], sum(work))
-            restored = loaded.restore_picture(picture, how, progress=after, **more[index])
+            noted = None if index else crop
+            restored = loaded.restore_picture(picture, how, noted, progress=after, **more[index])
             picture = restored.picture
             results.append(dataclasses.replace(restored, picture=None))  # type: ignore[arg-type]  # frees it
         if source.kind != "f":
             picture = _as_integers(picture, source)
         return _joined(picture, results)
 
-    def _exposure(self, picture: Picture) -> Exposure:
-        """The exposure of a picture of integers, for pixels from 0 to 1.
+    def scaled(self, strength: float) -> Chain:
+        """The same steps with their strengths times `strength`; upscaling stays as it is."""
+        steps = scaled(tuple(loaded.step for loaded in self.steps), strength)
+        return Chain([dataclasses.replace(loaded, step=step) for loaded, step in zip(self.steps, steps, strict=True)])
 
-        It is that of the source for all steps. An overshoot of one network is no highlight that bypasses the next.
+    @property
+    def _is_mosaic(self) -> bool:
+        """Whether the first step takes a mosaic."""
+        return self.steps[0].step.pattern is not None
+
+    def _as_the_source(self, picture: Picture) -> dict[str, Any]:
+        """What all steps take from a picture of integers: `exposure`, for pixels from 0 to 1, and `is_grey`.
+
+        An overshoot of one network is no highlight that bypasses the next, and a colour that it makes faint is none
+        that the next may drop.
         """
         from restore.inference.exposure import Exposure
         from restore.inference.hidden_colours import fill_hidden
 
-        is_mosaic, shown = self.steps[0].step.pattern is not None, picture.pixels
+        shown = picture.pixels
         if picture.alpha is not None:
-            shown = fill_hidden(shown, picture.alpha, is_mosaic=is_mosaic)
-        found = Exposure.of(shown, is_mosaic=is_mosaic)
-        return Exposure(found.white / found.limit, np.inf, found.passes_excess)
+            shown = fill_hidden(shown, picture.alpha, is_mosaic=self._is_mosaic)
+        found = Exposure.of(shown, is_mosaic=self._is_mosaic)
+        exposure = Exposure(found.white / found.limit, np.inf, found.passes_excess)
+        return {"exposure": exposure, "is_grey": not self._is_mosaic and is_neutral(shown)}
 
-    def _work(self) -> list[int]:
-        """The relative work of each step: the pixels of its input, times its runs."""
+    def _parts(self, picture: Picture, crop: Region | None, how: dict[str, Any]) -> list[dict[str, Any]]:
+        """The part that each step restores: `piece` or `region` of `Restorer.restore_picture`, or nothing for all.
+
+        What hides under transparency, and the levels of floats, depend on the whole input of each step. Then only the
+        last step restores a part.
+        """
+        if crop is None:
+            return [{} for _ in self.steps]
+        from restore.inference.pieces import pieces
+        from restore.inference.tile_size import TileSizes
+
+        place = place_in(picture, crop)
+        (height, width, channels), networks = picture.pixels.shape, [one.restorer.network for one in self.steps]
+        is_whole = picture.pixels.dtype.kind == "f" or picture.alpha is not None or picture.extra is not None
+        if is_whole or (self._is_mosaic and networks[0].scale != 1):
+            last = place.scaled(self.scale // networks[-1].scale)
+            return [*({} for _ in self.steps[1:]), {"region": last.numbers}]
+        tiles, side = [], 1
+        for loaded in self.steps[self._is_mosaic :]:  # a mosaic has tiles of its own
+            shape = side * height, side * width, 3 if self._is_mosaic else channels
+            whole = Picture(np.broadcast_to(np.float32(0), shape))  # takes no memory
+            longest = loaded.restorer.side_for(whole, **how)
+            tiles.append((TileSizes(loaded.restorer.network, how["overlap"]), longest))
+            side *= loaded.restorer.network.scale
+        found = pieces(place, tiles, height, width)
+        mosaic = [{"region": found[0].given.numbers}] if self._is_mosaic else []
+        return [*mosaic, *({"piece": piece} for piece in found)]
+
+    def _work(self, picture: Picture, parts: Sequence[dict[str, Any]]) -> list[int]:
+        """The relative work of each step: the pixels that it computes, times its runs."""
         work, side = [], 1
-        for loaded in self.steps:
-            work.append(1000 * side**2 * (8 if loaded.step.self_ensemble else 1))
+        for loaded, part in zip(self.steps, parts, strict=True):
+            pixels = part["piece"].computed if "piece" in part else picture.pixels[..., 0].size * side**2
+            if "region" in part:
+                pixels = part["region"][2] * part["region"][3]
+            work.append(pixels * (8 if loaded.step.self_ensemble else 1))
             side *= loaded.restorer.network.scale
         return work
 
@@ -245,8 +288,11 @@ def _shifted(
     return lambda done, tiles: progress(before + (own if done == tiles else own * done // tiles), total)
 
 
-def _as_floats(picture: Picture, *, is_mosaic: bool) -> Picture:
-    """A copy with all channels in float32, integers divided by their largest value; black and white stays so."""
+def _as_floats(picture: Picture, *, is_grey: bool) -> Picture:
+    """A copy with all channels in float32, integers divided by their largest value.
+
+    One that is black and white by its integers gets equal channels: floats would round at the limit of `is_neutral`.
+    """
     white = np.float32(limit(picture.pixels.dtype))
 
     def converted(channels: np.ndarray | None) -> np.ndarray | None:
@@ -258,7 +304,7 @@ def _as_floats(picture: Picture, *, is_mosaic: bool) -> Picture:
 
     pixels = converted(picture.pixels)
     assert pixels is not None
-    if not is_mosaic and is_neutral(picture.pixels):  # by its integers: floats would round at the limit
+    if is_grey:
         for rows in bands(len(pixels), pixels[0].nbytes):
             pixels[rows] = pixels[rows].mean(axis=2, keepdims=True, dtype=np.float64)
     return dataclasses.replace(

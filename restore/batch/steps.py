@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -138,15 +138,18 @@ def in_effect(advice: Advice, strength: float) -> Advice:
 
 def advised(advice: Advice, *, strength: float = 1.0, self_ensemble: bool = False) -> tuple[Step, ...]:
     """The steps of an advice; `strength` scales all that can be mixed with their input, and 0 leaves them out."""
-    return tuple(
-        Step(
-            one.task,
-            one.level,
-            1.0 if one.task == "upscale" else one.strength * strength,
-            self_ensemble=self_ensemble,
-            why=one.why,
-        )
+    steps = (
+        Step(one.task, one.level, one.strength, self_ensemble=self_ensemble, why=one.why)
         for one in in_effect(advice, strength).steps
+    )
+    return scaled(steps, strength)
+
+
+def scaled(steps: Iterable[Step], strength: float) -> tuple[Step, ...]:
+    """The steps with their strengths times `strength`; upscaling stays as it is."""
+    return tuple(
+        step if step.task == "upscale" else dataclasses.replace(step, strength=step.strength * strength)
+        for step in steps
     )
 
 

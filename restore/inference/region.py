@@ -87,6 +87,11 @@ class Place:
         """Rows and columns, to index an array `(H, W, ...)`."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """Left, top, width and height."""
+        return self.left, self.top, self.width, self.height
+
     def cut(self, picture: Picture) -> Picture:
         """A copy of this part of `picture`, with its metadata. What names places in the whole is dropped and noted.
 

@@ -217,7 +217,7 @@ def test_progress_grows_over_all_steps_and_ends_once() -> None:
     chain.restore_picture(picture(), tile=16, overlap=4, progress=lambda done, total: seen.append((done, total)))
     done = [part / total for part, total in seen]
     assert done == sorted(done) and done.count(1.0) == 1 and done[-1] == 1.0
-    assert {total for _, total in seen} == {1000 + 1000 + 4000}  # twice the size: four times the pixels
+    assert {total for _, total in seen} == {600 + 600 + 2400}  # twice the size: four times the pixels
 
 
 @pytest.mark.usefixtures("times")
