@@ -30,7 +30,9 @@ from restore.errors import (
 )
 
 if TYPE_CHECKING:
-    from restore.api import Weights, inspect, list_weights, load, load_steps, restore_bytes, restore_file, run
+    from restore.api.files import restore_bytes, restore_file
+    from restore.api.loading import Weights, list_weights, load
+    from restore.api.pictures import inspect, load_steps, run
     from restore.batch.pipeline import Outcome
     from restore.batch.steps import Step
     from restore.images.picture import Picture
@@ -74,14 +76,14 @@ _PLACES = {
     "Restored": "restore.inference.restored",
     "Restorer": "restore.inference.restorer",
     "Step": "restore.batch.steps",
-    "Weights": "restore.api",
-    "inspect": "restore.api",
-    "list_weights": "restore.api",
-    "load": "restore.api",
-    "load_steps": "restore.api",
-    "restore_bytes": "restore.api",
-    "restore_file": "restore.api",
-    "run": "restore.api",
+    "Weights": "restore.api.loading",
+    "inspect": "restore.api.pictures",
+    "list_weights": "restore.api.loading",
+    "load": "restore.api.loading",
+    "load_steps": "restore.api.pictures",
+    "restore_bytes": "restore.api.files",
+    "restore_file": "restore.api.files",
+    "run": "restore.api.pictures",
 }
 """Name -> the module that it is imported from when it is first used."""
 

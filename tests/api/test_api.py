@@ -18,7 +18,8 @@ from conftest import Run, save
 from PIL import Image
 
 import restore
-from restore import api
+from restore.api.files import FileOptions
+from restore.api.pictures import RunOptions
 from restore.images import Picture, write_picture
 
 EXIF = Image.Exif()
@@ -157,7 +158,11 @@ def test_wrong_options_write_nothing(tiny_catalogue: Path, run: Run, options: di
 def test_bytes_take_the_options_of_files() -> None:
     of_files = set(inspect.signature(restore.restore_file).parameters)
     only_for_files = {"source", "target", "weights", "overwrite", "keep_times", "copy_sidecars"}
-    assert set(api.FileOptions.__annotations__) == of_files - only_for_files
+    assert set(FileOptions.__annotations__) == of_files - only_for_files
+
+
+def test_the_typed_options_of_run_are_its_options() -> None:
+    assert set(RunOptions.__annotations__) == set(inspect.signature(restore.run).parameters) - {"steps", "image"}
 
 
 # ---------------------------------------------------------------------------------------------------- several pictures
