@@ -18,6 +18,9 @@ MOST_PICTURES = 200
 MOST_WORKS = 1000
 """Jobs of one tab, since it was opened."""
 
+BEAT = 10.0
+"""Seconds between signs of life of an event stream."""
+
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 

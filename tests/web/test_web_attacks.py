@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from web_client import Client, find_nothing, running, wait_for
 
+from restore.web import http_request
 from restore.web import server as server_module
 from restore.web.server import Server
 
@@ -248,7 +249,7 @@ def test_a_body_that_ends_early_or_comes_too_slowly_leaves_nothing(
     with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
         connection.sendall(request + b"x" * 10)
     wait_for(lambda: used(server) == NOTHING)
-    monkeypatch.setattr(server_module, "_QUIET", 0.4)
+    monkeypatch.setattr(http_request, "QUIET", 0.4)
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
         connection.sendall(request)
         begun = time.monotonic()
@@ -261,7 +262,7 @@ def test_a_body_that_ends_early_or_comes_too_slowly_leaves_nothing(
 
 
 def test_a_head_that_comes_too_slowly_ends(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "_HEAD", 0.3)
+    monkeypatch.setattr(http_request, "_HEAD", 0.3)
     begun = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection, pytest.raises(OSError):
         for _ in range(100):
@@ -313,7 +314,7 @@ def test_200_requests_at_once_are_answered_or_refused_by_few_threads(server: Ser
 
 
 def test_silent_connections_free_their_places(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "_HEAD", 0.3)
+    monkeypatch.setattr(http_request, "_HEAD", 0.3)
     silent = [
         socket.create_connection(("127.0.0.1", server.server_port)) for _ in range(server_module.MOST_CONNECTIONS)
     ]

@@ -8,6 +8,8 @@ const $ = (id) => document.getElementById(id);
 const pictures = new Map(); // id -> what the server tells
 const works = new Map();
 const crops = new Map(); // id of a picture -> middle of its crop, 0..1
+const choices = new Map(); // id of a picture -> name of a field -> its value, as the user left the form
+const faults = []; // what went wrong since files were last given
 let limits = {};
 let session = null;
 let current = null; // id of a picture
@@ -28,23 +30,46 @@ function say(text) {
   $("message").textContent = text;
 }
 
-function attempt(action) {
-  return action().catch((error) => say(error.message === "Failed to fetch" ? "The server is not running." : error.message));
+function blame(text) {
+  if (!faults.includes(text)) faults.push(text);
+  const most = 5;
+  const shown = faults.length > most ? [...faults.slice(0, most), `and ${faults.length - most} more`] : faults;
+  $("faults").replaceChildren(...shown.map((one) => Object.assign(document.createElement("li"), { textContent: one })));
+}
+
+function forgive() {
+  faults.length = 0;
+  $("faults").replaceChildren();
+}
+
+/** Without an answer (`TypeError`), the reason is `silence`. */
+function attempt(action, silence = "The server is not running.") {
+  return action().catch((error) => blame(error instanceof TypeError ? silence : error.message));
 }
 
 // ------------------------------------------------------------------------------------------------------------- pictures
 
 function upload(files) {
+  forgive();
   for (const file of files) {
-    queue = queue.then(() => attempt(() => send(file)));
+    queue = queue
+      .then(() => attempt(() => send(file), `${file.name} cannot be read, or the server is not running`))
+      .then(() => say(""));
   }
+}
+
+/** The files of a drop; a folder is not opened. */
+function dropped(transfer) {
+  const folders = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry?.isDirectory);
+  const names = new Set(folders.map((entry) => entry.name));
+  upload([...transfer.files].filter((file) => !names.has(file.name)));
+  for (const name of names) blame(`${name} is a folder: drop the pictures in it`);
 }
 
 async function send(file) {
   if (file.size > limits.largest) throw new Error(`${file.name} is larger than ${Math.round(limits.largest / 2 ** 20)} MB`);
   say(`Reading ${file.name}`);
   const picture = await ask(`${session}/pictures?name=${encodeURIComponent(file.name.toWellFormed?.() ?? file.name)}`, { body: file });
-  say("");
   if (!pictures.has(picture.id)) pictures.set(picture.id, picture);
   if (!current) select(picture.id);
   else draw();
@@ -52,7 +77,7 @@ async function send(file) {
 
 function select(id) {
   current = id;
-  fillSteps(id);
+  fillForm(id);
   draw();
 }
 
@@ -68,7 +93,7 @@ function thumbOf(id) {
 // ---------------------------------------------------------------------------------------------------------------- steps
 
 function buildSteps() {
-  for (const name of limits.order) {
+  for (const name of limits.orders.noisy) {
     const task = limits.tasks.find((one) => one.name === name);
     const box = Object.assign(document.createElement("input"), { type: "checkbox", name: task.name });
     const label = Object.assign(document.createElement("label"), { title: task.summary });
@@ -88,19 +113,33 @@ function buildSteps() {
       strength.addEventListener("input", () => {
         shown.textContent = Number(strength.value).toFixed(2);
         box.checked = true;
-        drawActions();
+        changeForm();
       });
       row.append(strength, shown);
     }
-    box.addEventListener("change", drawActions);
+    row.dataset.task = name;
     $("steps").append(row);
   }
+}
+
+/** Tasks in the order in which they run: as `restore auto` runs them. */
+function order() {
+  return $("form").elements.denoise.checked ? limits.orders.noisy : limits.orders.plain;
+}
+
+function fields() {
+  return [...$("form").elements].filter((field) => field.name);
+}
+
+function changeForm() {
+  if (current) choices.set(current, new Map(fields().map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value])));
+  drawActions();
 }
 
 /** The steps as `restore run` takes them. */
 function steps() {
   const chosen = [];
-  for (const task of limits.order) {
+  for (const task of order()) {
     const form = $("form").elements;
     if (!form[task].checked) continue;
     if (task === "upscale") chosen.push(`upscale:${form.scale.value}`);
@@ -110,11 +149,17 @@ function steps() {
   return chosen.join(",");
 }
 
-/** Checks what the inspection advises. */
-function fillSteps(id) {
-  const advised = pictures.get(id)?.facts?.advised;
-  if (!advised) return;
-  for (const task of limits.tasks) $("form").elements[task.name].checked = advised.some((step) => step.task === task.name);
+/** What the user has chosen for the picture; before that, what the inspection advises. */
+function fillForm(id) {
+  const chosen = choices.get(id);
+  const advised = new Set((pictures.get(id)?.facts?.advised ?? []).map((step) => step.task));
+  for (const field of fields()) {
+    if (field.type === "checkbox") field.checked = chosen?.get(field.name) ?? advised.has(field.name);
+    else if (chosen) field.value = chosen.get(field.name);
+    else if (field.type === "range") field.value = 1;
+    const shown = field.parentElement.querySelector("output");
+    if (shown && field.type === "range") shown.textContent = Number(field.value).toFixed(2);
+  }
 }
 
 // ----------------------------------------------------------------------------------------------------------------- crop
@@ -215,6 +260,9 @@ function drawFacts({ facts, bytes }) {
 }
 
 function drawActions() {
+  for (const row of $("steps").querySelectorAll(".step")) {
+    row.style.order = order().includes(row.dataset.task) ? order().indexOf(row.dataset.task) : 2; // denoise, unchecked
+  }
   const isReady = Boolean(pictures.get(current)?.facts) && steps() !== "";
   for (const id of ["try", "restore", "restore-every"]) $(id).disabled = !isReady;
   $("restore-every").hidden = pictures.size < 2;
@@ -265,6 +313,8 @@ function receive({ pictures: changedPictures = [], works: changedWorks = [] }) {
   for (const picture of changedPictures) {
     if (picture.removed) {
       pictures.delete(picture.id);
+      choices.delete(picture.id);
+      crops.delete(picture.id);
       if (current === picture.id) current = null;
       continue;
     }
@@ -273,7 +323,7 @@ function receive({ pictures: changedPictures = [], works: changedWorks = [] }) {
   }
   for (const work of changedWorks) works.set(work.id, work);
   if (!current && pictures.size) select(pictures.keys().next().value);
-  else if (isNewlyKnown) fillSteps(current);
+  else if (isNewlyKnown) fillForm(current);
   draw();
 }
 
@@ -309,8 +359,12 @@ function listen() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    upload(event.dataTransfer.files);
+    dropped(event.dataTransfer);
   });
+  document.addEventListener("click", (event) => event.target.closest("button") && forgive(), true);
+  // The browser's own drag of a picture of this page would look like a new one.
+  document.addEventListener("dragstart", (event) => event.preventDefault());
+  $("form").addEventListener("change", changeForm);
   $("form").addEventListener("submit", (event) => {
     event.preventDefault();
     start(current, cropOf(current));
@@ -325,7 +379,6 @@ function listen() {
     const box = $("thumb").getBoundingClientRect();
     moveCrop((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
   };
-  $("map").addEventListener("dragstart", (event) => event.preventDefault());
   $("map").addEventListener("pointerdown", (event) => {
     $("map").setPointerCapture(event.pointerId);
     point(event);
@@ -341,7 +394,7 @@ function listen() {
   $("viewer").addEventListener("next", () => step(1));
   $("viewer").addEventListener("previous", () => step(-1));
   document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.closest("input, select, textarea, #map, #viewer");
+    const isTyping = event.target.closest("input:not([type=checkbox]), select, textarea, #map, #viewer");
     if (!isTyping && viewer && event.key !== "Enter" && event.key !== " ") viewer.key(event);
     if (event.key === "Escape" && !$("progress").hidden) $("cancel").click();
   });
@@ -359,9 +412,7 @@ attempt(async () => {
   }
   listen();
   const events = new EventSource(`${session}/events`);
-  events.onmessage = (event) => {
-    say("");
-    receive(JSON.parse(event.data));
-  };
+  events.onopen = () => say("");
+  events.onmessage = (event) => receive(JSON.parse(event.data));
   events.onerror = () => say("The server does not answer. Start `restore web` again, and open its new address.");
 });
