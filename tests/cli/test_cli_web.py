@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,27 @@ def test_it_prints_its_address_serves_without_torch_and_leaves_nothing(
         assert b"<title>restore</title>" in connection.getresponse().read()
         connection.close()
         assert len(list(tmp_path.iterdir())) == 1
+        uploading = half_an_upload(int(address[1]), address[2])
+        assert [path.name for path in tmp_path.rglob("source*")] == ["source.png"]
         child.send_signal(number)
         assert child.stdout.read() == "False\n"
         assert "Traceback" not in child.stderr.read()
+    uploading.close()
     assert child.returncode == code
     assert list(tmp_path.iterdir()) == []
+
+
+def half_an_upload(port: int, path: str) -> http.client.HTTPConnection:
+    """A connection that has sent 5 bytes of 10, and the server has begun to write them."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", f"{path}sessions", "{}")
+    session = json.loads(connection.getresponse().read())["session"]
+    connection.close()
+    connection.putrequest("POST", f"{path}{session}/pictures?name=a.png")
+    connection.putheader("Content-Length", "10")
+    connection.endheaders(b"12345")
+    time.sleep(0.3)
+    return connection
 
 
 def test_a_taken_port_is_an_error_with_a_hint(run: Run) -> None:

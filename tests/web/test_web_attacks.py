@@ -323,6 +323,68 @@ def test_silent_connections_free_their_places(server: Server, monkeypatch: pytes
         connection.close()
 
 
+# ------------------------------------------------------------------------------------------------------ other protocols
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ("GET {path}\r\n\r\n", None),  # HTTP/0.9 has no host
+        ("GET {path} HTTP/1.0\r\n\r\n", 403),
+        ("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n", 403),
+        ("GET {path} HTTP/1.1\r\nHost: {host}\r\nX: " + "a" * 70_000 + "\r\n\r\n", 431),
+        ("GET {path} HTTP/1.1\r\nHost: {host}\r\n" + "X: a\r\n" * 200 + "\r\n", 431),
+        ("GET {path}" + "a" * 70_000 + " HTTP/1.1\r\nHost: {host}\r\n\r\n", 414),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
+        ("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", None),  # TLS
+    ],
+)
+def test_other_protocols_and_endless_heads_open_nothing(server: Server, request_: str, status: int | None) -> None:
+    host = f"127.0.0.1:{server.server_port}"
+    answer = send(server, request_.format(path=f"/{server.token}/", host=host).encode("latin-1"))
+    if status is not None:
+        assert int(answer.split()[1]) == status
+    assert b"<title>" not in answer and b'"reason"' in answer
+    assert Client(server).ask("GET", "").status == 200
+
+
+def test_a_websocket_is_not_opened(server: Server, tab: Client) -> None:
+    lines = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n"
+    own = f"127.0.0.1:{server.server_port}"
+    head = f"GET /{server.token}/page.css HTTP/1.1\r\nHost: {own}\r\n{lines}"
+    assert send(server, f"{head}\r\n".encode()).split()[1] == b"200"  # an answer as to any other request
+    assert send(server, f"{head}Origin: http://evil.example\r\n\r\n".encode()).split()[1] == b"403"
+
+
+def test_a_request_behind_another_is_not_answered(server: Server) -> None:
+    own = f"127.0.0.1:{server.server_port}"
+    one = f"GET /{server.token}/page.css HTTP/1.1\r\nHost: {own}\r\nConnection: keep-alive\r\n\r\n"
+    assert send(server, one.encode() * 3).count(b"HTTP/1.0 200") == 1
+
+
+def test_clients_that_are_killed_in_a_download_or_an_event_stream_free_their_places(
+    server: Server, tab: Client, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (100, 100, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    done = tab.restore(tab.upload(tmp_path / "a.png")["id"])
+    for path in (f"jobs/{done['id']}/result", "events"):
+        own = f"127.0.0.1:{server.server_port}"
+        request = f"GET /{server.token}/{tab.session}/{path} HTTP/1.1\r\nHost: {own}\r\n\r\n"
+        for _ in range(10):
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as if killed
+            connection.connect(("127.0.0.1", server.server_port))
+            connection.sendall(request.encode())
+            connection.recv(10)
+            connection.close()
+    tab.ask("POST", f"{tab.session}/close", "{}")
+    wait_for(lambda: not [one for one in threading.enumerate() if "process_request_thread" in one.name])
+    assert used(server) == NOTHING
+    assert "Traceback" not in capfd.readouterr().err
+
+
 # --------------------------------------------------------------------------------------------------- names and pictures
 
 
