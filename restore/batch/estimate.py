@@ -11,7 +11,7 @@ from statistics import fmean
 from PIL import Image
 
 from restore.batch.planning import Job
-from restore.tasks import Task
+from restore.batch.steps import Step
 
 _SAMPLE = 200
 """Most pictures whose headers are read: 10,000 pictures take no longer."""
@@ -29,29 +29,43 @@ SECONDS_PER_MEGAPIXEL: dict[tuple[str, float | None], float] = {
 """(task, scale) -> seconds for a megapixel of input with the default weights, from the table in docs/performance.md."""
 
 
-def estimate(jobs: Sequence[Job], task: Task, level: float | None, *, has_default: bool, ensemble: bool) -> str | None:
+def estimate(jobs: Sequence[Job], steps: Sequence[Step], *, is_on_cpu: bool) -> str | None:
     """The estimated time of a run in words, without torch; None if no header tells a size.
 
     Args:
         jobs: The pictures to restore.
-        task: The task.
-        level: The scale for upscaling; other levels do not change the speed.
-        has_default: The run uses the default weights on a device that may be the CPU; else only the size is told.
-        ensemble: The run averages over flips and rotations.
+        steps: What is done to each.
+        is_on_cpu: The run uses a device that may be the CPU; else only the size is told.
     """
     paths = [job.source for job in jobs if isinstance(job.source, Path)]
     step = max(1, len(paths) // _SAMPLE)
     sizes = [size for path in paths[::step] if (size := _megapixels(path)) is not None]
     if not sizes:
         return None
-    total = fmean(sizes) * len(jobs)
-    about = "" if len(sizes) == len(jobs) else "about "
-    pictures = f"{len(jobs):,} picture{'s' * (len(jobs) != 1)} with {about}{_rounded(total)} megapixels"
-    speed = SECONDS_PER_MEGAPIXEL.get((task.name, level if task.name == "upscale" else None))
-    if speed is None or not has_default:
-        return f"{pictures}; no speed is known for these options"
-    speed *= (4 if task.name == "derain" else 8) if ensemble else 1
-    return f"{pictures}; about {duration(START_SECONDS + total * speed)} on {MEASURED_ON}, {speed:.2g} s a megapixel"
+    total, speed = fmean(sizes) * len(jobs), speed_of(steps) if is_on_cpu else None
+    told = in_words(len(jobs), total, None if speed is None else total * speed, is_exact=len(sizes) == len(jobs))
+    return told if speed is None else f"{told}, {speed:.2g} s a megapixel"
+
+
+def speed_of(steps: Sequence[Step]) -> float | None:
+    """Seconds for a megapixel of the picture in all steps; None where the speed of a step is not known."""
+    total, area = 0.0, 1.0
+    for step in steps:
+        speed = SECONDS_PER_MEGAPIXEL.get((step.task, step.level if step.task == "upscale" else None))
+        if speed is None or step.weights is not None:
+            return None
+        total += area * speed * ((4 if step.task == "derain" else 8) if step.self_ensemble else 1)
+        area *= (step.level or 1) ** 2 if step.task == "upscale" else 1
+    return total
+
+
+def in_words(pictures: int, megapixels: float, seconds: float | None, *, is_exact: bool = True) -> str:
+    """A number of pictures, their size in total, and the time that their steps take, with the start."""
+    about = "" if is_exact else "about "
+    told = f"{pictures:,} picture{'s' * (pictures != 1)} with {about}{_rounded(megapixels)} megapixels"
+    if seconds is None:
+        return f"{told}; no speed is known for these options"
+    return f"{told}; about {duration(START_SECONDS + seconds)} on {MEASURED_ON}"
 
 
 def _megapixels(path: Path) -> float | None:

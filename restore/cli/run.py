@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,6 +55,18 @@ Recipe = Annotated[
 ]
 
 
+StrengthOfSteps = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="N",
+        rich_help_panel=QUALITY,
+        help="Multiply the strength of every step: 0 changes nothing, 1 is the full effect. Upscaling stays as it is.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class RunGiven(Given):
     """The options of `restore run`."""
@@ -63,14 +76,14 @@ class RunGiven(Given):
 
 def command() -> Callable[..., None]:
     """The function that Typer calls."""
-    without = {"level", "weights", "strength", "self_ensemble", "pattern"}
-    return command_of(RunGiven, _run, without, {"inputs": StepsAndInputs})
+    without = {"level", "weights", "self_ensemble", "pattern"}
+    return command_of(RunGiven, _run, without, {"inputs": StepsAndInputs, "strength": StrengthOfSteps})
 
 
 def _run(given: RunGiven) -> None:
     """Do several steps on each picture, such as derain, denoise and upscale."""
     from restore.batch import step_recipes
-    from restore.batch.steps import parse_steps
+    from restore.batch.steps import parse_steps, scaled
 
     words = list(given.inputs)
     if given.recipe is None and (os.path.isfile(words[0]) or os.path.isdir(words[0])):
@@ -78,10 +91,12 @@ def _run(given: RunGiven) -> None:
     steps = parse_steps(words.pop(0)) if given.recipe is None else step_recipes.load_steps(given.recipe)
     if not words:
         raise UsageError("INPUT is missing", hint=_EXAMPLE)
-    run = prepare(replace(given, inputs=words))
+    run = prepare(replace(given, inputs=words), upscales=any(step.task == "upscale" for step in steps))
+    steps = scaled(steps, given.strength)
     if given.dry_run:
         run.tell_jobs()
         _tell_steps(steps, given)
+        run.tell_time(steps)
         return
     run.carry_out(_loading(steps, run))
 
@@ -102,6 +117,34 @@ def note_chain(chain: Chain, report: RunReport) -> None:
     report.device, report.threads = str(chain.steps[0].restorer.device), torch.get_num_threads()
 
 
+def with_steps(chain: Chain, picture: Picture, after_tile: Callable[[int, int], None], run: Prepared) -> Restored:
+    """The picture after all steps, or their contact sheet: each panel is what a run with its `--strength` gives."""
+    strengths = run.strengths
+    if not strengths:
+        return chain.restore_picture(picture, progress=after_tile, **run.how)
+    from restore.inference.region import place_in
+    from restore.viewer.contact import contact_sheet, mixed
+
+    original = place_in(picture, run.how["region"]).cut(picture)
+    if chain.steps[0].step.pattern is not None:  # a mosaic has other channels
+        original = chain.scaled(0).restore_picture(picture, **run.how).picture
+    if len(chain.steps) == 1:
+        restored = chain.restore_picture(picture, progress=after_tile, **run.how)
+        panels = [mixed(original.pixels, restored.picture.pixels, strength) for strength in strengths]
+    else:  # no mix of two pictures equals weaker steps after one another
+        panels = []
+        for index, strength in enumerate(strengths):
+            after = partial(_after_panel, after_tile, index, len(strengths))
+            restored = chain.scaled(strength).restore_picture(picture, progress=after, **run.how)
+            panels.append(restored.picture.pixels)
+    return replace(restored, picture=contact_sheet(original, panels, strengths))
+
+
+def _after_panel(after_tile: Callable[[int, int], None], index: int, panels: int, done: int, total: int) -> None:
+    """The progress of one panel of several, as that of all."""
+    after_tile(index * total + done, panels * total)
+
+
 def _loading(steps: tuple[Step, ...], run: Prepared) -> Callable[[RunReport, Progress], Restore]:
     """What loads the networks of the steps."""
 
@@ -116,7 +159,7 @@ def _loading(steps: tuple[Step, ...], run: Prepared) -> Callable[[RunReport, Pro
                 )
 
         def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
-            return chain.restore_picture(picture, progress=after_tile, **run.how)
+            return with_steps(chain, picture, after_tile, run)
 
         return restore
 

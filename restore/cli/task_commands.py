@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
 
+from restore.batch.steps import Step
 from restore.cli import help, options
 from restore.errors import UsageError
 from restore.inference.precision import check_precision
@@ -82,12 +83,6 @@ class Given:
     precision: options.Precision = "auto"
     compile_network: options.Compile = False
     verbose: options.Verbose = False
-
-
-@dataclass(frozen=True)
-class TaskGiven(Given):
-    """The options that only the commands of single tasks have."""
-
     crop: options.Crop = None
     strengths: options.Strengths = None
 
@@ -97,7 +92,7 @@ def _command(task: Task) -> Callable[..., None]:
     without = {"level"} if task.level is None else set()
     without |= set() if task.takes_mosaic else {"pattern"}
     changed = {} if task.level is None else {"level": options.level_of(task)}
-    return command_of(TaskGiven, lambda given: _run(task, given), without, changed)
+    return command_of(Given, lambda given: _run(task, given), without, changed)
 
 
 AnyGiven = TypeVar("AnyGiven", bound=Given)
@@ -132,18 +127,12 @@ def command_of(
     return command
 
 
-def _run(task: Task, given: TaskGiven) -> None:
+def _run(task: Task, given: Given) -> None:
     """Restore the pictures; before torch is imported, which takes seconds, the options are checked."""
-    strengths = _strengths(task, given)
-    crop = given.crop or ("center:512" if strengths else None)
-    region = None if crop is None else parse_region(crop)
-    run = prepare(given)
-    if region is not None:
-        _keep_sources(run.work.to_do)
+    run = prepare(given, upscales=task.name == "upscale")
     if given.dry_run:
         run.tell_jobs()
-        if region is None:
-            _tell_time(task, given, run.work.to_do)
+        run.tell_time([Step(task.name, given.level, weights=given.weights, self_ensemble=given.self_ensemble)])
         return
     from restore.batch.task_restorer import RestorerChoice
     from restore.cli import task_run
@@ -151,12 +140,12 @@ def _run(task: Task, given: TaskGiven) -> None:
     choice = RestorerChoice(
         task, given.weights, given.level, given.device, given.precision, given.compile_network, given.threads
     )
-    run.how.update(strength=given.strength, self_ensemble=given.self_ensemble, region=region)
+    run.how.update(strength=given.strength, self_ensemble=given.self_ensemble)
     pattern = given.pattern if task.takes_mosaic else None
-    run.carry_out(task_run.with_one_network(choice, run.how, pattern, verbose=given.verbose, strengths=strengths))
+    run.carry_out(task_run.with_one_network(choice, run.how, pattern, verbose=given.verbose, strengths=run.strengths))
 
 
-def _strengths(task: Task, given: TaskGiven) -> tuple[float, ...]:
+def _strengths(given: Given, *, upscales: bool) -> tuple[float, ...]:
     """The strengths of the contact sheet; none without one.
 
     Raises:
@@ -164,7 +153,7 @@ def _strengths(task: Task, given: TaskGiven) -> tuple[float, ...]:
     """
     if given.strengths is None:
         return ()
-    if task.name == "upscale":
+    if upscales:
         raise UsageError("upscale has no strengths to compare", hint="leave out --strengths")
     for option, has in (("--strength", given.strength != 1), ("--report", given.report), ("--compare", given.compare)):
         if has:
@@ -191,14 +180,16 @@ class Prepared:
     Attributes:
         given: The options.
         work: The pictures.
-        how: `tile`, `overlap` and `memory` of `Restorer.restore_picture`.
+        how: `tile`, `overlap`, `memory` and `region` of `Restorer.restore_picture`.
         pipeline: Attributes of the `Pipeline`.
+        strengths: Those of the contact sheet; none without one.
     """
 
     given: Given
     work: Work
     how: dict[str, Any]
     pipeline: dict[str, Any]
+    strengths: tuple[float, ...]
 
     def tell_jobs(self) -> None:
         """Print what would be written where."""
@@ -207,13 +198,24 @@ class Prepared:
         for job in self.work.to_do:
             print(one_line(str(job), sys.stdout), end=self.end)
 
+    def tell_time(self, steps: Sequence[Step]) -> None:
+        """Say on stderr how long the run with these steps would take; that of a part is not known."""
+        from restore.batch.estimate import estimate
+        from restore.cli.streams import say
+
+        if self.how["region"] is not None:
+            return
+        told = estimate(self.work.to_do, steps, is_on_cpu=self.given.device in ("auto", "cpu"))
+        if told is not None:
+            say(f"note:  {told}")
+
     def carry_out(self, load: Any) -> None:
         """Restore the pictures; `load` as for `task_run.carry_out`."""
         from restore.cli import task_run
 
         task_run.carry_out(
             self.work, load, self.pipeline, json_file=self.given.json_file, verbose=self.given.verbose, end=self.end,
-            comparing={"report": self.given.report, "sheet": self.given.compare, "region": self.how.get("region")},
+            comparing={"report": self.given.report, "sheet": self.given.compare, "region": self.how["region"]},
         )  # fmt: skip
 
     @property
@@ -222,20 +224,23 @@ class Prepared:
         return "\0" if self.given.print0 else "\n"
 
 
-def prepare(given: Given) -> Prepared:
-    """Check the options without torch, and find the pictures.
+def prepare(given: Given, *, upscales: bool) -> Prepared:
+    """Check the options without torch, and find the pictures. `upscales`: a step enlarges them.
 
     Raises:
         UsageError: Options contradict each other, or a value is out of its range.
         PictureError: As `task_run.plan`.
     """
     _check(given)
+    strengths = _strengths(given, upscales=upscales)
+    crop = given.crop or ("center:512" if strengths else None)
     format = None if given.format is None else given.format.lower().removeprefix(".")
     max_pixels = options.parse_max_pixels(given.max_pixels)
     how = {
         "tile": options.parse_tile(given.tile, given.overlap),
         "overlap": given.overlap,
         "memory": None if given.memory is None else options.parse_memory(given.memory),
+        "region": None if crop is None else parse_region(crop),
     }
     from restore.cli import task_run
 
@@ -247,6 +252,8 @@ def prepare(given: Given) -> Prepared:
             overwrite=given.overwrite, skip_existing=given.skip_existing,
             copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
         )  # fmt: skip
+    if crop is not None:
+        _keep_sources(work.to_do)
     pipeline = {
         "format": format,
         "quality": given.quality,
@@ -260,18 +267,7 @@ def prepare(given: Given) -> Prepared:
         "keep_times": given.keep_times or given.keep_time,
         "copies_sidecars": given.sidecars == "copy",
     }
-    return Prepared(given, work, how, pipeline)
-
-
-def _tell_time(task: Task, given: Given, jobs: Sequence[Job]) -> None:
-    """Say how long the run would take, on stderr."""
-    from restore.batch.estimate import estimate
-    from restore.cli.streams import say
-
-    has_default = given.weights is None and given.device in ("auto", "cpu")
-    told = estimate(jobs, task, given.level, has_default=has_default, ensemble=given.self_ensemble)
-    if told is not None:
-        say(f"note:  {told}")
+    return Prepared(given, work, how, pipeline, strengths)
 
 
 def _check(given: Given) -> None:

@@ -152,10 +152,11 @@ def with_one_network(
         def restore(picture: Picture, after_tile: Callable[[int, int], None]) -> Restored:
             restored = one(picture, **how, progress=after_tile)
             if strengths:
-                from restore.viewer.contact import contact_sheet
+                from restore.viewer.contact import contact_sheet, mixed
 
                 original = one(picture, **how | {"strength": 0.0}).picture
-                return dataclasses.replace(restored, picture=contact_sheet(original, restored.picture, strengths))
+                panels = [mixed(original.pixels, restored.picture.pixels, strength) for strength in strengths]
+                return dataclasses.replace(restored, picture=contact_sheet(original, panels, strengths))
             restored.picture.history += (step,)
             return restored
 

@@ -20,15 +20,13 @@ _SMALLEST_FONT = 18  # pixels
 _WIDTHS_PER_FONT = 28  # a larger crop gets a larger font
 
 
-def contact_sheet(original: Picture, restored: Picture, strengths: Sequence[float]) -> Picture:
-    """The original and its mixes with the restored picture, from left to right, with a label above each.
-
-    A mix differs by at most one grey level from a run at its strength, because it starts from the rounded result.
+def contact_sheet(original: Picture, panels: Sequence[Pixels], strengths: Sequence[float]) -> Picture:
+    """The original and the results at several strengths, from left to right, with a label above each.
 
     Args:
         original: The input.
-        restored: The full effect, of the same size, depth and channels.
-        strengths: From 0, the input, to 1, the full effect.
+        panels: Pixels of each result, in the size and type of the original.
+        strengths: Their strengths, from 0, the input, to 1, the full effect.
 
     Returns:
         A picture with the depth, colour profile and transparency of the original, and no other metadata.
@@ -47,8 +45,7 @@ def contact_sheet(original: Picture, restored: Picture, strengths: Sequence[floa
         left = _GAP + index * (cell + _GAP)
         _write(sheet[:head, left : left + cell], label, font, white)
         place = np.s_[head : head + height, left : left + width]
-        strength = strengths[index - 1] if index else 0
-        sheet[place] = mixed(original.pixels, restored.pixels, strength)
+        sheet[place] = panels[index - 1] if index else original.pixels
         if alpha is not None:
             alpha[place] = original.alpha
     return Picture(
@@ -68,6 +65,8 @@ def contact_sheet(original: Picture, restored: Picture, strengths: Sequence[floa
 
 def mixed(original: Pixels, restored: Pixels, strength: float) -> Pixels:
     """`original + strength * (restored - original)`, rounded where the pixels are integers.
+
+    It differs by at most one grey level from a run at this strength, because it starts from the rounded result.
 
     >>> mixed(np.array([10, 200], np.uint8), np.array([20, 100], np.uint8), 0.25)
     array([ 12, 175], dtype=uint8)

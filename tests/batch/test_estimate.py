@@ -12,6 +12,7 @@ from PIL import Image
 
 from restore.batch.estimate import MEASURED_ON, SECONDS_PER_MEGAPIXEL, START_SECONDS, estimate
 from restore.batch.planning import Job
+from restore.batch.steps import parse_steps
 from restore.tasks import TASKS
 
 PERFORMANCE = (Path(__file__).parents[2] / "docs/performance.md").read_text(encoding="utf-8")
@@ -27,8 +28,8 @@ def jobs_of(*names: str) -> list[Job]:
     return [Job(Path(name), Path("out") / name) for name in names]
 
 
-def told(jobs: list[Job], task: str = "denoise", level: float | None = None, **how: bool) -> str | None:
-    return estimate(jobs, TASKS[task], level, **{"has_default": True, "ensemble": False} | how)
+def told(jobs: list[Job], steps: str = "denoise", *, is_on_cpu: bool = True) -> str | None:
+    return estimate(jobs, parse_steps(steps), is_on_cpu=is_on_cpu)
 
 
 def test_the_speeds_are_those_of_the_table_in_the_docs() -> None:
@@ -51,10 +52,20 @@ def test_the_time_is_the_pixels_times_the_speed() -> None:
     assert told(jobs_of("a.png", "b.jpg")) == (
         f"2 pictures with 10 megapixels; about 11 s on {MEASURED_ON}, 0.88 s a megapixel"  # 1.9 + 10 * 0.88
     )
-    assert "; about 72 s on" in (told(jobs_of("a.png", "b.jpg"), ensemble=True) or "")  # 8 times 8.8, and the start
-    assert "; about 37 s on" in (told(jobs_of("a.png", "b.jpg"), "derain", ensemble=True) or "")
-    assert told(jobs_of("a.png"), has_default=False) == (
-        "1 picture with 6 megapixels; no speed is known for these options"
+    assert "; about 72 s on" in (
+        told(jobs_of("a.png", "b.jpg"), "denoise:self-ensemble") or ""
+    )  # 8 times 8.8, and the start
+    assert "; about 37 s on" in (told(jobs_of("a.png", "b.jpg"), "derain:self-ensemble") or "")
+    unknown = "1 picture with 6 megapixels; no speed is known for these options"
+    assert told(jobs_of("a.png"), is_on_cpu=False) == unknown
+    for steps in ("denoise:weights=kit-s-denoise", "denoise,upscale:3"):
+        assert told(jobs_of("a.png"), steps) == unknown
+
+
+def test_a_step_after_an_enlargement_has_more_pixels() -> None:
+    Image.new("L", (2000, 1000)).save("a.png")
+    assert told(jobs_of("a.png"), "denoise,upscale:2,dejpeg") == (
+        f"1 picture with 2 megapixels; about 15 s on {MEASURED_ON}, 6.3 s a megapixel"  # 0.88 + 1.83 + 4 * 0.90
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from restore.images import Picture
-from restore.viewer.contact import contact_sheet
+from restore.viewer.contact import contact_sheet, mixed
 
 GAP = 8
 
@@ -25,7 +25,7 @@ def panels(sheet: np.ndarray, width: int, height: int, count: int) -> list[np.nd
 def test_the_panels_are_the_original_and_its_mixes(dtype: Any, white: int, channels: int) -> None:
     before = np.full((120, 150, channels), 0.2 * white, dtype)
     after = np.full((120, 150, channels), 0.6 * white, dtype)
-    sheet = contact_sheet(Picture(before), Picture(after), [0.25, 1]).pixels
+    sheet = contact_sheet(Picture(before), [mixed(before, after, strength) for strength in (0.25, 1)], [0.25, 1]).pixels
     assert sheet.dtype == dtype and sheet.shape[2] == channels
     first, second, third = panels(sheet, 150, 120, 3)
     assert np.array_equal(first, before) and np.array_equal(third, after)
@@ -35,7 +35,7 @@ def test_the_panels_are_the_original_and_its_mixes(dtype: Any, white: int, chann
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (40, 7), (3000, 20)])
 def test_every_panel_has_a_label_of_its_own(width: int, height: int) -> None:
     black = Picture(np.zeros((height, width, 3), np.uint8))
-    sheet = contact_sheet(black, black, [0.4, 0.7]).pixels
+    sheet = contact_sheet(black, [black.pixels] * 2, [0.4, 0.7]).pixels
     head = sheet[: sheet.shape[0] - height - GAP]
     cell = (sheet.shape[1] - GAP) // 3
     labels = [head[:, GAP + index * cell :][:, : cell - GAP] for index in range(3)]
@@ -50,7 +50,7 @@ def test_the_sheet_keeps_profile_and_transparency_and_no_other_metadata() -> Non
     picture = Picture(
         np.zeros((30, 200, 3), np.uint8), alpha, icc_profile=b"profile", exif=b"exif", xmp=b"xmp", page=2, pages=3
     )
-    sheet = contact_sheet(picture, picture, [1])
+    sheet = contact_sheet(picture, [picture.pixels], [1])
     assert sheet.icc_profile == b"profile" and sheet.exif is None and sheet.xmp is None
     assert (sheet.page, sheet.pages) == (2, 3)
     assert sheet.alpha is not None and sheet.alpha.shape == sheet.pixels.shape[:2]
