@@ -33,6 +33,21 @@ LINES = {
             "denoise a.png -o b.png --tile x", "denoise a.png -o b.png --device x",
         ],
     },
+    "run and auto": {
+        "0": [
+            "run --help", "auto --help", "run denoise,upscale:2 a.png -o b.png --dry-run",
+            "auto a.png -o b.png --dry-run", "auto good.png -o c.png",
+        ],
+        "1": ["run denoise gone.png -o b.png", "auto gone.png -o b.png", "run denoise:weights=x a.png -o b.png"],
+        "2": [
+            "run", "run denoise", "run denois a.png -o b.png", "run denoise,demosaic a.png -o b.png",
+            "run denoise:strength=2 a.png -o b.png", "run --recipe gone.toml a.png -o b.png",
+            "run denoise a.png -o b.png --crop 1", "run denoise a.png -o b.png --strengths 2",
+            "run upscale:2 a.png -o b.png --strengths 1", "auto", "auto a.png", "auto a.png -o b.png --scale 5",
+            "auto a.png -o b.png --strength 2", "auto a.png -o b.png --crop 1", "auto a.png -o b.png --strengths 2",
+            "auto a.png -o b.png --scale 2 --strengths 1",
+        ],
+    },
     "eval and data": {
         "0": ["eval --help", "data list", "data show SIDD", "data check --clean .", "data check --help"],
         "1": ["eval --clean gone", "eval --dataset PolyU --root .", "data check PolyU --root ."],
@@ -55,7 +70,8 @@ LINES = {
 
 @pytest.mark.parametrize("lines", LINES.values(), ids=LINES.keys())
 def test_help_lists_and_usage_errors_do_not_import_torch(tmp_path: Path, lines: dict[str, list[str]]) -> None:
-    write_picture(Picture(np.zeros((16, 16, 3), np.uint8)), tmp_path / "a.png")
+    for name in ("a.png", "good.png"):
+        write_picture(Picture(np.zeros((16, 16, 3), np.uint8)), tmp_path / name)
     code = f"""
 import sys
 from restore.cli.app import main
