@@ -97,7 +97,8 @@ def check_choice(what: str, word: str, choices: Collection[str], *, hint: str | 
     """
     if word not in choices:
         listed = hint or f"choose one of {', '.join(choices)}"
-        raise UsageError(f"unknown {what} {word!r}", hint=did_you_mean(word, choices) or listed)
+        near = did_you_mean(word, choices) if isinstance(word, str) else None  # Python users give anything
+        raise UsageError(f"unknown {what} {word!r}", hint=near or listed)
 
 
 @contextmanager
@@ -119,6 +120,8 @@ def _in_python(text: str) -> str:
     use another target, background='white', or overwrite=True
     >>> print(_in_python("--max-pixels 600M if you trust it; leave out --strength"))
     max_pixels=600_000_000 if you trust it; leave out strength
+    >>> print(_in_python("use --memory 0.3G or more, or --crop 100,50,512,512 or --crop center:512"))
+    use memory=300_000_000 or more, or region='100,50,512,512' or region='center:512'
     """
 
     def argument(match: re.Match[str]) -> str:
@@ -127,9 +130,13 @@ def _in_python(text: str) -> str:
             return f"{name}=True"
         if value is None:
             return name
-        million = re.fullmatch(r"(\d+)M", value)
-        return f"{name}={million[1] + '_000_000' if million else value if value[0].isdigit() else repr(value)}"
+        if size := re.fullmatch(r"([\d.]+)([MG])", value):
+            return f"{name}={round(float(size[1]) * {'M': 10**6, 'G': 10**9}[size[2]]):_}"
+        return f"{name}={value if value[0].isdigit() and ',' not in value else repr(value)}"
 
-    text = re.sub(r"--([a-z][a-z-]+)(?: (\d[\w.]*\w|\d|white|cpu|note|fail)(?!\w))?", argument, text)
+    text = text.replace("--crop", "--region").replace("give --recipe", "give a recipe")
+    text = re.sub(
+        r"--([a-z][a-z-]+)(?: (\d[\w.,]*\w|\d|center:\d+(?:x\d+)?|white|cpu|note|fail)(?!\w))?", argument, text
+    )
     text = re.sub(r"(?<![\w-])-o(?!\w)", "target", text).replace("use weights", "name weights")
     return text.replace("standard input", "the stream").replace("`restore weights list`", "restore.list_weights()")

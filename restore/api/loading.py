@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,13 +51,15 @@ def load(
     """
     levels = {"scale": scale, "sigma": sigma, "jpeg-quality": jpeg_quality}
     given = {name: level for name, level in levels.items() if level is not None}
+    if not isinstance(weights, (str, os.PathLike)):
+        raise UsageError(f"{weights!r:.80} is not weights", hint="give a task, a name, or a path")
     with said_in_python():
         source, known = weights, catalogue.load_catalogue()
         if isinstance(weights, str) and weights not in known and not os.path.isfile(weights):
             if task := TASKS.get(weights):
                 source = catalogue.weights_for(task.name, _level(task, given)).name
-            elif re.fullmatch(r"[\w-]+", weights):
-                hint = did_you_mean(weights, [*TASKS, *known]) or "restore.list_weights() shows all names"
+            elif not re.search(r"[/\\.:]", weights):
+                hint = _meant(weights, known) or "restore.list_weights() shows all names"
                 raise WeightsError(f"unknown weights or task {weights!r}", hint=hint)
         from restore.inference.restorer import Restorer
 
@@ -72,6 +75,14 @@ def load(
         restorer = Restorer(network, device=device, entry=info.entry, task=info.task, precision=precision)
     _loaded[restorer] = RestorerChoice(TASKS[info.task], level=level, precision=precision), info.weights
     return restorer
+
+
+def _meant(name: str, known: Iterable[str]) -> str | None:
+    """A hint at the task or the weights that a name probably means."""
+    for task in TASKS.values():
+        if name.strip().lower() in task.other_names:
+            return f"did you mean {task.name!r}?"
+    return did_you_mean(name.strip(), [*TASKS, *known])
 
 
 def origin(restorer: Restorer) -> tuple[RestorerChoice, ResolvedWeights]:

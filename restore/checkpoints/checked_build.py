@@ -105,7 +105,7 @@ def build(kind: type[Network], config: dict[str, Any], header: Header) -> Networ
     """
     check_config(kind, config, header)
     try:
-        with _at_most(Counter(head.shape for head in header.values())):
+        with _at_most(Counter(head.shape for head in header.values())), _plain_defaults():
             network = kind(**config)
         fits = True
     except _NotInHeaderError:
@@ -142,6 +142,22 @@ def without_values(kind: type[Network], config: dict[str, Any], tensors: int) ->
         raise WeightsError(f"its tensors do not fit its network: {message}") from None
     except Exception as error:  # as above
         raise WeightsError(f"no network can be built from its config {_shown(config)}") from error
+
+
+@contextmanager
+def _plain_defaults() -> Iterator[None]:
+    """Whatever the caller set as PyTorch's defaults, a network is made on the CPU in float32."""
+    default = torch.get_default_dtype()
+    if default == torch.float32:
+        with torch.device("cpu"):
+            yield
+        return
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 @contextmanager

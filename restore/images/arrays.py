@@ -80,13 +80,15 @@ def stream_of(image: Any) -> BinaryIO:
 
 
 def _from_pillow(image: Image.Image) -> tuple[Picture, Back]:
-    if image.mode == "I;16":
-        return Picture(np.asarray(image)[..., None]), lambda restored: Image.fromarray(restored.pixels[..., 0])
+    if image.mode.startswith("I;16"):  # also I;16B and I;16L
+        picture, _ = _from_array(np.asarray(image))
+        return picture, lambda restored: Image.fromarray(restored.pixels[..., 0])
     plain = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}.get(image.mode)
     if plain is None:
         if image.mode in ("I", "F"):  # their range is unknown
             raise UsageError(f"cannot restore a Pillow image of mode {image.mode}", hint="convert it to L or RGB")
-        plain = "RGBA" if image.has_transparency_data else "RGB"
+        image = image.convert("LA") if image.mode == "La" else image  # premultiplied
+        plain = "LA" if image.mode == "LA" else "RGBA" if image.has_transparency_data else "RGB"
     picture, _ = _from_array(np.asarray(image if image.mode == plain else image.convert(plain)))
     # The profile of another colour model does not describe RGB.
     kept = [key for key in METADATA if key in image.info]
@@ -115,6 +117,7 @@ def _to_pillow(picture: Picture) -> Image.Image:
 
 
 def _from_array(array: np.ndarray) -> tuple[Picture, Back]:
+    array = np.asarray(array)  # a matrix and a masked array are subclasses with indices of their own
     shape, dtype = array.shape, array.dtype
     pixels = array[..., None] if array.ndim == 2 else array
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in shape:
@@ -124,9 +127,15 @@ def _from_array(array: np.ndarray) -> tuple[Picture, Back]:
         )
     if dtype.kind == "f":
         pixels = pixels.astype(np.float32)
-        if not (np.isfinite(pixels).all() and pixels.max() <= 1 and pixels.min() >= 0):
-            raise UsageError("float pictures must be in [0, 1]", hint="divide values in [0, 255] by 255")
-    elif dtype not in (np.uint8, np.uint16):
+        lowest, highest = float(pixels.min()), float(pixels.max())
+        if not np.isfinite(lowest + highest):
+            raise UsageError("a picture with NaN or infinity cannot be restored", hint="replace these values first")
+        if lowest < 0 or highest > 1:
+            hint = "divide values in [0, 255] by 255" if highest > 2 else "use clip(0, 1)"
+            raise UsageError(f"float pictures must be in [0, 1], not {lowest:g} to {highest:g}", hint=hint)
+    elif dtype.kind == "u" and dtype.itemsize <= 2:
+        pixels = pixels.astype(dtype.newbyteorder("="), copy=False)
+    else:
         raise UsageError(f"an array of {dtype} is not a picture", hint="give uint8, uint16, or floats in [0, 1]")
     has_alpha = pixels.shape[2] in (2, 4)
 
@@ -146,6 +155,19 @@ def _from_tensor(tensor: Tensor) -> tuple[Picture, Back]:
         )
     import torch
 
+    if not 1 <= tensor.shape[0] <= 4 or not tensor.numel():
+        raise UsageError(
+            f"a tensor of shape {tuple(tensor.shape)} is not a picture",
+            hint="give (C, H, W) with 1 to 4 channels; channels come first",
+        )
+    if (
+        tensor.layout != torch.strided
+        or tensor.is_meta
+        or not (tensor.dtype == torch.uint8 or tensor.is_floating_point())
+    ):
+        raise UsageError(
+            f"a tensor of {tensor.dtype} on {tensor.device} is not a picture", hint="give uint8, or floats in [0, 1]"
+        )
     plain = tensor.detach().cpu() if tensor.dtype == torch.uint8 else tensor.detach().cpu().to(torch.float32)
     picture, back = _from_array(plain.permute(1, 2, 0).numpy())
     return picture, lambda restored: torch.from_numpy(back(restored)).permute(2, 0, 1).to(tensor)

@@ -36,7 +36,7 @@ def pick_device(name: str = "auto") -> torch.device:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", name, re.ASCII):
+    if not isinstance(name, str) or not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", name, re.ASCII):
         raise DeviceError(f"unknown device {name!r}", hint="choose auto, cpu, cuda, cuda:N or mps")
     device = torch.device(name)
     if device.type == "cuda" and not cuda:

@@ -19,6 +19,7 @@ from restore.checkpoints.hub import Address
 from restore.errors import DeviceError, RestoreError, UsageError, said_in_python
 from restore.images.neutral import is_neutral
 from restore.inference.call_types import CallOptions, File, Values
+from restore.inference.checked_options import check_options
 from restore.inference.devices import has_native_bfloat16, pick_device
 from restore.inference.exposure import Exposure
 from restore.inference.forking import make_forks_safe
@@ -76,7 +77,7 @@ class Restorer:
         check_precision(precision)
         make_forks_safe()
         self.precision = precision
-        self.device = pick_device(device) if isinstance(device, str) else device
+        self.device = device if isinstance(device, torch.device) else pick_device(device)
         self.network = network.to(self.device, torch.float32).eval()
         self.entry, self.task = entry, TASKS[task] if task else None
         self._run: Callable[[Tensor], Tensor] = _compiled(self.network) if compile_network else self.network
@@ -128,7 +129,6 @@ class Restorer:
         # Only the steps of 8 bits are coarser than the error of bfloat16.
         return "bfloat16" if self._is_bfloat16_better and np.dtype(depth) == np.uint8 else "float32"
 
-    @torch.inference_mode()
     def restore_tensor(self, degraded: Tensor, *, self_ensemble: bool = False, precision: str | None = None) -> Tensor:
         """Restore a batch of whole images.
 
@@ -136,7 +136,7 @@ class Restorer:
         RGB network as three equal channels; the mean of its three results is returned.
 
         Args:
-            degraded: `(B, C, H, W)` in [0, 1], any side, on any device.
+            degraded: `(B, C, H, W)` floats, nominally in [0, 1], any side, on any device. No gradient flows back.
             self_ensemble: Average over 8 flips and rotations, or 4 for `derain` (see `self_ensemble.py`): 8 or 4 times
                 the time.
             precision: As for the class; None is the restorer's own. Tensors hold floats, so `auto` is float32 here.
@@ -146,8 +146,19 @@ class Restorer:
             `(B, C, scale * H, scale * W)` float32 on the restorer's device, not clamped.
 
         Raises:
+            UsageError: It is not such a tensor.
             RestoreError: The images are RGB and the network is grey, or the result is not finite.
         """
+        if not (isinstance(degraded, Tensor) and degraded.is_floating_point() and degraded.ndim == 4):
+            shown = f"{degraded.dtype} of {tuple(degraded.shape)}" if isinstance(degraded, Tensor) else type(degraded)
+            raise UsageError(f"{shown} is no batch of pictures", hint="give (B, C, H, W) of floats in [0, 1]")
+        if not degraded.numel():
+            raise UsageError(f"a batch of {tuple(degraded.shape)} is empty", hint="give at least one picture")
+        return self._restore_batch_whole(degraded, self_ensemble, precision).clone()  # which autograd accepts
+
+    @torch.inference_mode()
+    def _restore_batch_whole(self, degraded: Tensor, self_ensemble: bool, precision: str | None) -> Tensor:
+        """As `restore_tensor`, for a tensor of inference mode."""
         net = self.network
         channels = degraded.shape[1]
         if channels not in (1, net.channels):
@@ -289,7 +300,8 @@ class Restorer:
         exposure: Exposure | None = None,
         is_grey: bool | None = None,
         piece: Piece | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
+        cancel: threading.Event | None = None,
     ) -> Restored:
         """Restore a picture, in tiles where it is large. The same input and tile give the same output.
 
@@ -319,46 +331,39 @@ class Restorer:
             exposure: Maps pixel values to the levels of the network; None is that of the picture.
             is_grey: Whether it is black and white in RGB; None is what `is_neutral` says.
             piece: What the picture is of a larger one, instead of `region` and `tile`.
-            progress: Called after each tile with the number of finished tiles and of all tiles.
+            progress, cancel: As for a call.
 
         Raises:
-            UsageError: A number is out of its range, or the tile too small for the network and the overlap.
+            UsageError: An option is out of its range, or the tile too small for the network and the overlap.
+            Cancelled: `progress` or `cancel` stopped the work.
             DeviceError: The memory is not enough even for the smallest tiles.
             PictureError: The region reaches beyond the picture.
             RestoreError: The network does not fit the picture.
         """
-        self._check(strength, overlap)
+        scale, watch = self.network.scale, watched(progress, cancel)
+        tile, overlap = check_options(
+            tile=tile, overlap=overlap, strength=strength, self_ensemble=self_ensemble, memory=memory, scale=scale
+        )
         place = place_in(picture, region) if piece is None else piece.local
-        sizes = TileSizes(self.network, overlap)
         side = self.side_for(picture, tile, overlap, memory) if piece is None else piece.side
         if strength == 0:
             return Restored(place.cut(picture), (place.height, place.width), 0, None)
 
-        with _enough_memory(picture, self.network.scale):
-            restored = _unpainted(picture, self.network.scale, place)
+        with _enough_memory(picture, scale):
+            restored = _unpainted(picture, scale, place)
             takes_mosaic = self.task is not None and self.task.takes_mosaic
-            shown = picture.pixels
-            if picture.alpha is not None:
-                shown = fill_hidden(shown, picture.alpha, is_mosaic=takes_mosaic)
+            shown = _shown(picture, is_mosaic=takes_mosaic)
             chosen = exposure or Exposure.of(shown, is_mosaic=takes_mosaic)
-            if is_grey is None:
-                is_grey = not takes_mosaic and is_neutral(shown)
-        used = self._resolved(precision, picture.pixels.dtype)
+            is_grey = not takes_mosaic and is_neutral(shown) if is_grey is None else is_grey
+        used = self._resolved(precision, shown.dtype)
         run = TiledRun(
             lambda levels: self._restore_tile(levels, chosen, strength, self_ensemble, used),
-            dataclasses.replace(picture, pixels=shown),
-            restored,
-            sizes,
-            side,
-            chosen.white,
-            self.device,
-            is_neutral=is_grey,
-            place=place,
-            piece=piece,
-        )
-        run.run(progress)
+            dataclasses.replace(picture, pixels=shown), restored, TileSizes(self.network, overlap), side, chosen.white,
+            self.device, is_neutral=is_grey, place=place, piece=piece,
+        )  # fmt: skip
+        run.run(watch)
         if restored.alpha is not None and shown is not picture.pixels and not takes_mosaic:
-            with _enough_memory(picture, self.network.scale):
+            with _enough_memory(picture, scale):
                 put_back_hidden(restored.pixels, restored.alpha, picture.pixels[place.slices])
         return Restored(restored, run.tile, run.done, run.seam, used, run.retiled)
 
@@ -369,22 +374,13 @@ class Restorer:
             return automatic_side(sizes, picture, self.device, self._need, self._idle_bytes, memory)
         return sizes.checked(tile)
 
-    def _check(self, strength: float, overlap: int) -> None:
-        """Refuse options that are out of range, with a UsageError."""
-        if not 0 <= strength <= 1:
-            raise UsageError(f"strength must be between 0 and 1, not {strength:g}")
-        if self.network.scale != 1 and strength != 1:
-            raise UsageError("strength cannot mix a picture with a larger one", hint="leave out --strength")
-        if overlap < 1:
-            raise UsageError(f"overlap must be at least 1 pixel, not {overlap}: without it, tiles show as a grid")
-
     def _restore_tile(
         self, values: Levels, exposure: Exposure, strength: float, self_ensemble: bool, precision: str
     ) -> Levels:
         """One tile: `(h, w, C)` pixel values, overwritten, to `(scale * h, scale * w, C)`, nominally in [0, 1]."""
         levels, excess = exposure.split(values)
         degraded = torch.from_numpy(levels).permute(2, 0, 1)[None]
-        restored = self.restore_tensor(degraded, self_ensemble=self_ensemble, precision=precision).cpu()
+        restored = self._restore_batch_whole(degraded, self_ensemble, precision).cpu()
         if strength != 1:
             restored = degraded + strength * (restored - degraded)
         return exposure.join(restored[0].permute(1, 2, 0).numpy(), excess, self.network.scale)
@@ -429,6 +425,11 @@ def _enough_memory(picture: Picture, scale: int) -> Iterator[None]:
             f"there is not enough memory for the result, {scale * width} x {scale * height} pixels",
             hint="close other programs, or split the picture",
         ) from error
+
+
+def _shown(picture: Picture, *, is_mosaic: bool) -> npt.NDArray[Any]:
+    """The pixels that the network sees: those under full transparency are filled."""
+    return picture.pixels if picture.alpha is None else fill_hidden(picture.pixels, picture.alpha, is_mosaic=is_mosaic)
 
 
 def _unpainted(picture: Picture, scale: int, place: Place) -> Picture:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from restore.errors import Cancelled
+from restore.errors import Cancelled, UsageError
 
 Progress = Callable[[int, int], object]
 
@@ -20,8 +20,13 @@ def watched(progress: Progress | None, cancel: threading.Event | None) -> Callab
         cancel: If it is set, the work stops.
 
     Raises:
+        UsageError: `progress` cannot be called, or `cancel` is no event.
         Cancelled: `cancel` is already set; the returned function raises it as well.
     """
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress is a function, not {progress!r}", hint="it takes the tiles done, and all tiles")
+    if cancel is not None and not callable(getattr(cancel, "is_set", None)):
+        raise UsageError(f"cancel is an event, not {cancel!r}", hint="give a threading.Event()")
     if cancel is not None and cancel.is_set():
         raise Cancelled("cancelled before the first tile")
     if progress is None and cancel is None:

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import Run, save
 from PIL import Image
 
 import restore
 from restore.api.files import FileOptions
 from restore.api.pictures import RunOptions
+from restore.batch import step_recipes
 from restore.images import Picture, write_picture
 
 EXIF = Image.Exif()
@@ -76,13 +78,20 @@ def test_upscaling_takes_the_weights_of_its_scale() -> None:
         ("derain", {"jpeg_quality": 20}, "derain has no jpeg_quality"),
         ("pa-edsr-s-x2", {"scale": 3}, "these weights are for scale=2, not 3"),
         ("denose", {}, "unknown weights or task 'denose'"),
+        ("denoise ", {}, "unknown weights or task 'denoise '"),
+        ("", {}, "unknown weights or task ''"),
+        (None, {}, "None is not weights"),
+        (7, {}, "7 is not weights"),
+        (b"denoise", {}, "b'denoise' is not weights"),
+        ("denoise", {"precision": None}, "unknown precision None"),
+        ("denoise", {"precision": "fp16"}, "unknown precision 'fp16'"),
     ],
 )
 def test_levels_that_do_not_fit_are_refused_in_words_of_python(
-    weights: str, levels: dict[str, Any], match: str
+    weights: Any, levels: dict[str, Any], match: str
 ) -> None:
     with pytest.raises((restore.UsageError, restore.WeightsError), match=match) as caught:
-        restore.load(weights, device="cpu", **levels)
+        restore.load(weights, **{"device": "cpu"} | levels)
     assert "--" not in f"{caught.value.message} {caught.value.hint}"
 
 
@@ -90,6 +99,35 @@ def test_a_misspelt_task_is_suggested() -> None:
     with pytest.raises(restore.WeightsError) as caught:
         restore.load("denose")
     assert caught.value.hint == "did you mean 'denoise'?"
+
+
+def test_another_name_of_a_task_is_suggested() -> None:
+    with pytest.raises(restore.WeightsError) as caught:
+        restore.load("degrain")
+    assert caught.value.hint == "did you mean 'denoise'?"
+
+
+@pytest.mark.parametrize("device", [None, 0, "gpu"])
+def test_an_unknown_device_is_refused(device: Any) -> None:
+    with pytest.raises(restore.DeviceError, match="unknown device"):
+        restore.load("denoise", device=device)
+
+
+@pytest.mark.parametrize("weights", ["cs-kit-s-denoise", "panet-s-demosaic"])
+def test_defaults_of_pytorch_change_no_weights_and_no_result(weights: str) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    expected = restore.load(weights, device="cpu")(array)
+    for dtype, device in ((torch.float64, "cpu"), (torch.bfloat16, "cpu"), (torch.float32, "meta")):
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(device)
+        try:
+            with torch.autocast("cpu", torch.bfloat16):
+                restored = restore.load(weights, device="cpu")(array)
+            assert torch.get_default_dtype() == dtype
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+        np.testing.assert_array_equal(restored, expected)
 
 
 def test_weights_are_listed_with_their_facts() -> None:
@@ -174,8 +212,46 @@ def test_steps_run_in_turn_and_keep_the_type(tiny_catalogue: Path) -> None:
     np.testing.assert_array_equal(twice, array)
     steps = restore.load_steps("denoise", device="cpu")
     assert isinstance(restore.run(steps, Image.fromarray(array)), Image.Image)
-    with pytest.raises(restore.UsageError):
-        restore.run("denoise,sharpen", array)
+
+
+@pytest.mark.parametrize(
+    ("steps", "match"),
+    [
+        ("denoise,sharpen", "unknown step 'sharpen'"),
+        ("", "a step has no name"),
+        ("nope.toml", "cannot find the recipe nope.toml"),
+        (Path("steps.txt"), "steps.txt is no recipe"),
+        ([], "no steps given"),
+        (("denoise",), "is not steps"),
+        (b"denoise", "is not steps"),
+        (None, "None is not steps"),
+        (restore.Step("denoise"), "is not steps"),
+    ],
+)
+def test_what_is_not_steps_is_refused(steps: Any, match: str) -> None:
+    with pytest.raises(restore.UsageError, match=match) as caught:
+        restore.run(steps, np.zeros((8, 8, 3), np.uint8), device="cpu")
+    assert "--" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_recipe_is_steps(tiny_catalogue: Path, run: Run) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
+    Path("own.toml").write_text("[[step]]\ntask = 'denoise'\n[[step]]\ntask = 'denoise'\nstrength = 0.5\n")
+    expected = restore.run("denoise,denoise:strength=0.5", array, device="cpu")
+    for recipe in ("own.toml", Path("own.toml")):
+        np.testing.assert_array_equal(restore.run(recipe, array, device="cpu"), expected)
+
+
+def test_the_name_of_a_shipped_recipe_is_steps() -> None:
+    shipped = [loaded.step for loaded in restore.load_steps("web-picture", device="cpu").steps]
+    assert shipped == list(step_recipes.load_steps("web-picture"))
+
+
+def test_steps_restore_a_region_alone(tiny_catalogue: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (60, 50, 3), np.uint8)
+    whole = restore.run("denoise,denoise:strength=0.5", array, device="cpu")
+    part = restore.run("denoise,denoise:strength=0.5", array, device="cpu", region=(10, 20, 24, 16))
+    np.testing.assert_array_equal(part, whole[20:36, 10:34])
 
 
 def test_a_picture_is_inspected_from_any_type() -> None:

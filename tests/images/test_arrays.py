@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,47 @@ def test_other_pillow_modes_become_rgb_or_stay_16_bits(invert: Restorer) -> None
     np.testing.assert_array_equal(np.asarray(invert(deep)), 65535 - np.asarray(deep))
 
 
+@pytest.mark.parametrize("mode", ["I;16B", "I;16L"])
+def test_sixteen_bits_of_any_byte_order_keep_their_values(invert: Restorer, mode: str) -> None:
+    deep = noise(SIZE, np.uint16)
+    image = Image.frombytes(mode, SIZE[::-1], deep.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
+    np.testing.assert_array_equal(np.asarray(invert(image)), 65535 - deep)
+
+
+def test_premultiplied_grey_becomes_plain(invert: Restorer) -> None:
+    plain = Image.fromarray(np.dstack([noise(SIZE), np.full(SIZE, 255, np.uint8)]))
+    np.testing.assert_array_equal(np.asarray(invert(plain.convert("La"))), np.asarray(invert(plain)))
+
+
+@pytest.mark.parametrize("type_", [">u2", "<u2", ">f4", ">f8", "f2", "g"])
+@pytest.mark.parametrize("layout", ["plain", "fortran", "mirrored", "read-only"])
+def test_byte_order_and_layout_of_an_array_change_nothing_but_its_type(
+    invert: Restorer, type_: str, layout: str
+) -> None:
+    levels = noise((*SIZE, 3))
+    array = levels.astype(type_) * 257 if type_.endswith("u2") else (levels / 255).astype(type_)
+    array = np.asarray(array, type_)
+    given = {
+        "plain": array,
+        "fortran": np.asfortranarray(array),
+        "mirrored": np.ascontiguousarray(array[::-1, :, ::-1])[::-1, :, ::-1],
+        "read-only": np.frombuffer(array.tobytes(), type_).reshape(array.shape),
+    }[layout]
+    before = given.copy()
+    restored = invert(given)
+    assert restored.dtype == np.dtype(type_)
+    white = 65535 if type_.endswith("u2") else 1
+    np.testing.assert_allclose(restored.astype(float), white - array.astype(float), atol=1e-3)
+    np.testing.assert_array_equal(given, before)
+
+
+def test_a_matrix_is_an_array(invert: Restorer) -> None:
+    grey = noise(SIZE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        np.testing.assert_array_equal(invert(np.matrix(grey)), 255 - grey)
+
+
 def test_a_path_gives_a_pillow_image(invert: Restorer, tmp_path: Path) -> None:
     image = noise((*SIZE, 3))
     Image.fromarray(image).save(tmp_path / "a.png")
@@ -111,8 +153,19 @@ def test_a_picture_in_tiles_is_the_whole_one(invert: Restorer) -> None:
         (np.zeros((0, 4, 3), np.uint8), "is not a picture"),
         (np.zeros((4, 4), np.int32), "an array of int32 is not a picture"),
         (np.full((4, 4), 200.0), r"float pictures must be in \[0, 1\]"),
-        (np.full((4, 4), np.nan), r"float pictures must be in \[0, 1\]"),
+        (np.full((4, 4), -0.1), r"float pictures must be in \[0, 1\]"),
+        (np.full((4, 4), np.nan), "NaN or infinity"),
+        (np.full((4, 4), -np.inf), "NaN or infinity"),
+        (np.zeros((4, 4), ">u4"), "an array of >u4 is not a picture"),
+        (np.zeros((4, 4), bool), "an array of bool is not a picture"),
         (torch.zeros(4, 4), r"a tensor of shape \(4, 4\) is not a picture"),
+        (torch.zeros(8, 9, 3), r"a tensor of shape \(8, 9, 3\) is not a picture"),
+        (torch.zeros(3, 0, 4), "is not a picture"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "a tensor of torch.int64 on cpu is not a picture"),
+        (torch.zeros(3, 4, 4, dtype=torch.bool), "a tensor of torch.bool"),
+        (torch.zeros(3, 4, 4, dtype=torch.complex64), "a tensor of torch.complex64"),
+        (torch.zeros(3, 4, 4).to_sparse(), "is not a picture"),
+        (torch.zeros(3, 4, 4, device="meta"), "on meta is not a picture"),
         (Image.new("F", (4, 4)), "cannot restore a Pillow image of mode F"),
     ],
 )

@@ -121,6 +121,69 @@ def test_the_profile_of_cmyk_does_not_describe_the_rgb_that_comes_back(invert: R
     assert "icc_profile" not in invert(image).info
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "match"),
+    [
+        ("strength", "0.5", "strength must be between 0 and 1, not '0.5'"),
+        ("strength", None, "strength must be"),
+        ("strength", float("nan"), "strength must be"),
+        ("tile", "big", "tile is a whole number, not 'big'"),
+        ("tile", None, "tile is a whole number"),
+        ("tile", 40.5, "tile is a whole number, not 40.5"),
+        ("tile", True, "tile is a whole number"),
+        ("tile", 0, "too small"),
+        ("overlap", 1.5, "overlap is a whole number"),
+        ("overlap", 0, "at least 1 pixel"),
+        ("memory", "1G", "memory is a whole number"),
+        ("memory", 0, "memory is a number of bytes above 0"),
+        ("self_ensemble", "no", "self_ensemble is True or False"),
+        ("region", 7, "a region is left, top, width and height"),
+        ("region", "middle", "region is X,Y,W,H or center:N, not 'middle'"),
+        ("progress", 7, "progress is a function, not 7"),
+        ("cancel", True, "cancel is an event, not True"),
+    ],
+)
+def test_options_of_a_wrong_type_or_range_are_refused(invert: Restorer, option: str, value: Any, match: str) -> None:
+    with pytest.raises(UsageError, match=match) as caught:
+        invert(np.zeros((8, 8, 3), np.uint8), **{option: value})
+    assert "--" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_numbers_of_numpy_are_numbers(invert: Restorer) -> None:
+    array = np.zeros((60, 60, 3), np.uint8)
+    how: dict[str, Any] = {"tile": np.int64(40), "overlap": np.uint8(4), "strength": np.float32(1)}
+    np.testing.assert_array_equal(invert(array, self_ensemble=np.bool_(False), **how), 255 - array)
+
+
+@pytest.mark.parametrize("restore", ["call", "picture"])
+def test_a_picture_is_cancelled_as_a_call_is(invert: Restorer, restore: str) -> None:
+    picture = Picture(np.zeros((60, 60, 3), np.uint8))
+    do: Any = invert if restore == "call" else invert.restore_picture
+    with pytest.raises(Cancelled, match="after 2 of 4 tiles"):
+        do(picture, tile=40, overlap=4, progress=lambda done, total: done < 2)
+    event = threading.Event()
+    event.set()
+    with pytest.raises(Cancelled, match="before the first tile"):
+        do(picture, cancel=event)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(3, 8, 8), torch.zeros(0, 3, 8, 8), np.zeros((1, 3, 8, 8))],
+    ids=["bytes", "one", "none", "array"],
+)
+def test_what_is_no_batch_of_floats_is_refused(invert: Restorer, batch: Any) -> None:
+    with pytest.raises(UsageError, match="batch"):
+        invert.restore_tensor(batch)
+
+
+def test_a_restored_batch_can_be_used_in_training(invert: Restorer) -> None:
+    weight = torch.ones(1, requires_grad=True)
+    restored = invert.restore_tensor(torch.full((1, 3, 8, 8), 0.25))
+    (weight * restored).sum().backward()
+    assert weight.grad is not None and weight.grad.item() == pytest.approx(3 * 64 * 0.75)
+
+
 @pytest.mark.parametrize("answer", [False, np.bool_(False)])
 def test_progress_that_returns_false_cancels(invert: Restorer, answer: Any) -> None:
     calls = []
