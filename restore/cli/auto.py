@@ -124,6 +124,8 @@ def _tell_plan(run: Prepared, scale: int | None) -> None:
         try:
             plan = _plan_of(job, run, scale)
         except RestoreError as error:
+            if len(run.work.to_do) == 1:
+                raise
             failed += 1
             say(describe(error))
             continue

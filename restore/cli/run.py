@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ import typer
 from restore.cli.help import INPUT_OUTPUT, QUALITY
 from restore.cli.task_commands import Given, Prepared, command_of, prepare
 from restore.errors import UsageError
+from restore.tasks import TASKS
 
 if TYPE_CHECKING:
     from restore.batch.report import RunReport
@@ -88,6 +90,8 @@ def _run(given: RunGiven) -> None:
     words = list(given.inputs)
     if given.recipe is None and (os.path.isfile(words[0]) or os.path.isdir(words[0])):
         raise UsageError(f"{words[0]} is no list of steps", hint=f"give the steps first: {_EXAMPLE}")
+    if given.recipe is not None and not os.path.lexists(words[0]) and re.match(rf"({'|'.join(TASKS)})\b", words[0]):
+        raise UsageError("STEPS and --recipe contradict each other", hint="leave out one of them")
     steps = parse_steps(words.pop(0)) if given.recipe is None else step_recipes.load_steps(given.recipe)
     if not words:
         raise UsageError("INPUT is missing", hint=_EXAMPLE)

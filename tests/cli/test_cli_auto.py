@@ -140,6 +140,12 @@ def test_dry_run_at_strength_0_plans_nothing_but_what_is_asked_for(run: Run) -> 
     assert ran.out == "a.png -> b.png: upscale 2x (asked for)\n"
 
 
+def test_dry_run_of_one_picture_that_cannot_be_read_is_one_error(run: Run) -> None:
+    Path("a.png").write_bytes(b"no picture")
+    ran = run("auto", "a.png", "-o", "b.png", "--dry-run")
+    assert ran.code == 1 and "cannot read a.png" in ran.err and ran.err.count("error:") == 1
+
+
 def test_good_pages_of_a_file_stay_as_they_are(run: Run) -> None:
     from restore.images import write_pages
 

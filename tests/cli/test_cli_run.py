@@ -86,6 +86,7 @@ def test_verbose_and_dry_run_name_the_weights_of_each_step(run: Run) -> None:
         (("denoise:strength=2", "a.png", "-o", "b.png"), "strength of the step denoise is a number from 0 to 1"),
         (("--recipe", "old", "a.png", "-o", "b.png"), "unknown recipe 'old'"),
         (("denoise,upscale:2", "a.png"), "no output given"),
+        (("--recipe", "old-scans", "denoise:strength=1", "a.png", "-o", "b.png"), "STEPS and --recipe contradict"),
         (("dejpeg:weights=times-denoise", "a.png", "-o", "b.png"), "are for denoise, not for dejpeg"),
     ],
 )
