@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack
 
+import numpy as np
+
 from restore.api.loading import load, origin
 from restore.batch import history
 from restore.batch.pipeline import Outcome, Pipeline
@@ -19,10 +21,10 @@ from restore.images.arrays import stream_of
 from restore.images.background import parse_background
 from restore.images.bayer import PATTERNS
 from restore.images.picture import FORMATS, MAX_PIXELS, Picture
+from restore.inference.region import Region, as_region
 from restore.inference.watching import Progress, watched
 
 if TYPE_CHECKING:
-    from restore.inference.region import Region
     from restore.inference.restored import Restored
     from restore.inference.restorer import Restorer
 
@@ -88,12 +90,12 @@ def restore_file(
         UsageError: An option is out of its range, or options contradict each other.
         WeightsError, DeviceError, RestoreError: As for `load` and `Restorer.restore_picture`.
     """
-    how = {
-        "tile": tile, "overlap": overlap, "memory": memory, "strength": strength, "self_ensemble": self_ensemble,
-        "region": region,
-    }  # fmt: skip
     with said_in_python():
-        format = _checked(pattern, format, quality, background)
+        how = {
+            "tile": tile, "overlap": overlap, "memory": memory, "strength": strength, "self_ensemble": self_ensemble,
+            "region": None if region is None else as_region(region),
+        }  # fmt: skip
+        format = _checked(pattern, format, quality, background, on_damage)
         job = Job(_source(source), _target(target, overwrite=overwrite))
         watch = watched(progress, cancel)
         restorer = _restorer(
@@ -151,7 +153,10 @@ def restore_bytes(
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise UsageError(f"{type(data).__name__} is not bytes", hint="restore_file takes paths and streams")
     target = io.BytesIO()
-    restore_file(bytes(data), target, weights, **options)
+    try:
+        restore_file(bytes(data), target, weights, **options)
+    except PictureError as error:
+        raise PictureError(error.message.replace("the stream", "the bytes"), hint=error.hint) from error
     return target.getvalue()
 
 
@@ -193,8 +198,9 @@ def _restorer(weights: str | os.PathLike[str] | Restorer, **options: Any) -> Res
     """The restorer itself, or a loaded one."""
     if isinstance(weights, (str, os.PathLike)):
         return load(weights, **options)
-    if not hasattr(weights, "restore_picture"):
-        raise UsageError(f"{type(weights).__name__} is not weights", hint="give a task, a name, or a restorer")
+    if not hasattr(weights, "restore_tensor"):
+        hint = "give a task, a name, or a restorer; restore.run takes steps"
+        raise UsageError(f"{type(weights).__name__} is not weights", hint=hint)
     if given := [name for name, value in options.items() if value not in (None, "auto")]:
         raise UsageError(f"a restorer is loaded already, so {given[0]} has no effect", hint="give it to restore.load")
     return weights
@@ -216,13 +222,17 @@ def _target(target: Any, *, overwrite: bool) -> Path | BinaryIO:
     return stream
 
 
-def _checked(pattern: str, format: str | None, quality: int | None, background: str | None) -> str | None:
+def _checked(pattern: str, format: str | None, quality: Any, background: str | None, on_damage: str) -> str | None:
     """The format in lower case without dot. Raises a UsageError if an option is out of its range."""
-    if quality is not None and not 1 <= quality <= 100:
-        raise UsageError(f"--quality is a number from 1 to 100, not {quality!r}")
+    if quality is not None and not (isinstance(quality, (int, np.integer)) and 1 <= quality <= 100):
+        raise UsageError(f"--quality is a whole number from 1 to 100, not {quality!r}")
+    for name, text in (("background", background), ("format", format)):
+        if text is not None and not isinstance(text, str):
+            raise UsageError(f"--{name} is a text, not {text!r:.80}")
     if background is not None:
         parse_background(background)
     check_choice("pattern", pattern, PATTERNS)
+    check_choice("on_damage", on_damage, ("note", "fail"))
     if format is None:
         return None
     format = format.lower().removeprefix(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import pickle  # noqa: TID251  # what users do to send a restorer to another process
 import subprocess
 import sys
 import textwrap
@@ -113,9 +114,8 @@ def test_an_unknown_device_is_refused(device: Any) -> None:
         restore.load("denoise", device=device)
 
 
-@pytest.mark.parametrize("weights", ["cs-kit-s-denoise", "panet-s-demosaic"])
-def test_defaults_of_pytorch_change_no_weights_and_no_result(weights: str) -> None:
-    array = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+def test_defaults_of_pytorch_change_no_weights_and_no_result() -> None:
+    array, weights = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8), "cs-kit-s-denoise"
     expected = restore.load(weights, device="cpu")(array)
     for dtype, device in ((torch.float64, "cpu"), (torch.bfloat16, "cpu"), (torch.float32, "meta")):
         torch.set_default_dtype(dtype)
@@ -177,7 +177,14 @@ def test_an_existing_file_stays_unless_it_may_be_replaced(tiny_catalogue: Path, 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"quality": 0}, "quality is a number from 1 to 100"),
+        ({"quality": 0}, "quality is a whole number from 1 to 100"),
+        ({"quality": "90"}, "quality is a whole number from 1 to 100, not '90'"),
+        ({"format": 3}, "format is a text, not 3"),
+        ({"background": 7}, "background is a text, not 7"),
+        ({"on_damage": "stop"}, "unknown on_damage 'stop'"),
+        ({"strength": 7}, "strength must be between 0 and 1"),
+        ({"region": (0, 0, 4096, 4)}, "is not inside the picture"),
+        ({"progress": 7}, "progress is a function"),
         ({"background": "pink"}, "background"),
         ({"pattern": "RGBG"}, "unknown pattern"),
         ({"format": "docx"}, "unknown format"),
@@ -191,6 +198,24 @@ def test_wrong_options_write_nothing(tiny_catalogue: Path, run: Run, options: di
     with pytest.raises(restore.RestoreError, match=match):
         restore.restore_file("a.png", "b.png", restore.load("denoise"), **options)
     assert not Path("b.png").exists()
+
+
+def test_bytes_that_are_no_picture_are_called_bytes(tiny_catalogue: Path) -> None:
+    for data in (b"", b"\x89PNG\r\n\x1a\n" + bytes(9)):
+        with pytest.raises(restore.PictureError, match="cannot read the bytes"):
+            restore.restore_bytes(data, "denoise")
+    with pytest.raises(restore.UsageError, match="Chain is not weights") as caught:
+        restore.restore_bytes(b"", restore.load_steps("denoise", device="cpu"))  # type: ignore[arg-type]
+    assert caught.value.hint is not None and "restore.run" in caught.value.hint
+
+
+def test_a_part_of_a_file_is_that_of_the_command(tiny_catalogue: Path, run: Run) -> None:
+    save_photo(Path("a.jpg"))
+    assert run("denoise", "a.jpg", "-o", "command.png", "--crop", "8,4,24,16").code == 0
+    restore.restore_file("a.jpg", "python.png", "denoise", region=(8, 4, 24, 16))
+    assert Path("python.png").read_bytes() == Path("command.png").read_bytes()
+    whole = np.asarray(restore.load("denoise", device="cpu")("a.jpg"))
+    np.testing.assert_array_equal(np.asarray(Image.open("python.png")), whole[4:20, 8:32])
 
 
 def test_bytes_take_the_options_of_files() -> None:
@@ -303,14 +328,53 @@ def test_all_names_can_be_used_and_are_listed() -> None:
 
 
 @pytest.mark.parametrize("weights", ["cs-kit-s-denoise", "drsformer-s-derain"])
-def test_threads_share_a_restorer_and_get_what_one_gets(weights: str) -> None:
+def test_eight_threads_share_a_restorer_and_get_what_one_gets(weights: str) -> None:
     restorer = restore.load(weights, device="cpu")
-    arrays = [np.random.default_rng(seed).integers(0, 256, (40, 48, 3), np.uint8) for seed in range(4)]
-    alone = [restorer(array) for array in arrays]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(restorer, arrays))
-    for one, other in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(one, other)
+    arrays = [np.random.default_rng(seed).integers(0, 256, (40 + seed, 48, 3), np.uint8) for seed in range(4)]
+    alone = [restorer(array).tobytes() for array in arrays]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda array: restorer(array).tobytes(), arrays * 2))
+    assert together == alone * 2
+
+
+def test_threads_write_the_files_that_one_writes(tiny_catalogue: Path, run: Run) -> None:
+    save_photo(Path("a.jpg"))
+    restorer, data = restore.load("denoise", device="cpu"), Path("a.jpg").read_bytes()
+    with ThreadPoolExecutor(8) as pool:
+        results = set(pool.map(lambda _: restore.restore_bytes(data, restorer), range(16)))
+    assert results == {restore.restore_bytes(data, "denoise", device="cpu")}
+
+
+def test_a_pickled_restorer_restores_the_same_bytes() -> None:
+    restorer = restore.load("cs-kit-s-denoise", device="cpu")
+    array = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    again = pickle.loads(pickle.dumps(restorer))
+    assert repr(again) == repr(restorer)
+    np.testing.assert_array_equal(again(array), restorer(array))
+
+
+def test_another_thread_cancels_and_nothing_half_written_stays(tiny_catalogue: Path, run: Run) -> None:
+    save("a.png", side=100)
+    Path("b.png").write_bytes(b"before")
+    cancel, running = threading.Event(), threading.Event()
+
+    def wait_for_the_other(done: int, total: int) -> None:
+        running.set()
+        assert cancel.wait(20)
+
+    def stop() -> None:
+        assert running.wait(20)
+        cancel.set()
+
+    other = threading.Thread(target=stop)
+    other.start()
+    with pytest.raises(restore.Cancelled, match="after 1 of"):
+        restore.restore_file(
+            "a.png", "b.png", "denoise", tile=50, overlap=4, overwrite=True, progress=wait_for_the_other, cancel=cancel
+        )
+    other.join()
+    assert Path("b.png").read_bytes() == b"before"
+    assert {path.name for path in Path().glob("*.png")} == {"a.png", "b.png"} and len(list(Path().glob(".*"))) == 0
 
 
 @pytest.mark.slow  # a process with threads on a busy machine
