@@ -20,7 +20,11 @@ def psnr(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
 
     >>> round(psnr(np.full((2, 2, 3), 10), np.full((2, 2, 3), 15)), 3)
     34.151
+
+    Raises:
+        ValueError: The shapes differ.
     """
+    _check_shapes(restored, clean)
     error = np.mean(np.square(np.asarray(restored, np.float64) - np.asarray(clean, np.float64)))
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
@@ -32,7 +36,7 @@ def ssim(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
     the whole window fits.
 
     Raises:
-        ValueError: A side is shorter than `SSIM_WINDOW`.
+        ValueError: The shapes differ, or a side is shorter than `SSIM_WINDOW`.
     """
     x, y = _pair(restored, clean)
     window, margin = cv2.getGaussianKernel(SSIM_WINDOW, 1.5), SSIM_WINDOW // 2
@@ -51,7 +55,7 @@ def ssim_volume(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> fl
     Scores of colour pictures are higher than by `ssim`. The papers' tables for GoPro, HIDE and SIDD use it.
 
     Raises:
-        ValueError: A side is shorter than `SSIM_WINDOW`.
+        ValueError: The shapes differ, or a side is shorter than `SSIM_WINDOW`.
     """
     x, y = _pair(restored, clean)
     window = cv2.getGaussianKernel(SSIM_WINDOW, 1.5)
@@ -69,7 +73,13 @@ def ssim_volume(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> fl
     return _similarity(x, y, mean)
 
 
+def _check_shapes(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> None:
+    if np.shape(restored) != np.shape(clean):  # NumPy would repeat the channel of a grey picture
+        raise ValueError(f"pictures of {np.shape(restored)} and {np.shape(clean)} cannot be compared")
+
+
 def _pair(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> tuple[Array, Array]:
+    _check_shapes(restored, clean)
     x, y = (np.atleast_3d(np.asarray(p, np.float64)) for p in (restored, clean))
     if min(x.shape[:2]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs sides of at least {SSIM_WINDOW} pixels, not {x.shape[0]}x{x.shape[1]}")

@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,3 +143,10 @@ def test_matlabs_ssim_takes_the_channels_for_the_depth_of_a_volume() -> None:
         values.append((2 * ma * mb + c1) * (2 * covariance + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2)))
     assert ssim_volume(x, y) == pytest.approx(float(np.mean(values)), abs=1e-9)
     assert ssim_volume(x, x) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim, ssim_volume])
+def test_pictures_of_different_shapes_are_not_compared(metric: Callable[[Any, Any], float]) -> None:
+    colour, grey = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16, 1), np.uint8)
+    with pytest.raises(ValueError, match=r"\(16, 16, 3\) and \(16, 16, 1\) cannot be compared"):
+        metric(colour, grey)
