@@ -401,6 +401,7 @@ def test_a_type_checker_knows_what_comes_back(tmp_path: Path) -> None:
     program.write_text(
         textwrap.dedent("""
         import io
+        import threading
         from pathlib import Path
         from typing import assert_type
 
@@ -426,6 +427,8 @@ def test_a_type_checker_knows_what_comes_back(tmp_path: Path) -> None:
         assert_type(restorer(picture), restore.Picture)
         assert_type(restore.run("denoise,upscale:2", array), npt.NDArray[np.uint8])
         assert_type(restore.run("denoise", "a.png"), Image.Image)
+        assert_type(restore.run(Path("recipe.toml"), array, region=(0, 0, 8, 8)), npt.NDArray[np.uint8])
+        restorer.restore_picture(picture, progress=lambda done, total: done < 5, cancel=threading.Event())
         assert_type(restore.inspect(array), restore.Findings)
         assert_type(restore.restore_bytes(b"", "denoise", format="png"), bytes)
         assert_type(restore.restore_file("a.png", "b.png", "denoise"), restore.Outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -145,14 +145,14 @@ def test_the_profile_of_cmyk_does_not_describe_the_rgb_that_comes_back(invert: R
 )
 def test_options_of_a_wrong_type_or_range_are_refused(invert: Restorer, option: str, value: Any, match: str) -> None:
     with pytest.raises(UsageError, match=match) as caught:
-        invert(np.zeros((8, 8, 3), np.uint8), **{option: value})
+        invert(np.zeros((8, 8, 3), np.uint8), **cast(Any, {option: value}))
     assert "--" not in f"{caught.value.message} {caught.value.hint}"
 
 
 def test_numbers_of_numpy_are_numbers(invert: Restorer) -> None:
     array = np.zeros((60, 60, 3), np.uint8)
-    how: dict[str, Any] = {"tile": np.int64(40), "overlap": np.uint8(4), "strength": np.float32(1)}
-    np.testing.assert_array_equal(invert(array, self_ensemble=np.bool_(False), **how), 255 - array)
+    how = {"tile": np.int64(40), "overlap": np.uint8(4), "strength": np.float32(1), "self_ensemble": np.bool_(False)}
+    np.testing.assert_array_equal(invert(array, **cast(Any, how)), 255 - array)
 
 
 @pytest.mark.parametrize("restore", ["call", "picture"])
@@ -180,7 +180,7 @@ def test_what_is_no_batch_of_floats_is_refused(invert: Restorer, batch: Any) -> 
 def test_a_restored_batch_can_be_used_in_training(invert: Restorer) -> None:
     weight = torch.ones(1, requires_grad=True)
     restored = invert.restore_tensor(torch.full((1, 3, 8, 8), 0.25))
-    (weight * restored).sum().backward()
+    (weight * restored).sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None and weight.grad.item() == pytest.approx(3 * 64 * 0.75)
 
 
