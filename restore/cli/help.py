@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -66,6 +67,9 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error about a value that was not typed says where the value comes from."""
+        if not gc.isenabled():  # since the start; what was made until now stays to the end
+            gc.freeze()
+            gc.enable()
         try:
             return super().invoke(ctx)
         except RestoreError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ def main() -> None:
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # else ignored, as in a background job of a script
         signal.signal(signal.SIGINT, _end)
+    gc.disable()  # imports leave no garbage, and looking for it takes a tenth of the start; a command enables it
     from restore.cli.app import main as run
 
     if not sys.warnoptions:  # those of libraries are for programmers; `python -W default -m restore` shows them

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
 
-from restore.batch.steps import Step
 from restore.cli import help, options
 from restore.errors import UsageError
 from restore.inference.precision import check_precision
@@ -21,6 +20,7 @@ from restore.tasks import Task
 
 if TYPE_CHECKING:
     from restore.batch.planning import Job
+    from restore.batch.steps import Step
     from restore.cli.task_run import Work
 
 
@@ -132,6 +132,8 @@ def _run(task: Task, given: Given) -> None:
     run = prepare(given, upscales=task.name == "upscale")
     if given.dry_run:
         run.tell_jobs()
+        from restore.batch.steps import Step
+
         run.tell_time([Step(task.name, given.level, weights=given.weights, self_ensemble=given.self_ensemble)])
         return
     from restore.batch.task_restorer import RestorerChoice

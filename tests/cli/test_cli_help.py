@@ -19,6 +19,7 @@ from restore.checkpoints import catalogue
 from restore.cli import complete
 from restore.cli.app import app
 from restore.cli.columns import facts, table
+from restore.cli.command_table import ROWS
 from restore.cli.help import DOCS_URL
 from restore.cli.usage_errors import _OTHER_NAMES, in_our_words, meant_by
 from restore.networks import NETWORKS
@@ -36,6 +37,12 @@ def commands(command: Any = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[
 
 
 COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_summary_in_the_table_is_that_of_the_command(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.name == name and command.get_short_help_str(limit=200) == ROWS[name].summary
 
 
 @pytest.fixture

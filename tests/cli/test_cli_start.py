@@ -89,7 +89,23 @@ for code, commands in {lines!r}.items():
 
 
 @pytest.mark.parametrize(
-    "line", ["--help", "denoise --help", "eval --help", "train --help", "weights list", "data list", "data check"]
+    "line",
+    [
+        "--help",
+        "denoise --help",
+        "eval --help",
+        "train --help",
+        "weights list",
+        "data list",
+        "data check",
+        "inspect --help",
+        "auto --help",
+        "run --help",
+        "web --help",
+        "inspect",
+        "auto a.png --strength 2",
+        "run a --tile",
+    ],
 )
 def test_the_first_look_loads_nothing_that_is_slow(line: str) -> None:
     code = (
@@ -146,3 +162,36 @@ def test_too_little_memory_for_libraries_and_threads_is_one_clear_error(
     ran = run("info")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "error: there is not enough memory\nhint:  close other programs\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "own"),
+    [
+        ("--help", set()), ("--version", set()), ("xyzzy", set()), ("denoise --help", {"task_commands"}),
+        ("inspect --help", {"inspect"}), ("weights list", {"weights"}),
+    ],
+)  # fmt: skip
+def test_a_start_imports_only_the_command_that_runs(line: str, own: set[str]) -> None:
+    code = (
+        "import sys; from restore.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(*(name[12:] for name in sys.modules if name.startswith('restore.cli.')), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True, text=True, check=True)
+    commands = {
+        "task_commands", "auto", "bench", "config", "data", "evaluate", "info", "inspect", "run", "train", "web",
+        "weights",
+    }  # fmt: skip
+    assert commands & set(ran.stderr.splitlines()[-1].split()) == own
+
+
+def test_the_collector_of_garbage_works_while_a_command_runs() -> None:
+    code = (
+        "import gc, sys; sys.argv = ['restore', 'info']\n"
+        "from restore.cli import info, start\n"
+        "info._found = lambda: {'collector': {'on': str(gc.isenabled())}}\n"
+        "start.main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["collector:", "on:", "True"]
