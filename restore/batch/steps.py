@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from restore.inspection.advice import Advice
 
 MOST_STEPS = 20
+LARGEST_SCALE = 16
+"""Of all steps together."""
 _EXAMPLE = "denoise:strength=0.7,upscale:2"
 _MOST_CHARACTERS = 80  # of a value in a message
 
@@ -117,12 +120,17 @@ def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps, if they can follow one another.
 
     Raises:
-        UsageError: There are none or too many, or a mosaic is expected where there is none.
+        UsageError: There are none or too many, they enlarge too much, or a mosaic is expected where there is none.
     """
     if not steps:
         raise UsageError("no steps given", hint=f"write them like {_EXAMPLE}")
     if len(steps) > MOST_STEPS:
         raise UsageError(f"{len(steps)} steps are more than the limit of {MOST_STEPS}", hint="leave out some")
+    scale = math.prod(step.level or 1 for step in steps if step.task == "upscale")
+    if scale > LARGEST_SCALE:
+        raise UsageError(
+            f"the steps upscale {scale:g} times, more than the limit of {LARGEST_SCALE}", hint="leave out some"
+        )
     for _, later in pairwise(steps):
         if TASKS[later.task].takes_mosaic:
             raise UsageError(f"{later.task} must be the first step: its input is a mosaic", hint="put it first")

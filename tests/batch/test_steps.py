@@ -75,6 +75,7 @@ def test_steps_are_read_as_people_type_them(text: str, steps: list[Step]) -> Non
         ("denoise,demosaic", "demosaic must be the first step"),
         ("demosaic:pattern=RGB", "pattern of the step demosaic is one of RGGB"),
         (",".join(["denoise"] * (MOST_STEPS + 1)), "more than the limit"),
+        ("upscale:4,denoise,upscale:4,upscale:2", "the steps upscale 32 times, more than the limit of 16"),
         ("x" * 100_000, "unknown step"),
     ],
 )
