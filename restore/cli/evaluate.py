@@ -233,7 +233,7 @@ def evaluate(
 
     own = range(rank.index, len(plan.found.items), rank.count)
     with Progress(len(own)) if rank.index == 0 else nullcontext() as progress:
-        pairs = _shown(plan.pairs(own), progress)
+        pairs = _shown(map(plan.pair, own), progress)
         if submission is not None:
             assert answer is not None and plan.submission is not None
             _submit(plan.submission, submission, answer, pairs)

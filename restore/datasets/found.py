@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,34 +53,35 @@ class Found:
         """Whether there are degraded pictures."""
         return bool(self.items) and self.items[0].degraded is not None
 
-    def pairs(
-        self, draw: Draw | None = None, *, scaled: bool = False, numbers: Collection[int] | None = None
-    ) -> Iterator[Pair]:
-        """The pairs, decoded one by one.
+    def pairs(self, draw: Draw | None = None, *, scaled: bool = False) -> Iterator[Pair]:
+        """The pairs, decoded one by one; as `pair`."""
+        for number in range(len(self.items)):
+            yield self.pair(number, draw, scaled=scaled)
+
+    def pair(self, number: int, draw: Draw | None = None, *, scaled: bool = False) -> Pair:
+        """One pair, decoded.
 
         Args:
-            draw: Degrades the clean pictures; picture i draws from `numpy.random.default_rng(i)`. None: the files as
-                they are. Where one side does not exist, the other stands for both.
-            scaled: Whether clean pictures may be larger than degraded ones by a whole factor.
-            numbers: Only these of `items`, by number from 0; None for all.
+            number: Of `items`, from 0.
+            draw: Degrades the clean picture; it draws from `numpy.random.default_rng(number)`. None: the files as they
+                are. Where one side does not exist, the other stands for both.
+            scaled: Whether the clean picture may be larger than the degraded one by a whole factor.
 
         Raises:
-            DataError: Two pictures of a pair differ in size, or one cannot be read.
+            DataError: The two pictures differ in size.
+            PictureError: One cannot be read.
         """
-        for index, item in enumerate(self.items):
-            if numbers is not None and index not in numbers:
-                continue
-            if draw is not None:
-                assert item.clean is not None
-                generator = np.random.default_rng(index)
-                yield Pair(item.name, *draw(generator).apply(_read(item.clean), generator))
-                continue
-            sides = [_read(source) for source in (item.clean, item.degraded) if source is not None]
-            scale = scale_of(sides[0].shape, sides[-1].shape)
-            if scale != 1 and not (scaled and scale):
-                hint = "pairs must have the same size" + (", or differ by a whole factor" if scaled else "")
-                raise DataError(f"{item.name!r} is {sizes_of(*sides)}", hint=hint)
-            yield Pair(item.name, sides[0], sides[-1])
+        item = self.items[number]
+        if draw is not None:
+            assert item.clean is not None
+            generator = np.random.default_rng(number)
+            return Pair(item.name, *draw(generator).apply(_read(item.clean), generator))
+        sides = [_read(source) for source in (item.clean, item.degraded) if source is not None]
+        scale = scale_of(sides[0].shape, sides[-1].shape)
+        if scale != 1 and not (scaled and scale):
+            hint = "pairs must have the same size" + (", or differ by a whole factor" if scaled else "")
+            raise DataError(f"{item.name!r} is {sizes_of(*sides)}", hint=hint)
+        return Pair(item.name, sides[0], sides[-1])
 
 
 def _read(source: Source) -> Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +64,13 @@ class Plan:
         """Whether the inputs are the clean pictures themselves, so that their own scores say nothing."""
         return self.draw is None and not self.found.has_degraded
 
-    def pairs(self, numbers: Collection[int] | None = None) -> Iterator[Pair]:
-        """The pictures to score, decoded and degraded one by one; the same on every run.
+    def pairs(self) -> Iterator[Pair]:
+        """The pictures to score, decoded and degraded one by one; the same on every run."""
+        return self.found.pairs(self.draw, scaled=self.task == "upscale")
 
-        Args:
-            numbers: Only these of `found.items`, by number from 0; None for all.
-        """
-        return self.found.pairs(self.draw, scaled=self.task == "upscale", numbers=numbers)
+    def pair(self, number: int) -> Pair:
+        """One of them, by its number in `found.items`."""
+        return self.found.pair(number, self.draw, scaled=self.task == "upscale")
 
 
 def make_plan(
