@@ -231,6 +231,7 @@ def test_the_local_page_fits_a_narrow_window(tab: Any, server: Server, photo: Pa
     assert tab.evaluate("document.documentElement.scrollWidth") <= 340
 
 
+@pytest.mark.slow
 def test_a_picture_of_100_megapixels_is_tried_restored_and_downloaded(
     tab: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
