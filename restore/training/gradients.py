@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -26,7 +25,7 @@ def add_gradients(
     scaler: Any,
     team: Team,
     whole: int,
-) -> tuple[Tensor, Callable[[], Tensor]]:
+) -> tuple[Tensor, Tensor]:
     """Add the gradients of this process's share of a batch, part by part.
 
     Args:
@@ -39,11 +38,11 @@ def add_gradients(
         whole: Crops of the whole batch, of all processes.
 
     Returns:
-        The mean loss, and a function that computes the mean square error of the last part.
+        The mean loss and the mean square error of the whole batch: of all parts, and of all processes.
     """
     clean, degraded = batch
     is_mixed = recipe.precision != "float32"
-    loss = torch.zeros((), device=degraded.device)
+    sums = torch.zeros(2, device=degraded.device)
     for part in (parts := parts_of(len(degraded), recipe.accumulate)):
         with nullcontext() if part is parts[-1] else team.adding(trained):
             with torch.autocast(degraded.device.type, getattr(torch, recipe.precision), enabled=is_mixed):
@@ -51,8 +50,10 @@ def add_gradients(
             part_loss = loss_function(restored.float(), clean[part])
             # A mean over the batch. The mean over the processes comes with the exchange of gradients.
             scaler.scale(part_loss * (len(restored) * team.count / whole)).backward()
-        loss += part_loss.detach() * (len(restored) / len(degraded))
-    return loss, lambda: F.mse_loss(restored.detach().float().clamp(0, 1), clean[part].clamp(0, 1))
+        error = F.mse_loss(restored.detach().float().clamp(0, 1), clean[part].clamp(0, 1))
+        sums += torch.stack([part_loss.detach(), error]) * len(restored)
+    loss, error = team.summed(sums) / whole
+    return loss, error
 
 
 def parts_of(length: int, count: int) -> list[slice]:

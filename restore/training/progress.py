@@ -11,8 +11,8 @@ class Progress:
 
     Attributes:
         step, steps: Steps done, and steps in total.
-        loss: Mean loss of the latest batch.
-        psnr: PSNR of the latest batch in dB.
+        loss: Mean loss of the latest batch, of all processes.
+        psnr: PSNR of the latest batch in dB, of all processes.
         images_per_second: Crops per second of this session, of all processes.
         seconds_left: Estimate for the remaining steps.
         learning_rate: Of the latest step.

@@ -37,13 +37,13 @@ class Reporter:
             steps = self._state.recipe.steps
             self._tell(Progress(0, steps, 0.0, 0.0, 0.0, 0.0, 0.0, validation.psnrs, kinds=validation.kinds))
 
-    def step(self, rate: float, loss: Tensor, error: Callable[[], Tensor], validation: Validation | None) -> None:
+    def step(self, rate: float, loss: Tensor, error: Tensor, validation: Validation | None) -> None:
         """Report the step that is done, if there is news or the last report is a second ago.
 
         Args:
             rate: Learning rate.
-            loss: Mean loss.
-            error: Computes the mean square error, which waits for the device.
+            loss: Mean loss of the whole batch.
+            error: Mean square error.
             validation: The validation after the step.
         """
         step, steps, now = self._state.step, self._state.recipe.steps, time.monotonic()
@@ -57,7 +57,7 @@ class Reporter:
                 step,
                 steps,
                 loss=loss.item(),
-                psnr=float(-10 * torch.log10(error())),
+                psnr=float(-10 * torch.log10(error)),
                 images_per_second=batch / per_step,
                 seconds_left=per_step * (steps - step),
                 learning_rate=rate,

@@ -61,6 +61,12 @@ class Team:
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
 
+    def summed(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum of a tensor over all processes."""
+        if not self.is_alone:
+            dist.all_reduce(values)
+        return values
+
     def gathered(self, items: list[T]) -> list[T]:
         """The items of all processes, in the order of the processes."""
         if self.is_alone:

@@ -96,6 +96,10 @@ def steps_of(out: str) -> list[int]:
     return [json.loads(line)["step"] for line in log.read_text().splitlines()] if log.is_file() else []
 
 
+def logged(out: str, key: str) -> list[float]:
+    return [json.loads(line)[key] for line in Path(out, "log.jsonl").read_text().splitlines()]
+
+
 def wait_for(step: int, out: str, process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + LIMIT
     while time.monotonic() < end and process.poll() is None:
@@ -125,6 +129,10 @@ def test_two_processes_give_the_weights_of_one_with_the_same_batch(here: None) -
     assert out == "both/last.safetensors\n"  # the first process speaks for both
     assert "from 4 photos, on cpu, 2 processes" in err
     assert steps_of("both") == [1, 2, 3, 4]
+    # Loss and PSNR are of the whole batch, whoever takes which part of it.
+    for key in ("loss", "psnr"):
+        both, parts, whole = (logged(name, key) for name in ("both", "parts", "whole"))
+        assert both == pytest.approx(parts, rel=1e-5) and both == pytest.approx(whole, rel=1e-3)
     # Half a batch each, added up, is the very sum of one process that takes it in two parts ...
     assert differences(weights_of("both"), weights_of("parts")) == 0
     # ... and that of the batch as one in another order of summation. Adam divides by the size of the gradient, so that
