@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,15 +11,18 @@ import typer
 
 from restore.cli import complete, help
 from restore.cli.columns import facts, table
+from restore.cli.option_words import parse_change
 from restore.cli.progress_bar import Progress
-from restore.cli.streams import say
-from restore.errors import DataError, UsageError
+from restore.cli.streams import one_line, say
+from restore.cli.training_display import Display
+from restore.errors import DataError, UsageError, check_choice
 
 if TYPE_CHECKING:
     from restore.datasets.found import Found
     from restore.datasets.registry import Dataset
 
-_PICTURES = "What to check"
+_PICTURES, _RULE = "What to check", "By which rule"
+_PURPOSES = ("eval", "train")
 
 app = typer.Typer(
     help="List, show and check datasets. Nothing is downloaded.",
@@ -94,6 +99,7 @@ def _facts(dataset: Dataset) -> list[tuple[str, str]]:
     **help.command(
         "restore data check PolyU --root PolyU",
         "restore data check --clean clean --degraded noisy",
+        "restore data check Rain200H --root Rain200H --for train",
         page="evaluation.md",
     )
 )
@@ -132,9 +138,46 @@ def check(
         bool,
         typer.Option("--recursive", "-r", rich_help_panel=_PICTURES, help="Include the subfolders of your folders."),
     ] = False,
+    for_: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="PURPOSE",
+            rich_help_panel=_RULE,
+            help="`eval`; or `train`: decode, pair and split them as `restore train` does.",
+        ),
+    ] = "eval",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            rich_help_panel=_RULE,
+            autocompletion=complete.recipes,
+            help="With --for train: the recipe whose crops and scale count.",
+            show_default="as for `restore train`",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            rich_help_panel=_RULE,
+            help="With --for train: change a field of the recipe. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Count, pair and open every picture, and name every fault. Exits with 1 if there is any."""
+    check_choice("purpose", for_, _PURPOSES)
+    if (recipe is not None or set_) and for_ != "train":
+        raise UsageError(
+            "a recipe is for pictures to train on", hint="add --for train, or leave out --recipe and --set"
+        )
     parts: list[tuple[str, Found]]
+    is_set = name is not None and root is not None and clean is None and degraded is None
+    if for_ == "train" and (is_set or (clean is not None and name is None and root is None and split is None)):
+        _check_for_training(recipe, set_ or (), name, root, split, clean, degraded, recursive=recursive)
+        return
     if name is not None and root is not None and clean is None and degraded is None:
         from restore.datasets.registry import dataset_called
 
@@ -158,6 +201,42 @@ def check(
         print(f"{label}: {len(found.items):,} {kind}, {_counted(faults)}; {where}")
     if count:
         raise DataError(f"{_counted(count)} in {root or clean}", hint="replace or remove the files named above")
+
+
+def _check_for_training(
+    recipe: str | None, changes: Sequence[str], name: str | None, root: Path | None, split: str | None,
+    clean: Path | None, degraded: Path | None, *, recursive: bool,
+) -> None:  # fmt: skip
+    """Do what `restore train` does with the pictures before its first step, and print each fault."""
+    from restore.datasets.faulty import FaultyPictures
+    from restore.training.plan import plan_training
+
+    pairs = (clean, degraded) if degraded else (None, None)
+    try:
+        plan = plan_training(
+            recipe, Path("run"), data=None if degraded else clean, pairs=pairs, is_first=False, recursive=recursive,
+            dataset=None if name is None or root is None else (name, root, split),
+            changes=dict(parse_change(text) for text in changes),
+        )  # fmt: skip
+    except FaultyPictures as error:
+        print("\n".join(one_line(fault, sys.stdout) for fault in error.faults))
+        raise DataError(error.message, hint="replace or remove the files named above") from error
+    from restore.training.checking import check_training
+
+    with Display() as display:
+        found = check_training(plan.recipe, plan.sources, display.decoded)
+    for note in found.notes:
+        say(f"note:  {note}")
+    label = name or " and ".join(str(folder) for folder in (clean, degraded) if folder)
+    for fault in found.faults:
+        print(one_line(f"{label}: {fault}", sys.stdout))
+    about = found.about.replace("`", "") or plan.sources.counts
+    print(f"{about.rstrip('.')}; recipe {plan.name}, {_counted(len(found.faults))}")
+    if found.faults:
+        raise DataError(
+            f"{_counted(len(found.faults))} for the recipe {plan.name}",
+            hint="replace or remove the files named above, or name another recipe with --recipe",
+        )
 
 
 def _find_parts(name: str, root: Path, split: str | None) -> list[tuple[str, Found]]:

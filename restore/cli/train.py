@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import shlex
 import signal
 import sys
@@ -19,6 +18,7 @@ import typer
 from restore.batch.processes import Rank, rank_from
 from restore.cli import complete, options
 from restore.cli.help import SPEED
+from restore.cli.option_words import parse_change, parse_time
 from restore.cli.signals import Interrupted, Signals
 from restore.cli.streams import one_line, say
 from restore.cli.training_display import Display
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from restore.training.options import Options
     from restore.training.plan import TrainingPlan
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _DATA, _RECIPE, _RUN = "Data", "Recipe", "Run"
 
 RecipeName = Annotated[
@@ -326,33 +325,3 @@ def _stopping(rank: Rank) -> Iterator[Callable[[], bool]]:
         yield lambda: False
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def parse_time(text: str, option: str = "--max-time") -> float:
-    """Seconds of an option such as `--max-time`.
-
-    >>> parse_time("1.5h")
-    5400.0
-
-    Raises:
-        UsageError: It is not a positive number with a unit.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text, re.ASCII)
-    if not match or float(match[1]) == 0:
-        raise UsageError(f"{option} is a time such as 30s, 90m or 2h, not {text!r}")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-def parse_change(text: str) -> tuple[str, str]:
-    """Key and value of `--set`.
-
-    >>> parse_change("steps = 100")
-    ('steps', '100')
-
-    Raises:
-        UsageError: There is no `=`, or nothing on one side of it.
-    """
-    key, _, value = (part.strip() for part in text.partition("="))
-    if not key or not value:
-        raise UsageError(f"--set takes KEY=VALUE, not {text!r}", hint="for example --set steps=1000")
-    return key, value

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from restore.datasets.faulty import FaultyPictures
 from restore.datasets.photo_cache import Photo, decode
 from restore.degradations import Draw, Image
 from restore.degradations.rain import layer_of
@@ -82,9 +83,10 @@ def rain_layers(pairs: Sequence[tuple[Path, Path]]) -> list[NDArray[np.uint8]]:
 
 def _refuse(faults: list[str], what: str, count: int) -> None:
     if faults:
-        raise DataError(
+        raise FaultyPictures(
             f"{len(faults)} of {count} {what} cannot be trained on: {first_few(faults)}",
             hint="repair them or move them out of the folder: training needs readable pictures that fit",
+            faults=faults,
         )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+from restore.datasets.faulty import FaultyPictures
 from restore.datasets.found import Found, Item
 from restore.datasets.listing import Passed, is_hidden, list_pictures, pictures_among
 from restore.datasets.matlab_blocks import find_blocks
@@ -91,13 +92,14 @@ def refuse_faults(found: Found, arguments: str) -> None:
         arguments: What `restore data check` needs to find the same pictures.
 
     Raises:
-        DataError: There are such pictures.
+        FaultyPictures: There are such pictures.
     """
     if found.faults:
         count = len(found.faults)
-        raise DataError(
+        raise FaultyPictures(
             f"{count} picture{'s' * (count != 1)} cannot be paired, first: {found.faults[0]}",
             hint=f"`restore data check {arguments}` lists them",
+            faults=found.faults,
         )
 
 

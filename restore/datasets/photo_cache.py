@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,11 @@ def cache_folder() -> Path:
     return Path(given) if given else platformdirs.user_cache_path("restore", appauthor=False) / "photos"
 
 
+def blocks_folder() -> Path:
+    """Folder of the pictures that are unpacked from MATLAB files (`restore.datasets.unpacking`)."""
+    return cache_folder() / "blocks"
+
+
 def decode(
     paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[Photo | None], list[str]]:
@@ -98,7 +104,7 @@ def decode(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _no_room(folder, error) from error
+        raise no_room(folder, error) from error
     _tidy(folder)
     pool = ThreadPoolExecutor(os.cpu_count())
     photos: list[Photo | None] = []
@@ -141,7 +147,7 @@ def _decoded(path: Path, folder: Path) -> Photo | str:
         with whole_file(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, pixels)
     except OSError as error:
-        raise _no_room(folder, error) from error
+        raise no_room(folder, error) from error
     return _kept(path, file)
 
 
@@ -151,7 +157,8 @@ def _kept(path: Path, file: Path) -> Photo:
     return Photo(path, (height, width, 3), file, mapped.offset, channels == 1, file.name.endswith(_REDUCED))
 
 
-def _no_room(folder: Path, error: OSError) -> DataError:
+def no_room(folder: Path, error: OSError) -> DataError:
+    """The error of a cache that cannot be written."""
     return DataError(
         f"cannot write decoded photos to {folder}: {error.strerror or error}",
         hint="name another folder in the environment variable RESTORE_CACHE; a pixel takes 3 bytes",
@@ -161,7 +168,7 @@ def _no_room(folder: Path, error: OSError) -> DataError:
 def _tidy(folder: Path) -> None:
     """Remove what killed runs left, and what no run has used for a month."""
     remove_leftovers(folder)
-    for file in folder.glob("*.npy"):
+    for found in (*folder.glob("*.npy"), *blocks_folder().glob("*")):
         with suppress(OSError):
-            if time.time() - file.stat().st_mtime > _UNUSED:
-                file.unlink()
+            if time.time() - found.stat().st_mtime > _UNUSED:
+                shutil.rmtree(found) if found.is_dir() else found.unlink()

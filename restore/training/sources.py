@@ -9,6 +9,7 @@ from restore.datasets import layouts
 from restore.datasets.found import Found
 from restore.datasets.listing import Passed, list_pictures
 from restore.datasets.registry import dataset_called
+from restore.datasets.unpacking import unpacked
 from restore.errors import DataError, UsageError
 
 
@@ -73,7 +74,7 @@ def find_dataset(name: str, root: Path, split: str | None = None) -> Sources:
         split: Key of its splits; None for `train`, or for the scored one where there is no other.
 
     Raises:
-        DataError: The folder does not hold the split, pictures cannot be paired, or they are not files of pictures.
+        DataError: The folder does not hold the split, pictures cannot be paired, or it has no clean ones.
         UsageError: There is no such dataset.
     """
     record = dataset_called(name)
@@ -82,14 +83,11 @@ def find_dataset(name: str, root: Path, split: str | None = None) -> Sources:
     layouts.refuse_faults(found, f"{name} --root {root} --split {part}")
     if not found.has_clean:
         raise DataError(f"{name} {part} has no clean pictures to train on", hint=f"`restore data show {name}`")
-    if not all(isinstance(item.clean, Path) for item in found.items):
-        raise DataError(
-            f"{name} {part} is stored in MATLAB files, and training needs files of pictures",
-            hint=f"`restore data show {name}` lists other layouts and splits",
-        )
+    found = unpacked(found)
     notes = list(found.notes)
     if part != "train":
-        notes.append(f"{name} has no pictures to train on: these are its {part} pictures, so do not score on them")
+        lacks = "" if "train" in record.splits else f"{name} has no pictures to train on: "
+        notes.append(f"{lacks}these are its {part} pictures, so do not score on them")
     expected = found.layout.pictures or record.splits[part].pictures
     if expected not in (None, len(found.items)):
         notes.append(f"{root} holds {len(found.items):,} pictures of {name} {part}, not {expected:,}")

@@ -15,7 +15,7 @@ from conftest import Run, save
 
 from restore.cli import train as cli_train
 from restore.cli import training_display
-from restore.cli.train import parse_change, parse_time
+from restore.cli.option_words import parse_change, parse_time
 from restore.cli.training_display import Display, describe_progress
 from restore.errors import UsageError
 from restore.networks import NETWORKS
