@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ from restore.web import security
 from restore.web.storage import Full
 
 if TYPE_CHECKING:
-    from restore.web.server import Server
+    from restore.web.jobs import Worker
+    from restore.web.sessions import Session
 
 _SMALL = 16 << 10  # bytes of a request without a picture
 QUIET = 10.0
@@ -43,6 +44,19 @@ class Refused(Exception):
         self.status, self.reason, self.hint = status, reason, hint
 
 
+class RequestServer(ThreadingHTTPServer):
+    """What a request needs of its server."""
+
+    token: str
+    largest_file: int
+    sessions: dict[str, Session]
+    worker: Worker
+
+    def new_session(self) -> Session:
+        """A session for a new tab."""
+        raise NotImplementedError
+
+
 class _Patient(io.RawIOBase):
     """The bytes of a connection, up to a deadline that moves with the request."""
 
@@ -64,7 +78,7 @@ class _Patient(io.RawIOBase):
 class Request(BaseHTTPRequestHandler):
     """One request. HTTP/1.0: a connection ends with its answer, so no request hides behind another."""
 
-    server: Server
+    server: RequestServer
     server_version, sys_version = "restore", ""
 
     def setup(self) -> None:

@@ -7,13 +7,12 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from restore.errors import RestoreError
 from restore.web import security
-from restore.web.http_request import Refused
+from restore.web.http_request import Refused, RequestServer
 from restore.web.jobs import Worker
 from restore.web.networks import Networks
 from restore.web.page_requests import PageRequest
@@ -29,7 +28,7 @@ MOST_CONNECTIONS = 48
 """Requests at a time, event streams included. More wait, and then are refused."""
 
 
-class Server(ThreadingHTTPServer):
+class Server(RequestServer):
     """Serves the page until `shutdown`. Close it after that: it ends the work and removes all files.
 
     Args:
@@ -56,7 +55,7 @@ class Server(ThreadingHTTPServer):
         most_bytes: int = MOST_BYTES,
         parent: Path | None = None,
     ) -> None:
-        self.sessions: dict[str, Session] = {}
+        self.sessions = {}
         self._ending = ExitStack()
         try:
             super().__init__(("127.0.0.1", port), PageRequest)  # which closes the server if the port is taken
