@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,20 +14,20 @@ from restore import checkpoints
 from restore.batch.processes import Rank, rank_from
 from restore.checkpoints import ResolvedWeights, catalogue
 from restore.cli import complete, options
-from restore.cli.columns import table
+from restore.cli.eval_run import EvalRun, Outputs, check_outputs
 from restore.cli.help import SPEED, WEIGHTS
 from restore.cli.progress_bar import Progress
-from restore.cli.streams import one_line, rich_console, say
-from restore.errors import DataError, RestoreError, UsageError
-from restore.files import whole_file
+from restore.cli.streams import one_line, say
+from restore.errors import UsageError, check_choice
+from restore.evaluation.metrics import DISTANCES
+from restore.evaluation.plot import check_plot
 from restore.inference.precision import check_precision
 
 if TYPE_CHECKING:
-    from restore.datasets.pairs import Pair
+    from restore.degradations import Image
+    from restore.evaluation.candidates import Candidate
     from restore.evaluation.plan import Plan
-    from restore.evaluation.published import Published
-    from restore.evaluation.report import Report, Restoration
-    from restore.evaluation.scoring import Answer, Scores
+    from restore.evaluation.scoring import Distance
 
 _OVERLAP = 32  # pixels
 _PICTURES, _OUTPUT = "What to score", "Output"
@@ -67,7 +65,17 @@ RestoredFolder = Annotated[
     typer.Option(
         metavar="DIR",
         rich_help_panel=_PICTURES,
-        help="Score these pictures, restored by any tool, with the same names. No network runs.",
+        help="Score these pictures, restored by any tool. They have the same names, or longer ones that begin so, "
+        "such as a_SwinIR.png.",
+    ),
+]
+Suffix = Annotated[
+    str,
+    typer.Option(
+        metavar="SUFFIX",
+        rich_help_panel=_PICTURES,
+        help="What that tool adds to the names, such as _SwinIR.",
+        show_default="found by itself",
     ),
 ]
 TaskName = Annotated[
@@ -126,7 +134,8 @@ WeightsName = Annotated[
         metavar="WEIGHTS",
         rich_help_panel=WEIGHTS,
         autocompletion=complete.weights,
-        help="As for `restore denoise`. With none, only the input is scored.",
+        help="As for `restore denoise`. Several, with commas between them, are compared. With none, only the input is "
+        "scored.",
         show_default="the task's own",
     ),
 ]
@@ -146,11 +155,31 @@ TileSize = Annotated[
         help="Restore in tiles of N pixels. Papers restore whole pictures (none).",
     ),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        rich_help_panel=_PICTURES,
+        help="Perceptual metrics as well: lpips, dists, or both with a comma. Their networks are downloaded once. "
+        "Needs `pip install 'restore-photos[perceptual]'`.",
+    ),
+]
 JsonFile = Annotated[
     Path | None,
     typer.Option(
-        "--json", metavar="FILE", rich_help_panel=_OUTPUT, help="Write every score here, and how it was made."
+        "--json",
+        metavar="FILE",
+        rich_help_panel=_OUTPUT,
+        help="Write every score here, and how it was made. Until the end, FILE.part keeps the scores.",
     ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", rich_help_panel=_OUTPUT, help="Go on with the scores that a stopped run has kept."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", rich_help_panel=_OUTPUT, help="Draw dB against seconds per megapixel: .svg or .png."),
 ]
 CsvFile = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", rich_help_panel=_OUTPUT, help="Write the table of scores here.")
@@ -175,6 +204,7 @@ def evaluate(
     clean: Clean = None,
     degraded: Degraded = None,
     restored: RestoredFolder = None,
+    suffix: Suffix = "",
     recursive: Recursive = False,
     task: TaskName = None,
     sigma: Sigma = None,
@@ -183,6 +213,7 @@ def evaluate(
     degradation: DegradationName = None,
     rounded: Rounded = False,
     protocol: ProtocolName = None,
+    metrics: Metrics = None,
     weights: WeightsName = None,
     self_ensemble: SelfEnsemble = False,
     tile: TileSize = "none",
@@ -190,14 +221,16 @@ def evaluate(
     precision: options.Precision = "auto",
     json_file: JsonFile = None,
     csv_file: CsvFile = None,
+    resume: Resume = False,
+    plot: Plot = None,
     save_images: SaveImages = None,
     submission: Submission = None,
 ) -> None:
     """Score weights on pictures: PSNR and SSIM before and after restoration.
 
-    Each picture's scores go to stderr, the means to stdout. Give pairs of pictures, or clean pictures: --sigma,
-    --jpeg-quality, --scale or --task degrades these first. Otherwise they are restored as they are, which shows
-    whether the weights leave clean pictures alone.
+    Each picture's scores go to stderr as they come, the means to stdout. Give pairs of pictures, or clean pictures:
+    --sigma, --jpeg-quality, --scale or --task degrades these first. Otherwise they are restored as they are, which
+    shows whether the weights leave clean pictures alone. Several weights are compared in one table.
     """
     # Refuse everything that can be refused before torch is imported, which takes seconds.
     options.check_device(device)
@@ -206,14 +239,18 @@ def evaluate(
         raise UsageError("--submission is for one process", hint="run it without torchrun")
     check_precision(precision)
     size = None if tile == "none" else options.parse_tile(tile, _OVERLAP)
-    _refuse_contradictions(restored, weights, self_ensemble, save_images, submission)
-    options.check_folder_of(json_file, csv_file, submission)
+    names = _names_of_weights(weights)
+    wanted = _metrics(metrics)
+    outputs = Outputs(json_file, csv_file, plot, save_images, resume)
+    _refuse_contradictions(restored, suffix, names, self_ensemble, outputs, submission)
+    options.check_folder_of(json_file, csv_file, plot, submission)
+    check_outputs(outputs, rank)
     from restore.evaluation.plan import make_plan
-    from restore.evaluation.report import Report, Restoration
+    from restore.evaluation.report import Restoration
 
     plan = make_plan(
-        dataset=dataset, root=root, split=split, clean=clean, degraded=degraded, restored=restored, task=task,
-        sigma=sigma, jpeg_quality=jpeg_quality, scale=scale, degradation=degradation, rounded=rounded,
+        dataset=dataset, root=root, split=split, clean=clean, degraded=degraded, restored=restored, suffix=suffix,
+        task=task, sigma=sigma, jpeg_quality=jpeg_quality, scale=scale, degradation=degradation, rounded=rounded,
         protocol=protocol, submission=submission is not None, recursive=recursive,
     )  # fmt: skip
     _say_notes(plan, rank)
@@ -223,27 +260,44 @@ def evaluate(
         self_ensemble=self_ensemble,
         restored_by_another_tool=None if restored is None else str(restored),
     )
-    found = _find_weights(plan, weights)
-    answer, how, network = _restoring(plan, found, how, size, rank.device(device), precision)
-    if answer is not None and save_images is not None:
-        from restore.evaluation.restored_files import saving
+    found = _find_weights(plan, names)
+    from restore.evaluation.candidates import candidates_of
 
-        answer = saving(answer, save_images)
-    from restore.evaluation import scoring
+    place = rank.device(device)
+    candidates = candidates_of(plan, found, how, tile=size, overlap=_OVERLAP, device=place, precision=precision)
+    if submission is not None:
+        _submit(plan, submission, candidates[0])
+        return
+    EvalRun(plan, candidates, rank, outputs, _distances(wanted, place)).run()
 
-    own = range(rank.index, len(plan.found.items), rank.count)
-    with Progress(len(own)) if rank.index == 0 else nullcontext() as progress:
-        pairs = _shown(map(plan.pair, own), progress)
-        if submission is not None:
-            assert answer is not None and plan.submission is not None
-            _submit(plan.submission, submission, answer, pairs)
-            return
-        if rank.is_alone:
-            scores = scoring.evaluate(answer, pairs, protocol=plan.protocol)
-        else:
-            scores = _score_together(rank, answer, pairs, own, plan.protocol)
-    if rank.index == 0:
-        _tell(Report(plan, how, scores), network, json_file, csv_file)
+
+def _names_of_weights(text: str | None) -> list[str]:
+    """The values of `--weights`; a file whose name has a comma is one."""
+    if text is None:
+        return []
+    if "," not in text or Path(text).is_file():
+        return [text]
+    names = [name.strip() for name in text.split(",")]
+    if "" in names or "none" in names:
+        raise UsageError(f"--weights is a name, several with commas between them, or none, not {text!r}")
+    return names
+
+
+def _metrics(text: str | None) -> list[str]:
+    """The values of `--metrics`, each once."""
+    names = [] if text is None else [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        check_choice("metric", name, DISTANCES)
+    return list(dict.fromkeys(names))
+
+
+def _distances(metrics: list[str], device: str) -> Mapping[str, Distance]:
+    if not metrics:
+        return {}
+    from restore.evaluation.perceptual import distances
+    from restore.inference.devices import pick_device
+
+    return distances(metrics, pick_device(device))
 
 
 def _say_notes(plan: Plan, rank: Rank) -> None:
@@ -252,130 +306,52 @@ def _say_notes(plan: Plan, rank: Rank) -> None:
             say(f"note:  {note}")
 
 
-def _tell(report: Report, network: str | None, json_file: Path | None, csv_file: Path | None) -> None:
-    """Print and write the scores."""
-    _print_table(report)
-    _print_published(report.plan.published, network)
-    print(report.line())
-    if json_file is not None:
-        _write(json_file, report.to_json())
-    if csv_file is not None:
-        _write(csv_file, report.to_csv())
-
-
 def _refuse_contradictions(
-    restored: Path | None, weights: str | None, self_ensemble: bool, save_images: Path | None, submission: Path | None
+    restored: Path | None,
+    suffix: str,
+    weights: list[str],
+    self_ensemble: bool,
+    outputs: Outputs,
+    submission: Path | None,
 ) -> None:
-    if restored is not None and (weights is not None or submission is not None or save_images is not None):
+    if restored is not None and (weights or submission is not None or outputs.save_images is not None):
         raise UsageError(
             "--restored scores existing pictures", hint="leave out --weights, --submission and --save-images"
         )
-    if self_ensemble and (restored is not None or weights == "none"):
+    if suffix and restored is None:
+        raise UsageError("--suffix is what another tool adds to names", hint="add --restored, or leave it out")
+    if self_ensemble and (restored is not None or weights == ["none"]):
         raise UsageError("--self-ensemble needs weights", hint="leave it out")
-    if submission is not None and weights == "none":
-        raise UsageError("--submission needs weights", hint="leave out --weights none")
+    if submission is not None and (weights == ["none"] or len(weights) > 1):
+        raise UsageError("--submission needs weights of one name", hint="leave out --weights, or name one")
+    if outputs.plot is not None:
+        check_plot(outputs.plot)
+        if restored is not None or weights == ["none"] or submission is not None:
+            raise UsageError("--plot shows how long weights take", hint="leave it out, or name weights")
 
 
-def _find_weights(plan: Plan, weights: str | None) -> ResolvedWeights | None:
-    """The weights to score; None where another tool restored the pictures, or only the input is scored."""
+def _find_weights(plan: Plan, weights: list[str]) -> list[ResolvedWeights]:
+    """The weights to score; none where another tool restored the pictures, or only the input is scored."""
     if plan.restored is not None:
-        return None
-    if weights != "none":
-        return checkpoints.resolve(weights or catalogue.weights_for(plan.task, plan.level).name)
+        return []
+    if weights != ["none"]:
+        return [checkpoints.resolve(name) for name in weights or [catalogue.weights_for(plan.task, plan.level).name]]
     if plan.is_untouched:
         raise UsageError("there is nothing to score: clean pictures, and --weights none", hint="add --sigma")
-    return None
+    return []
 
 
-def _restoring(
-    plan: Plan,
-    weights: ResolvedWeights | None,
-    how: Restoration,
-    tile: int | Literal["auto"] | None,
-    device: str,
-    precision: str,
-) -> tuple[Answer | None, Restoration, str | None]:
-    """What restores the pictures, `how` with the facts about it, and the name of its network."""
-    from restore.evaluation import restored_files, scoring
-    from restore.inference.devices import keep_memory
-    from restore.inference.restorer import Restorer
-
-    keep_memory()
-    if weights is None:
-        return None if plan.restored is None else restored_files.reading(plan.restored), how, None
-    network, checkpoint = checkpoints.load(weights)
-    restorer = Restorer(network, device=device, entry=checkpoint.entry, task=checkpoint.task, precision=precision)
-    name = {} if weights.entry is None else {"name": weights.entry.name}
-    how = dataclasses.replace(
-        how,
-        weights=name | {"path": str(weights.path), "sha256": weights.sha256},
-        device=str(restorer.device),
-        precision=restorer.precision_for("uint8"),
-    )
-    answer = scoring.restoring(restorer, tile=tile, overlap=_OVERLAP, self_ensemble=how.self_ensemble)
-    return answer, how, checkpoint.network
-
-
-def _score_together(rank: Rank, answer: Answer | None, pairs: Iterable[Pair], own: range, protocol: str) -> Scores:
-    """The scores of all processes, in the order of the pictures; each process scores its own."""
-    import torch
-
-    from restore.evaluation import scoring
-    from restore.training.team import join
-
-    with join(rank, torch.device("cpu")) as team:
-        scored = scoring.evaluate(answer, pairs, protocol=protocol).pictures if own else ()
-        numbered = team.gathered(list(zip(own, scored, strict=True)))
-    if not numbered:
-        raise DataError("there is no picture to score")
-    return scoring.Scores(protocol, tuple(score for _, score in sorted(numbered, key=lambda each: each[0])))
-
-
-def _shown(pairs: Iterator[Pair], progress: Progress | None) -> Iterator[Pair]:
-    for pair in pairs:
-        if progress is not None:
-            progress.file(pair.name)
-        yield pair
-
-
-def _submit(name: str, path: Path, answer: Answer, pairs: Iterable[Pair]) -> None:
+def _submit(plan: Plan, path: Path, candidate: Candidate) -> None:
     from restore.evaluation.submissions import SUBMISSIONS
 
-    SUBMISSIONS[name](path, ((pair.name, answer(pair)) for pair in pairs))
+    answer = candidate.answer
+    assert answer is not None and plan.submission is not None
+    with Progress(len(plan.found.items)) as progress:
+
+        def restored() -> Iterator[tuple[str, Image]]:
+            for pair in plan.pairs():
+                progress.file(pair.name)
+                yield pair.name, answer(pair)
+
+        SUBMISSIONS[plan.submission](path, restored())
     print(one_line(str(path), sys.stdout))
-
-
-def _print_table(report: Report) -> None:
-    """Every picture and the mean, to stderr."""
-    from rich.table import Table
-
-    heads = {"input_psnr": "input dB", "input_ssim": "SSIM", "psnr": "restored dB", "ssim": "SSIM"}
-    shown = Table("picture", box=None, show_footer=True)
-    shown.columns[0].footer = "mean"
-    shown.columns[0].overflow = "fold"
-    for field in report.fields:
-        shown.add_column(heads[field], _cell(field, report.scores.mean(field)), justify="right")
-    for p in report.scores.pictures:
-        shown.add_row(p.name, *(_cell(field, getattr(p, field)) for field in report.fields))
-    rich_console(stderr=True).print(shown)
-
-
-def _cell(field: str, value: float) -> str:
-    return f"{value:.2f}" if field.endswith("psnr") else f"{value:.4f}"
-
-
-def _print_published(rows: Sequence[Published], network: str | None) -> None:
-    """The papers' figures, to stderr; * marks the network of the weights."""
-    lines = [
-        (row.method + "*" * (row.method == network), str(row.psnr), str(row.ssim or ""), row.source) for row in rows
-    ]
-    if lines:
-        say("\n" + table(("published", "dB", "SSIM", "by"), lines))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with whole_file(path) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RestoreError(f"cannot write {path}: {error.strerror or error}") from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 SSIM_WINDOW = 11  # side in pixels
+DISTANCES = {"lpips": "LPIPS", "dists": "DISTS"}  # perceptual metrics: fields of `PictureScore`, and what tables say
 
 
 def psnr(restored: NDArray[np.generic], clean: NDArray[np.generic]) -> float:

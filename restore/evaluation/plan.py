@@ -81,6 +81,7 @@ def make_plan(
     clean: Path | None = None,
     degraded: Path | None = None,
     restored: Path | None = None,
+    suffix: str = "",
     task: str | None = None,
     sigma: float | None = None,
     jpeg_quality: int | None = None,
@@ -100,6 +101,7 @@ def make_plan(
         dataset, root, split: Key of `datasets()`, the folder that holds it, and the part (default: its `scored_split`).
         clean, degraded: Or two folders of pictures, paired as `layouts.find_folders` does; the second may be left out.
         restored: Folder of pictures that another tool restored.
+        suffix: What that tool adds to the names.
         task: Key of `TASKS`. Default: by the level that is given, else by the set, else denoise.
         sigma: Standard deviation of Gaussian noise in 8-bit grey levels. At most one of this and the next two.
         jpeg_quality: 1 to 100.
@@ -146,7 +148,7 @@ def make_plan(
         draw=None if degradation is None else degrading(degradation, level, as_file=rounded),
         protocol=protocol,
         published=tuple(published_for(dataset, task, level)) if dataset is not None and is_as_published else (),
-        restored=None if restored is None else find_restored(found, restored),
+        restored=None if restored is None else find_restored(found, restored, suffix=suffix),
         submission=dataset if submission else None,
         note=note,
     )

@@ -2,46 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from restore.datasets.found import Found
+from restore.datasets.found import Found, Item
 from restore.datasets.listing import list_pictures
 from restore.datasets.pairs import Pair, read_rgb
 from restore.degradations import Image
-from restore.errors import DataError, RestoreError
+from restore.errors import DataError, RestoreError, first_few
 from restore.images import Picture, write_picture
 
 if TYPE_CHECKING:
     from restore.evaluation.scoring import Answer
 
 
-def find_restored(found: Found, folder: Path) -> dict[str, Path]:
-    """The restored file of each picture: named like the picture, or like the file of one of its sides.
+def find_restored(found: Found, folder: Path, *, suffix: str = "") -> dict[str, Path]:
+    """The restored file of each picture.
+
+    It is named like the picture, or like the file of one of its sides. Tools add words: with no such file, the only
+    file counts whose name begins so and goes on with neither a letter nor a digit, such as `0_SwinIR.png` for `0`.
 
     Args:
         found: The pictures.
         folder: Holds the restored ones; files of subfolders count.
+        suffix: What the tool adds to all names; then only these names count.
 
     Raises:
-        DataError: The folder does not exist, or a picture has no file.
+        DataError: The folder does not exist, or a picture has no file, or several.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder", hint="name the folder that holds the restored pictures")
     files = {
         path.relative_to(folder).with_suffix("").as_posix(): path for path in list_pictures(folder, recursive=True)
     }
+    names = {item.name: _names_of(item) for item in found.items}
+    known = {name for of_item in names.values() for name in of_item}
+    longer: dict[str, list[str]] = {}  # files by the longest name that they begin with
+    for file in files:
+        longer.setdefault(_beginning(file, known), []).append(file)
     restored = {}
-    for item in found.items:
-        names = [item.name, *(side.stem for side in (item.degraded, item.clean) if isinstance(side, Path))]
-        match = next((files[name] for name in names if name in files), None)
-        if match is None:
-            raise DataError(f"{folder} holds no restored {item.name!r}", hint="use the same file names in both folders")
-        restored[item.name] = match
+    for name, of_item in names.items():
+        exact = next((files[own + suffix] for own in of_item if own + suffix in files), None)
+        others = [] if suffix else [file for own in of_item for file in longer.get(own, ())]
+        if exact is None and len(others) > 1:
+            raise DataError(
+                f"{folder} holds several pictures for {name!r}: {first_few(sorted(others))}",
+                hint=f"--suffix {others[0][len(_beginning(others[0], known)) :]} takes one of them",
+            )
+        if exact is None and not others:
+            wanted = f"{name + suffix}" if suffix else name
+            raise DataError(
+                f"{folder} holds no restored {wanted!r}",
+                hint="use the same file names in both folders, or --suffix for what a tool adds to them",
+            )
+        restored[name] = exact or files[others[0]]
     return restored
+
+
+def _names_of(item: Item) -> list[str]:
+    """What the restored file of a picture may be called: like the picture, or like the file of a side."""
+    sides = [side.stem for side in (item.degraded, item.clean) if isinstance(side, Path)]
+    return list(dict.fromkeys([item.name, *sides]))
+
+
+def _beginning(file: str, known: Collection[str]) -> str:
+    """The longest known name that a file is called, or begins with before a character that is no letter or digit.
+
+    >>> _beginning("10_SwinIR", {"1", "10"}), _beginning("10b", {"1", "10"}), _beginning("1/a", {"1"})
+    ('10', '', '')
+    """
+    ends = (
+        end for end in range(len(file), 0, -1) if end == len(file) or not (file[end].isalnum() or "/" in file[end:])
+    )
+    return next((file[:end] for end in ends if file[:end] in known), "")
 
 
 def reading(paths: Mapping[str, Path]) -> Answer:
@@ -53,21 +89,14 @@ def reading(paths: Mapping[str, Path]) -> Answer:
     return read
 
 
-def saving(answer: Answer, folder: Path) -> Answer:
-    """The same answers, each also written to the folder as an 8-bit PNG.
+def save(restored: Image, path: Path) -> None:
+    """Write a restored picture as an 8-bit PNG; folders are made.
 
     Raises:
-        RestoreError: A file cannot be written.
+        RestoreError: It cannot be written.
     """
-
-    def saved(pair: Pair) -> Image:
-        restored = answer(pair)
-        path = folder / f"{pair.name}.png"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RestoreError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
-        write_picture(Picture(np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8)), path)
-        return restored
-
-    return saved
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RestoreError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    write_picture(Picture(np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8)), path)
