@@ -20,6 +20,8 @@ from restore.tasks import TASKS, Task
 if TYPE_CHECKING:
     from restore.inference.restorer import Restorer
 
+_ANY = Task("restore", "Restore a picture.", "For networks of others that do not enlarge: they do not say what for.")
+
 _loaded: WeakKeyDictionary[Restorer, tuple[RestorerChoice, ResolvedWeights]] = WeakKeyDictionary()
 """How each restorer was loaded, for the history in the files that it writes."""
 
@@ -36,8 +38,8 @@ def load(
     """A restorer with trained weights, ready to use.
 
     Args:
-        weights: A task, for its default weights; or a name from the catalogue, a `.safetensors` file, or
-            `hf://owner/repo[@revision][/file]`.
+        weights: A task, for its default weights; or a name from the catalogue, a file, or
+            `hf://owner/repo[@revision][/file]`. The file may hold a network of others (docs/hub.md).
         scale: Factor for `upscale`: 2, 3 or 4.
         sigma: Noise in 8-bit grey levels, for `denoise`. Uses weights made for it, else blind ones.
         jpeg_quality: Quality of the JPEG, 1 to 100, for `dejpeg`. Uses weights made for it, else blind ones.
@@ -56,15 +58,16 @@ def load(
     with said_in_python():
         source, known = weights, catalogue.load_catalogue()
         if isinstance(weights, str) and weights not in known and not os.path.isfile(weights):
-            if task := TASKS.get(weights):
-                source = catalogue.weights_for(task.name, _level(task, given)).name
+            if named := TASKS.get(weights):
+                source = catalogue.weights_for(named.name, _level(named, given)).name
             elif not re.search(r"[/\\.:]", weights):
                 hint = _meant(weights, known) or "restore.list_weights() shows all names"
                 raise WeightsError(f"unknown weights or task {weights!r}", hint=hint)
         from restore.inference.restorer import Restorer
 
         network, info = checkpoints.load(source)
-        level = _level(TASKS[info.task], given)
+        task = TASKS.get(info.task, _ANY)
+        level = _level(task, given)
         made_for = network.scale if info.task == "upscale" else info.entry.level if info.entry else None
         if level is not None and made_for not in (None, level):
             name = next(iter(given))
@@ -73,7 +76,7 @@ def load(
                 hint=f"leave out --{name}, or name other weights",
             )
         restorer = Restorer(network, device=device, entry=info.entry, task=info.task, precision=precision)
-    _loaded[restorer] = RestorerChoice(TASKS[info.task], level=level, precision=precision), info.weights
+    _loaded[restorer] = RestorerChoice(task, level=level, precision=precision), info.weights
     return restorer
 
 

@@ -83,7 +83,7 @@ def load_restorer(choice: RestorerChoice, found: ResolvedWeights | None = None) 
     if choice.threads is not None:
         torch.set_num_threads(choice.threads)
     keep_memory()
-    network, info = checkpoints.load(found)
+    network, info = checkpoints.load(found, task)
     _check_task(str(found.path), info.task, task)
     if task == "upscale" and choice.level not in (None, network.scale):
         _refuse_level(choice, network.scale)

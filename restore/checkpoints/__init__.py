@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from restore.checkpoints.loading import FORMAT, CheckpointInfo, ResolvedWeights, facts, load, resolve, save
+    from restore.checkpoints.loading import (
+        FORMAT,
+        CheckpointInfo,
+        ResolvedWeights,
+        facts,
+        load,
+        load_own,
+        resolve,
+        save,
+    )
 
-__all__ = ["FORMAT", "CheckpointInfo", "ResolvedWeights", "facts", "load", "resolve", "save"]
+__all__ = ["FORMAT", "CheckpointInfo", "ResolvedWeights", "facts", "load", "load_own", "resolve", "save"]
 
 if not TYPE_CHECKING:  # a type checker must refuse names that do not exist
 

@@ -46,14 +46,32 @@ def refuse_other_kinds(path: Path, *, is_published: bool) -> None:
         _check_safetensors(path, start, size)
 
 
+def is_of_torch(path: Path) -> bool:
+    """Whether a file begins as those of `torch.save` do: as a zip archive or a pickle.
+
+    Raises:
+        WeightsError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+    is_pickle = start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and start[8:] != b"{"
+    return start.startswith((b"PK\x03\x04", b"PK\x05\x06")) or is_pickle
+
+
 def _check_zip(path: Path, is_published: bool) -> None:
     """Refuse a zip archive; for published checkpoints one without the tensors of torch.save."""
     try:
         with zipfile.ZipFile(path) as archive:
-            has_tensors = any(re.fullmatch(r"(.*/)?data\.pkl", name) for name in archive.namelist())
+            names = {name.rpartition("/")[2] for name in archive.namelist()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise WeightsError(f"{path} is damaged: its end is missing or its index is wrong", hint=AGAIN) from None
-    if not has_tensors:
+    if "constants.pkl" in names:
+        hint = "use the state dict of the same network, a .safetensors or .pth file"
+        raise WeightsError(f"{path} is a TorchScript program, which can run code", hint=hint)
+    if "data.pkl" not in names:
         raise WeightsError(f"{path} is a zip archive without tensors", hint="unpack it and name the checkpoint in it")
     if not is_published:
         hint = "use a .safetensors file, or `restore weights import`"

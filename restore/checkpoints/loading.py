@@ -3,8 +3,8 @@
 A checkpoint is a safetensors file. Its metadata are text: `format` (`restore/1`), `network` (key of `NETWORKS`),
 `config` (the network's keyword arguments as JSON), `task` (key of `TASKS`), `attention` (`left out` if the network was
 trained without it), and anything else.
-Pickles (`.pth`, `.pt`, `.ckpt`) are refused, because opening one can run code. `author_files.import_published` reads
-only the tensors of a pickle.
+Other files (`.pth`, and safetensors without these metadata) are of our networks' authors or of spandrel's networks:
+`foreign_files` reads only their tensors. A pickle on the Hub is refused, because opening one can run code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore.checkpoints import catalogue, hub
 from restore.checkpoints.catalogue import WeightsEntry
-from restore.checkpoints.file_kinds import AGAIN, refuse_other_kinds
+from restore.checkpoints.file_kinds import AGAIN, is_of_torch, refuse_other_kinds
 from restore.checkpoints.hub import PICKLES, Address
 from restore.errors import WeightsError, did_you_mean
 from restore.files import whole_file
@@ -55,8 +55,8 @@ class CheckpointInfo:
 
     Attributes:
         weights: The file that it was read from.
-        network: Key of `NETWORKS`.
-        task: Key of `TASKS`.
+        network: Key of `NETWORKS`, or the name of a network of others (`foreign_files`).
+        task: Key of `TASKS`; empty for a network of others that does not enlarge, if the caller named no task.
         metadata: All metadata of the file.
     """
 
@@ -75,11 +75,12 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
     """Find and verify weights, without importing torch.
 
     Args:
-        source: A name of the catalogue, a `.safetensors` file, or `hf://owner/repo[@revision][/file]`.
+        source: A name of the catalogue, a file, or `hf://owner/repo[@revision][/file]`.
         download: Whether missing files may be downloaded.
 
     Raises:
-        WeightsError: The weights cannot be found or downloaded, are a pickle, or differ from the catalogue's record.
+        WeightsError: The weights cannot be found or downloaded, are a pickle on the Hub, or differ from the catalogue's
+            record.
     """
     source = os.fspath(source)
     if source.startswith("hf://"):
@@ -92,7 +93,6 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
             raise WeightsError(message, hint=f"delete {path.resolve()} and try again")
         return ResolvedWeights(path, sha256)
     if source not in catalogue.load_catalogue() and _looks_like_a_file(source):
-        refuse_pickle(source)
         path = Path(source)
         if not os.path.isfile(source):
             raise WeightsError(f"cannot find the weights file {source}", hint="`restore weights list` shows all names")
@@ -109,8 +109,39 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
     return ResolvedWeights(path, _verify(path, entry, hint), entry)
 
 
-def load(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, CheckpointInfo]:
-    """Build the network that a checkpoint describes, and fill it.
+def load(source: str | os.PathLike[str] | ResolvedWeights, task: str | None = None) -> tuple[Network, CheckpointInfo]:
+    """The network of a checkpoint of this project, of our networks' authors, or of spandrel's networks.
+
+    Args:
+        source: What `resolve` takes or returns.
+        task: What a file that names no task is used for: a key of `TASKS`; None: not known.
+
+    Raises:
+        WeightsError: As `resolve`, `load_own` and `foreign_files.load`.
+    """
+    weights = source if isinstance(source, ResolvedWeights) else resolve(source)
+    if weights.entry is not None or is_own(weights.path):
+        return load_own(weights)
+    from restore.checkpoints import foreign_files
+
+    return foreign_files.load(weights, task)
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file says that it is a checkpoint of this project.
+
+    Raises:
+        WeightsError: It cannot be read, or is neither safetensors nor of `torch.save`.
+    """
+    if is_of_torch(path):
+        return False
+    with _opened(path) as file:
+        stated: str = (file.metadata() or {}).get("format", "")
+    return stated.startswith(FORMAT.partition("/")[0] + "/")
+
+
+def load_own(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network, CheckpointInfo]:
+    """Build the network that a checkpoint of this project describes, and fill it.
 
     Args:
         source: What `resolve` takes or returns.
@@ -222,7 +253,7 @@ def refuse_pickle(source: str) -> None:
     if source.endswith(PICKLES):
         raise WeightsError(
             f"{source} is a Python pickle, which can run code when opened",
-            hint="use a .safetensors file; for a checkpoint of a network's authors, `restore weights import`",
+            hint="use a .safetensors file; or download it yourself, and name the file: only its tensors are read then",
         )
 
 

@@ -53,7 +53,7 @@ def pull(source: str, *, name: str | None = None) -> WeightsEntry:
     if sha256 not in (None, weights.sha256):
         message = f"{address} is damaged: its SHA-256 is {weights.sha256}, and the Hub says {sha256}"
         raise WeightsError(message, hint=f"delete {weights.path.resolve()} and try again")
-    network, info = loading.load(weights)
+    network, info = loading.load_own(weights)
     table = {
         "trained_on": f"see hf://{address.repo}",
         "summary": f"pulled from hf://{address.repo}",
@@ -102,7 +102,7 @@ def push(
         raise UsageError(f"{licence!r} is not an SPDX identifier", hint="use one such as MIT, Apache-2.0 or CC-BY-4.0")
     hub.check_login()  # before slow work
     weights = loading.resolve(source)
-    network, info = loading.load(weights)
+    network, info = loading.load_own(weights)
     entry = info.entry or _entry(network, info)
     entry = dataclasses.replace(entry, licence=licence or entry.licence)
     if not _allows_sharing(entry.licence):

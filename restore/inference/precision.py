@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from restore.errors import check_choice
+from restore.errors import UsageError, check_choice
 
 if TYPE_CHECKING:
     from restore.checkpoints.catalogue import WeightsEntry
+    from restore.networks.base import Network
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -22,6 +23,18 @@ def check_precision(name: str, choices: tuple[str, ...] = PRECISIONS) -> None:
         UsageError: The name is not among the choices.
     """
     check_choice("precision", name, choices)
+
+
+def check_precision_of(network: Network, name: str) -> None:
+    """Check the name of a precision, and that the network computes in it.
+
+    Raises:
+        UsageError: It is unknown, or the network does not compute in it.
+    """
+    check_precision(name)
+    if name not in ("auto", *network.precisions):
+        hint = f"choose one of {', '.join(network.precisions)} with --precision"
+        raise UsageError(f"the network of these weights does not compute in {name}", hint=hint)
 
 
 def takes_bfloat16(entry: WeightsEntry | None) -> bool:

@@ -26,7 +26,7 @@ from restore.inference.forking import make_forks_safe
 from restore.inference.hidden_colours import fill_hidden, put_back_hidden
 from restore.inference.memory import held_memory, is_out_of_memory, need_of
 from restore.inference.padding import pad
-from restore.inference.precision import check_precision, takes_bfloat16
+from restore.inference.precision import check_precision_of, takes_bfloat16
 from restore.inference.region import Place, Region, place_in
 from restore.inference.restored import Restored
 from restore.inference.self_ensemble import mean_over_orientations
@@ -74,7 +74,7 @@ class Restorer:
         precision: str = "auto",
         compile_network: bool = False,
     ) -> None:
-        check_precision(precision)
+        check_precision_of(network, precision)
         make_forks_safe()
         self.precision = precision
         self.device = device if isinstance(device, torch.device) else pick_device(device)
@@ -123,7 +123,7 @@ class Restorer:
     def _resolved(self, asked: str | None, depth: npt.DTypeLike) -> str:
         """The precision asked for, or else the restorer's own, with `auto` decided by the type of the pixels."""
         precision = self.precision if asked is None else asked
-        check_precision(precision)
+        check_precision_of(self.network, precision)
         if precision != "auto":
             return precision
         # Only the steps of 8 bits are coarser than the error of bfloat16.

@@ -29,6 +29,7 @@ class Network(nn.Module):
         largest_auto_tile: Side of the largest automatic tile, for networks whose time grows faster than the pixels;
             None for the others.
         attends: Whether the attention is in use (`use_attention`).
+        precisions: What autocast may compute it in.
     """
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]]
@@ -42,6 +43,7 @@ class Network(nn.Module):
     halo: int | None = None
     largest_auto_tile: int | None = None
     attends: bool = True
+    precisions: tuple[str, ...] = ("float32", "bfloat16", "float16")
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch whose sides are multiples of `size_multiple`."""

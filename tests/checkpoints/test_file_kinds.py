@@ -38,11 +38,13 @@ EITHER = {
     "is JSON text": b'{"error": "Repository not found"}',
     "is a gzip archive": b"\x1f\x8b\x08\x00" + bytes(100),
     "is a zip archive without tensors": zipped(readme=b"hello"),
+    "is a TorchScript program, which can run code": zipped(**{"a/data.pkl": b"", "a/constants.pkl": b""}),
     "is damaged: its end is missing": saved(torch.zeros(3))[:200],
 }
 SAFETENSORS = EITHER | {
-    "is a checkpoint of torch.save": saved(torch.zeros(3)),
-    "is a Python pickle": b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01s.",
+    "holds no state dict": saved(torch.zeros(3)),
+    "it holds textwrap.dedent, which can run code": saved(textwrap.dedent),
+    "it is damaged, or it holds more than tensors": b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01s.",
     "it has no whole header": (1 << 60).to_bytes(8, "little") + b"{}",
     "is damaged or not a safetensors file": b"short",
 }

@@ -134,7 +134,7 @@ def test_a_bad_input_is_one_error_and_leaves_no_output(run: Run, make: object, n
         (("a.png", "-o", "b.png", "--device", "gpu"), 2, "error: unknown device 'gpu'"),
         (("a.png", "-o", "b"), 2, "error: cannot write b: its name has no extension"),
         (("a.png", "-o", "b.png", "--weights", "tiny-denose"), 1, "hint:  did you mean 'tiny-denoise'?"),
-        (("a.png", "-o", "b.png", "--weights", "x.pth"), 1, "error: x.pth is a Python pickle"),
+        (("a.png", "-o", "b.png", "--weights", "x.pth"), 1, "error: cannot find the weights file x.pth"),
         (("a.png", "-o", "b.png", "--weights", "x.safetensors"), 1, "error: cannot find the weights file"),
         (("a.png", "-o", "b.png", "--weights", "hf://x"), 1, "hint:  write hf://owner/name"),
         (("a.png", "-o", "a.png"), 1, "error: a.png would replace its own source"),
