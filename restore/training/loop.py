@@ -25,6 +25,7 @@ from restore.training.saving import Saver
 from restore.training.sources import Sources, find_sources
 from restore.training.starting_weights import new_network, take_weights
 from restore.training.state import State, resumed_recipe, saved_fingerprint
+from restore.training.step_memory import with_room
 from restore.training.team import join
 from restore.training.thread_watch import ThreadWatch
 from restore.training.training_data import TrainingData, load_training_data
@@ -59,6 +60,7 @@ def train(
         on_note, on_decoded: Called with notes on the pictures, and with the number of decoded ones and their total.
 
     Raises:
+        DeviceError: Not even one crop fits into the memory.
         DataError: Pictures are too few or do not fit, `run` is not empty or not writable, or gradients are not finite.
         UsageError: There is no run to resume, or it has another recipe or other pictures. `start_from` does not fit, or
             the network does not accept crops of this size or cannot leave its attention out.
@@ -77,8 +79,10 @@ def train(
     recipe = recipe if saved is None else resumed_recipe(recipe, saved)
     loss_function = loss_of(recipe.loss, recipe.edge_weight)
     with join(rank, device) as team:
+        recipe, notes = with_room(recipe, network, loss_function, team)
         batches = Batches(loaded.crops, network.channels, recipe, team)
-        recipe, notes = chosen_precision(recipe, network, batches, loss_function, team)
+        recipe, chosen = chosen_precision(recipe, network, batches, loss_function, team)
+        notes += chosen
         state = State(recipe, network, saved, fingerprint=loaded.split.fingerprint, is_new=loaded.split.is_new)
         trained = trainable(state, batches, options, notes)
         state.start_clock()

@@ -160,7 +160,12 @@ def resumed_recipe(asked: Recipe, saved: dict[str, Any]) -> Recipe:
         UsageError: A field differs.
     """
     begun = Recipe(**json.loads(saved["recipe"]))
-    asked = dataclasses.replace(asked, precision=begun.precision if asked.precision == "auto" else asked.precision)
+    asked = dataclasses.replace(
+        asked,
+        precision=begun.precision if asked.precision == "auto" else asked.precision,
+        accumulate=max(begun.accumulate, asked.accumulate),  # the machine may ask for more parts
+    )
+    begun = dataclasses.replace(begun, accumulate=asked.accumulate)
     for field in dataclasses.fields(Recipe):
         old, new = getattr(begun, field.name), getattr(asked, field.name)
         if old != new:
