@@ -53,7 +53,7 @@ def part_of(path: Path) -> Path:
 
 def parts_beside(path: Path) -> list[Path]:
     """The parts of all processes for one result, as far as they exist."""
-    fits = re.compile(re.escape(path.stem) + r"(\.rank\d+)?" + re.escape(path.suffix) + r"\.part")
+    fits = re.compile(re.escape(path.stem) + r"(\.(rank|shard)\d+)?" + re.escape(path.suffix) + r"\.part")
     try:
         return sorted(other for other in path.parent.iterdir() if fits.fullmatch(other.name))
     except OSError:

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from restore.degradations import Image
-from restore.errors import DataError, RestoreError, UsageError, check_choice
+from restore.errors import DataError, RestoreError, check_choice
 from restore.evaluation.metrics import DISTANCES
 
 if TYPE_CHECKING:
     from restore.evaluation.scoring import Distance
 
-_NETWORKS = {"lpips": "AlexNet (244 MB)", "dists": "VGG-16 (553 MB)"}
+_NETWORKS = {"lpips": "alexnet-owt-7be5be79.pth (244 MB)", "dists": "vgg16-397923af.pth (553 MB)"}
+_INSTALL = "pip install 'restore-photos[perceptual]'"
 _SMALLEST = 31  # side in pixels that AlexNet takes
 
 
@@ -33,8 +34,8 @@ def distances(names: Sequence[str], device: str | torch.device = "cpu") -> dict[
         device: Where the networks run.
 
     Raises:
-        UsageError: A name is unknown, or the packages are not installed.
-        RestoreError: A network cannot be downloaded or read.
+        UsageError: A name is unknown.
+        RestoreError: The packages are not installed, or a network cannot be downloaded or read.
     """
     found: dict[str, Distance] = {}
     for name in names:
@@ -45,26 +46,32 @@ def distances(names: Sequence[str], device: str | torch.device = "cpu") -> dict[
 
 
 def _built(name: str) -> torch.nn.Module:
+    title = DISTANCES[name]
+    missing = RestoreError(f"{title} needs torchmetrics and torchvision", hint=_INSTALL)
     try:
         build = _builder(name)
-    except (ImportError, RuntimeError, OSError) as error:  # a torchvision for another torch may not load
-        raise UsageError(
-            f"{DISTANCES[name]} needs torchmetrics and torchvision: {error}".splitlines()[0],
-            hint="pip install 'restore-photos[perceptual]'",
-        ) from None
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    except ModuleNotFoundError:
+        raise missing from None
+    except (ImportError, RuntimeError, OSError) as error:
+        raise RestoreError(
+            f"{title} needs a torchvision that fits torch {torch.__version__}: {_first_line(error)}",
+            hint="install torch and torchvision together, from the same index",
+        ) from error
     try:
         network: torch.nn.Module = build()
-        return network.eval().requires_grad_(False)
     except ModuleNotFoundError:
-        raise UsageError(
-            f"{DISTANCES[name]} needs torchvision", hint="pip install 'restore-photos[perceptual]'"
-        ) from None
+        raise missing from None
     except (OSError, HTTPException, RuntimeError) as error:  # no network (URLError), a full disk, another hash
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise RestoreError(
-            f"cannot load the network of {DISTANCES[name]}, {_NETWORKS[name]}: {error}".splitlines()[0],
-            hint=f"torchvision downloads it once; without a network, copy {folder} from a machine that has it",
+            f"cannot load {_NETWORKS[name]}, the network of {title}: {_first_line(error)}",
+            hint=f"it is downloaded once; without a connection, copy it into {folder} from a machine that has it",
         ) from error
+    return network.eval().requires_grad_(False)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _builder(name: str) -> Callable[[], Any]:
@@ -77,7 +84,7 @@ def _builder(name: str) -> Callable[[], Any]:
         # The metric of torchmetrics loads the network for every picture.
         from torchmetrics.functional.image.dists import DISTSNetwork
 
-        return DISTSNetwork
+        return cast(Callable[[], Any], DISTSNetwork)
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     return lambda: LearnedPerceptualImagePatchSimilarity("alex", normalize=True)
