@@ -140,7 +140,7 @@ def is_finished(folder: Path) -> bool:
 
 def validations(folder: Path) -> list[tuple[float, float]]:
     """(input PSNR, PSNR) of each validation of a run."""
-    from restore.training.run_folder import json_lines
+    from restore.training.json_lines import json_lines
 
     scored = [entry["validation"] for entry in json_lines(folder / "log.jsonl") if entry.get("validation")]
     return [(math.inf if before is None else before, after) for before, after in scored]  # JSON has no infinity

@@ -24,6 +24,35 @@ if TYPE_CHECKING:
 _PICTURES, _RULE = "What to check", "By which rule"
 _PURPOSES = ("eval", "train")
 
+Purpose = Annotated[
+    str,
+    typer.Option(
+        "--for",
+        metavar="PURPOSE",
+        rich_help_panel=_RULE,
+        help="`eval`; or `train`: decode, pair and split them as `restore train` does.",
+    ),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RECIPE",
+        rich_help_panel=_RULE,
+        autocompletion=complete.recipes,
+        help="With --for train: the recipe whose crops and scale count.",
+        show_default="as for `restore train`",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        rich_help_panel=_RULE,
+        help="With --for train: change a field of the recipe. Repeatable.",
+    ),
+]
+
 app = typer.Typer(
     help="List, show and check datasets. Nothing is downloaded.",
     **help.group("restore data list", "restore data check PolyU --root PolyU", page="evaluation.md"),
@@ -138,34 +167,9 @@ def check(
         bool,
         typer.Option("--recursive", "-r", rich_help_panel=_PICTURES, help="Include the subfolders of your folders."),
     ] = False,
-    for_: Annotated[
-        str,
-        typer.Option(
-            "--for",
-            metavar="PURPOSE",
-            rich_help_panel=_RULE,
-            help="`eval`; or `train`: decode, pair and split them as `restore train` does.",
-        ),
-    ] = "eval",
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RECIPE",
-            rich_help_panel=_RULE,
-            autocompletion=complete.recipes,
-            help="With --for train: the recipe whose crops and scale count.",
-            show_default="as for `restore train`",
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            rich_help_panel=_RULE,
-            help="With --for train: change a field of the recipe. Repeatable.",
-        ),
-    ] = None,
+    for_: Purpose = "eval",
+    recipe: RecipeName = None,
+    set_: Set = None,
 ) -> None:
     """Count, pair and open every picture, and name every fault. Exits with 1 if there is any."""
     check_choice("purpose", for_, _PURPOSES)

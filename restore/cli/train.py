@@ -21,13 +21,14 @@ from restore.cli.help import SPEED
 from restore.cli.option_words import parse_change, parse_time
 from restore.cli.signals import Interrupted, Signals
 from restore.cli.streams import one_line, say
-from restore.cli.training_display import Display
+from restore.cli.training_display import Display, print_status
 from restore.errors import UsageError
 
 if TYPE_CHECKING:
     from restore.training.options import Options
     from restore.training.plan import TrainingPlan
 
+_LOGGERS = {"tensorboard": ("TensorBoard", "train"), "wandb": ("Weights & Biases", "wandb")}  # by package: name, extra
 _DATA, _RECIPE, _RUN = "Data", "Recipe", "Run"
 
 RecipeName = Annotated[
@@ -126,9 +127,23 @@ TransferFrom = Annotated[
     ),
 ]
 Out = Annotated[
-    Path,
-    typer.Option(metavar="RUN", rich_help_panel=_RUN, help="Folder of the run: new, or existing with --resume."),
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        rich_help_panel=_RUN,
+        help="Folder of the run: new, or existing with --resume. Needed, except with --status.",
+    ),
 ]
+StatusOf = Annotated[
+    Path | None,
+    typer.Option(
+        "--status",
+        metavar="RUN",
+        rich_help_panel=_RUN,
+        help="Only say where the run in RUN stands, also while it runs.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", rich_help_panel=_RUN, help="With --status: as JSON.")]
 Resume = Annotated[bool, typer.Option("--resume", rich_help_panel=_RUN, help="Continue the run in RUN.")]
 NewData = Annotated[
     bool,
@@ -146,6 +161,9 @@ SaveEvery = Annotated[str, typer.Option(metavar="TIME", rich_help_panel=_RUN, he
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", rich_help_panel=_RUN, help="Also log for TensorBoard, into RUN/tensorboard.")
 ]
+Wandb = Annotated[
+    bool, typer.Option("--wandb", rich_help_panel=_RUN, help="Also log for Weights & Biases, which gets the recipe.")
+]
 Workers = Annotated[
     int,
     typer.Option(
@@ -157,7 +175,7 @@ Workers = Annotated[
 def train(
     recipe: RecipeName = None,
     *,
-    out: Out,
+    out: Out = None,
     data: Data = None,
     clean: Clean = None,
     degraded: Degraded = None,
@@ -176,6 +194,9 @@ def train(
     max_time: MaxTime = None,
     save_every: SaveEvery = "2m",
     tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
+    status: StatusOf = None,
+    json: Json = False,
     device: options.Device = "auto",
     threads: options.Threads = None,
     workers: Workers = 0,
@@ -184,15 +205,15 @@ def train(
 
     RUN/last.safetensors works with --weights, also while the run continues. Ctrl-C stops at any time without loss.
     """
+    if status is not None:
+        return print_status(status, as_json=json)
+    out = _folder(out, as_json=json)
     # Everything that can be refused is refused before torch is imported, which takes seconds.
     max_seconds = math.inf if max_time is None else parse_time(max_time, "--max-time")
     save_seconds = parse_time(save_every, "--save-every")
     options.check_device(device)
     rank = rank_from(os.environ)
-    if tensorboard and find_spec("tensorboard") is None:
-        raise UsageError(
-            "TensorBoard is not installed", hint="pip install 'restore-photos[train]', or leave out --tensorboard"
-        )
+    _check_loggers(tensorboard=tensorboard, wandb=wandb)
     if new_data and not resume:
         raise UsageError("--new-data is for a run that is resumed", hint="add --resume, or leave out --new-data")
     from restore.training.plan import plan_training
@@ -217,11 +238,28 @@ def train(
         torch.set_num_threads(threads)
     how = Options(
         device=pick_device(rank.device(device)), threads=threads or torch.get_num_threads(), workers=workers, rank=rank,
-        tensorboard=tensorboard, max_seconds=max_seconds, save_seconds=save_seconds,
+        tensorboard=tensorboard, wandb=wandb, max_seconds=max_seconds, save_seconds=save_seconds,
     )  # fmt: skip
     checkpoint = run_plan(plan, out, how, resume=resume, new_data=new_data)
     if rank.index == 0:
         print(one_line(str(checkpoint), sys.stdout))
+
+
+def _folder(out: Path | None, *, as_json: bool) -> Path:
+    """The folder to train into; refuses the options of --status."""
+    if as_json:
+        raise UsageError("--json is for --status RUN", hint="add --status RUN, or leave out --json")
+    if out is None:
+        raise UsageError("the folder of the run is missing", hint="add --out RUN, or --status RUN for one that exists")
+    return out
+
+
+def _check_loggers(**asked: bool) -> None:
+    """Refuse a logger that is not installed."""
+    for package in (package for package, is_asked in asked.items() if is_asked and find_spec(package) is None):
+        name, extra = _LOGGERS[package]
+        hint = f"pip install 'restore-photos[{extra}]', or leave out --{package}"
+        raise UsageError(f"{name} is not installed", hint=hint)
 
 
 def run_plan(plan: TrainingPlan, out: Path, how: Options, *, resume: bool, new_data: bool = False) -> Path:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
+from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from restore.cli.columns import facts
 from restore.cli.streams import rich_console, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from restore.training.progress import Progress
+    from restore.training.status import Status
 
 _MOMENT = 2  # seconds of decoding without a word
 _EVERY = 30  # seconds between lines away from a terminal
@@ -113,3 +118,34 @@ def describe_progress(progress: Progress) -> str:
         f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}  {progress.psnr:.2f} dB  "
         f"{progress.images_per_second:.1f} images/s  {left} left"
     )
+
+
+def print_status(run: Path, *, as_json: bool) -> None:
+    """Print where a run stands."""
+    from restore.training.status import status_of
+
+    found = status_of(run)
+    print(json.dumps(asdict(found), allow_nan=False) if as_json else facts(describe_status(found)))
+
+
+def describe_status(found: Status) -> list[tuple[str, str]]:
+    """Labels and what follows them."""
+    now = {True: "yes", False: "no", None: "not known from here"}[found.is_running]
+    state = "done" if found.step >= found.steps else "no" if not found.where else "no; it was stopped"
+    speed, left = found.images_per_second, found.seconds_left
+    rows = [
+        ("run", found.run),
+        ("runs now", f"{now}, {found.where}" if found.is_running is not False else state),
+        ("step", f"{found.step:,} of {found.steps:,} ({found.step / max(1, found.steps):.1%})"),
+        ("hours", "-" if found.hours is None else f"{found.hours:.2f}"),
+        ("speed", "-" if speed is None else f"{speed:.1f} images/s"),
+        ("time left", "-" if left is None or not found.step < found.steps else str(timedelta(seconds=round(left)))),
+    ]
+    for label, score in (("last validation", found.last), ("best validation", found.best)):
+        rows.append((label, "none yet" if score is None else _describe_score(*score)))
+    return rows
+
+
+def _describe_score(step: int, before: float | None, after: float | None) -> str:
+    given, restored = ("equal to the clean ones" if x is None else f"{x:.2f} dB" for x in (before, after))
+    return f"step {step:,}: {given} -> {restored}"

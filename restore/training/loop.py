@@ -14,7 +14,7 @@ from restore.networks import Network
 from restore.training.acceleration import chosen_precision, trainable
 from restore.training.batches import Batches
 from restore.training.gradients import SkippedBatches, add_gradients
-from restore.training.losses import loss_of
+from restore.training.losses import Loss, loss_of
 from restore.training.options import Options
 from restore.training.plan import check_run_folder
 from restore.training.progress import Progress
@@ -26,7 +26,7 @@ from restore.training.sources import Sources, find_sources
 from restore.training.starting_weights import new_network, take_weights
 from restore.training.state import State, resumed_recipe, saved_fingerprint
 from restore.training.step_memory import with_room
-from restore.training.team import join
+from restore.training.team import Team, join
 from restore.training.thread_watch import ThreadWatch
 from restore.training.training_data import TrainingData, load_training_data
 from restore.training.validation import Validator
@@ -79,10 +79,7 @@ def train(
     recipe = recipe if saved is None else resumed_recipe(recipe, saved)
     loss_function = loss_of(recipe.loss, recipe.edge_weight)
     with join(rank, device) as team:
-        recipe, notes = with_room(recipe, network, loss_function, team)
-        batches = Batches(loaded.crops, network.channels, recipe, team)
-        recipe, chosen = chosen_precision(recipe, network, batches, loss_function, team)
-        notes += chosen
+        recipe, batches, notes = _prepared(recipe, network, loaded, loss_function, team)
         state = State(recipe, network, saved, fingerprint=loaded.split.fingerprint, is_new=loaded.split.is_new)
         trained = trainable(state, batches, options, notes)
         state.start_clock()
@@ -96,7 +93,7 @@ def train(
         skipped = SkippedBatches(recipe, loaded.crops)
         validator = Validator(state, loaded.held_out, folder, team)
         with (
-            folder.log(tensorboard=options.tensorboard) as log,
+            folder.log(tensorboard=options.tensorboard, wandb=options.wandb) as log,
             batches.feed(state.step, options) as feed,
             Saver(folder, state, every=options.save_seconds) as saver,
         ):
@@ -117,6 +114,16 @@ def train(
                 report.step(rate, loss, error, validation)
                 saver.save_if_due()
     return folder.last
+
+
+def _prepared(
+    recipe: Recipe, network: Network, loaded: TrainingData, loss_function: Loss, team: Team
+) -> tuple[Recipe, Batches, list[str]]:
+    """The recipe with what the machine decides (parts of a batch, precision), the batches, and notes on both."""
+    recipe, notes = with_room(recipe, network, loss_function, team)
+    batches = Batches(loaded.crops, network.channels, recipe, team)
+    recipe, more = chosen_precision(recipe, network, batches, loss_function, team)
+    return recipe, batches, [*notes, *more]
 
 
 def _loaded(

@@ -23,6 +23,7 @@ class Options:
         compiled: Compile the network, which takes minutes. If that fails, it trains uncompiled and a note says so.
         rank: Which of the processes that train together this is. The first one writes and reports.
         tensorboard: Also log for TensorBoard, into `RUN/tensorboard`.
+        wandb: Also log for Weights & Biases.
         max_seconds: Stop after this time, in a state that can be resumed. Loading and compiling count.
         save_seconds: Seconds between saves of the state.
     """
@@ -34,6 +35,7 @@ class Options:
     compiled: bool = False
     rank: Rank = field(default_factory=Rank)
     tensorboard: bool = False
+    wandb: bool = False
     max_seconds: float = math.inf
     save_seconds: float = 120
 

@@ -20,6 +20,7 @@ class Progress:
         data_share: Share of the time spent waiting for crops, 0..1.
         note: What a user should know about this step, if anything.
         kinds: Like `validation`, for each kind of degradation that the recipe names in `validate`.
+        seconds: Training time of all sessions.
     """
 
     step: int
@@ -33,6 +34,7 @@ class Progress:
     data_share: float = 0.0
     note: str | None = None
     kinds: dict[str, tuple[float | None, float]] | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ class Reporter:
                 data_share=self._feed.waited / max(passed, 1e-9),
                 note="; ".join(self.notes) or None,
                 kinds=validation.kinds if validation else None,
+                seconds=self._state.seconds,
             )
         )
         self._reported = now

@@ -8,6 +8,7 @@ state.pt               everything that a resumed run needs
 last.safetensors       the averaged weights, for --weights
 best.safetensors       the averaged weights at the best validation
 validation.png         held-out pictures: degraded, restored, clean
+curves.png             loss and PSNR of the held-out pictures over the steps
 README.md              the model card
 ```
 """
@@ -41,10 +42,14 @@ from restore.images import Picture, write_picture
 from restore.inference.devices import processor_name
 from restore.inference.restorer import Restorer
 from restore.networks import Network
+from restore.training.curves import curves_of
+from restore.training.json_lines import json_lines
 from restore.training.progress import Progress
 from restore.training.recipe import Recipe
+from restore.training.status import mark_running, refuse_running, unmark
 from restore.training.tensorboard_log import tensorboard_log
 from restore.training.validation_strip import strip_of
+from restore.training.wandb_log import wandb_log
 
 
 class Run:
@@ -89,8 +94,10 @@ class Run:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
             "processes": processes, "threads": torch.get_num_threads(), "new_data": new_data, "recipe": recipe_name,
         }  # fmt: skip
+        refuse_running(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            mark_running(self.folder)
             remove_leftovers(self.folder)
             self._write("recipe.json", json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
             sessions = json_lines(self.folder / "sessions.jsonl")
@@ -137,16 +144,20 @@ class Run:
         return state
 
     @contextmanager
-    def log(self, *, tensorboard: bool = False) -> Iterator[Callable[[Progress], None]]:
-        """What to call with each progress to log it, for TensorBoard as well if asked for."""
+    def log(self, *, tensorboard: bool = False, wandb: bool = False) -> Iterator[Callable[[Progress], None]]:
+        """What to call with each progress to log it, for TensorBoard and Weights & Biases as well if asked for."""
         if not self.is_writer:
             yield lambda _: None
             return
         # Unbuffered: after an error of a full disk, closing the file must not write again.
         with (self.folder / "log.jsonl").open("ab", buffering=0) as file, ExitStack() as stack:
-            show = None
+            stack.callback(unmark, self.folder)
+            shows = []
             if tensorboard:
-                show = stack.enter_context(tensorboard_log(self.folder / "tensorboard", self._strip))
+                shows.append(stack.enter_context(tensorboard_log(self.folder / "tensorboard", self._strip)))
+            if wandb:
+                begun = json_lines(self.folder / "sessions.jsonl")[0]["begun"]
+                shows.append(stack.enter_context(wandb_log(self.folder, self._strip, self._recipe(), begun)))
 
             def write(progress: Progress) -> None:
                 entry = dataclasses.asdict(progress)
@@ -154,16 +165,22 @@ class Run:
                     entry = {key: entry[key] for key in ("step", "steps", "validation", "kinds")}
                 with self._disk():
                     file.write((json.dumps(_finite(entry), allow_nan=False) + "\n").encode())
-                if show:
+                for show in shows:
                     show(progress)
 
             yield write
 
     def write_card(self, seconds: float) -> None:
-        """Write README.md from the other files."""
+        """Write README.md and curves.png from the other files."""
         sessions, log = json_lines(self.folder / "sessions.jsonl"), json_lines(self.folder / "log.jsonl")
-        recipe = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
-        self._write("README.md", model_card(self.folder.absolute().name, recipe, sessions, log, seconds))
+        name = self.folder.absolute().name
+        self._write("README.md", model_card(name, self._recipe(), sessions, log, seconds))
+        if (curves := curves_of(log, name)) is not None:
+            write_picture(Picture(curves), self.folder / "curves.png")
+
+    def _recipe(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
+        return found
 
     def write_strip(self, restorer: Restorer, pairs: Iterable[Pair]) -> None:
         """Write validation.png: the middles of up to four held-out pictures."""
@@ -194,18 +211,6 @@ class Run:
     def _write(self, name: str, text: str) -> None:
         with whole_file(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def json_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a file, up to the first broken one: a killed process may leave half a line."""
-    found: list[dict[str, Any]] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                break
-    return found
 
 
 def _save_state(state: dict[str, Any], path: Path) -> None:

@@ -10,6 +10,17 @@ from restore.images import read_picture
 from restore.training.progress import Progress
 
 
+def values_of(progress: Progress) -> dict[str, float]:
+    """The numbers of a progress, by the names that loggers show."""
+    values = {} if progress.step == 0 else {
+        "loss": progress.loss, "psnr": progress.psnr, "learning_rate": progress.learning_rate,
+        "images_per_second": progress.images_per_second, "data_share": progress.data_share,
+    }  # fmt: skip
+    if progress.validation:
+        values |= {"validation/input_psnr": progress.validation[0], "validation/psnr": progress.validation[1]}
+    return values
+
+
 @contextmanager
 def tensorboard_log(folder: Path, strip: Path) -> Iterator[Callable[[Progress], None]]:
     """What to call with each progress.
@@ -23,14 +34,9 @@ def tensorboard_log(folder: Path, strip: Path) -> Iterator[Callable[[Progress], 
     with SummaryWriter(folder) as writer:
 
         def show(progress: Progress) -> None:
-            values = {} if progress.step == 0 else {
-                "loss": progress.loss, "psnr": progress.psnr, "learning_rate": progress.learning_rate,
-                "images_per_second": progress.images_per_second, "data_share": progress.data_share,
-            }  # fmt: skip
             if progress.validation:
-                values |= {"validation/input_psnr": progress.validation[0], "validation/psnr": progress.validation[1]}
                 writer.add_image("validation", read_picture(strip).pixels, progress.step, dataformats="HWC")
-            for name, value in values.items():
+            for name, value in values_of(progress).items():
                 writer.add_scalar(name, value, progress.step)
 
         yield show
