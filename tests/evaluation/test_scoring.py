@@ -16,7 +16,7 @@ from restore.datasets.pairs import Pair, degrading
 from restore.degradations import Image, imresize
 from restore.errors import DataError
 from restore.evaluation.metrics import psnr, ssim
-from restore.evaluation.scoring import PictureScore, Scores, evaluate, restoring
+from restore.evaluation.scoring import PictureScore, Scores, evaluate, restoring, score_of
 from restore.images.luma import luma
 from restore.inference.restorer import Restorer
 from restore.networks import Network
@@ -172,3 +172,20 @@ def test_inputs_score_as_an_independent_implementation_says(
     for score in scores.pictures:
         assert score.psnr == pytest.approx(stored[score.name][0], abs=1e-3)
         assert score.ssim == pytest.approx(stored[score.name][1], abs=1e-4)
+
+
+def test_seconds_per_megapixel_are_those_of_all_pictures_that_were_timed_together() -> None:
+    timed = [PictureScore(name, 0, 0, 0, 0, seconds=s, megapixels=mp) for name, s, mp in (("a", 3, 1), ("b", 1, 4))]
+    scores = Scores("rgb", (*timed, PictureScore("c", 0, 0, 0, 0)))
+    assert scores.seconds_per_megapixel == pytest.approx(4 / 5)
+    assert Scores("rgb", (PictureScore("c", 0, 0, 0, 0),)).seconds_per_megapixel is None
+
+
+def test_distances_compare_the_enlarged_input_and_the_restored_picture_with_the_clean_one() -> None:
+    clean = np.full((24, 24, 3), 0.4, np.float32)
+    pair = Pair("a", clean, clean[::2, ::2] + np.float32(0.1))
+    score = score_of(pair, clean, distances={"lpips": lambda x, y: float(np.abs(x - y).mean())})
+    assert score.input_lpips == pytest.approx(0.1, abs=1 / 255) and score.lpips == 0
+    assert math.isnan(score.dists)
+    score = score_of(pair, None, distances={"lpips": lambda x, y: float(np.abs(x - y).mean())})
+    assert score.lpips == score.input_lpips
