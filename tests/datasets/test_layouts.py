@@ -45,6 +45,18 @@ def test_one_clean_picture_may_have_several_degraded_versions(tmp_path: Path) ->
         np.testing.assert_array_equal(pair.clean, pixels / np.float32(255))
 
 
+def test_reds_has_jpegs_beside_sharp_pngs_and_300_pictures_where_nafnet_picked_them(tmp_path: Path) -> None:
+    for sequence in ("000", "001"):
+        save_noise(tmp_path / f"REDS/val/val_sharp/{sequence}/00000009.png")
+        save_noise(tmp_path / f"REDS/val/val_blur_jpeg/{sequence}/00000009.jpg")
+        save_noise(tmp_path / f"picked/val/sharp_300/{sequence}_00000009.png")
+        save_noise(tmp_path / f"picked/val/blur_300/{sequence}_00000009.jpg")
+    found, picked = find("REDS", tmp_path), find("REDS", tmp_path / "picked")
+    assert [item.name for item in found.items] == ["000/00000009", "001/00000009"]
+    assert [item.name for item in picked.items] == ["000_00000009", "001_00000009"] and picked.layout.pictures == 300
+    assert all(pair.clean.shape == pair.degraded.shape for pair in (*found.pairs(), *picked.pairs()))
+
+
 def test_endings_and_the_case_of_names_do_not_matter(tmp_path: Path) -> None:
     save_noise(tmp_path / "CroppedImages/Canon_1_mean.JPG")
     save_noise(tmp_path / "CroppedImages/Canon_1_Real.png")

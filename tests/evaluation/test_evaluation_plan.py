@@ -216,6 +216,24 @@ def test_what_cannot_be_scored_is_refused_with_a_reason(
     assert hint in (refused.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("name", "sides", "protocol", "published"),
+    [
+        ("GoPro", ("test/x/blur", "test/x/sharp"), "rgb-matlab", {"kit": 32.70, "cs-kit": 32.87}),
+        ("HIDE", ("test/HIDE/input", "test/HIDE/target"), "rgb-matlab", {"kit": 30.98, "cs-kit": 31.02}),
+        ("REDS", ("val/val_blur_jpeg/000", "val/val_sharp/000"), "rgb", {}),  # the supplement gives no scores
+    ],
+)
+def test_blurred_sets_are_scored_as_the_papers_score_them(
+    tmp_path: Path, name: str, sides: tuple[str, str], protocol: str, published: dict[str, float]
+) -> None:
+    for side in sides:
+        touch(tmp_path / side, "1.png", "2.png")
+    plan = make_plan(dataset=name, root=tmp_path)
+    assert (plan.task, plan.protocol, len(plan.found.items)) == ("deblur", protocol, 2)
+    assert {row.method: float(row.psnr) for row in plan.published} == published
+
+
 def test_pictures_that_cannot_be_paired_are_refused_with_the_command_that_lists_them(clean: Path, noisy: Path) -> None:
     (noisy / "b.png").unlink()
     with pytest.raises(DataError) as refused:

@@ -10,6 +10,7 @@ import pytest
 
 import restore.training
 from restore.checkpoints.catalogue import load_catalogue
+from restore.datasets.registry import datasets
 from restore.errors import UsageError
 from restore.tasks import TASKS
 from restore.training.recipe import Recipe, load_recipe, recipe_for, shipped
@@ -41,7 +42,8 @@ def test_the_recipes_of_the_tasks_are_shipped_and_theirs() -> None:
     [
         # CS-KiT Section IV-E
         (
-            ("cs-kit-sidd", "cs-kit-gopro", "cs-kit-rain13k", "kit-sidd", "kit-gopro", "kit-rain13k"),
+            ("cs-kit-sidd", "cs-kit-gopro", "cs-kit-rain13k", "kit-sidd", "kit-gopro", "kit-rain13k",
+             "kit-reds"),
             {"optimizer": "adamw", "batch": 64, "crop": 128, "steps": 800_000, "learning_rate": 2e-4,
              "final_learning_rate": 1e-6, "loss": "charbonnier-edge", "config": "paper", "degradation": "pairs"},
         ),
@@ -66,6 +68,15 @@ def test_published_runs_have_the_papers_numbers(names: tuple[str, ...], expected
     for name in names:
         recipe = dataclasses.asdict(load_recipe(name))
         assert {key: recipe[key] for key in expected} == expected, name
+
+
+def test_a_published_run_trains_on_a_set_of_its_task_that_has_a_part_for_training() -> None:
+    named = {name: recipe for name in SHIPPED if (recipe := load_recipe(name)).dataset}
+    assert named["kit-reds"].dataset == "REDS" and named["kit-reds"].task == "deblur"
+    for name, recipe in named.items():
+        dataset = datasets()[recipe.dataset]
+        assert "train" in dataset.splits, name
+        assert dataset.name == "DIV2K" or dataset.task == recipe.task, name  # whose clean pictures are degraded
 
 
 def test_the_level_in_a_name_is_that_of_the_recipe() -> None:
