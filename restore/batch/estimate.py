@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from statistics import fmean
 
 from PIL import Image
@@ -37,9 +36,8 @@ def estimate(jobs: Sequence[Job], steps: Sequence[Step], *, is_on_cpu: bool) -> 
         steps: What is done to each.
         is_on_cpu: The run uses a device that may be the CPU; else only the size is told.
     """
-    paths = [job.source for job in jobs if isinstance(job.source, Path)]
-    step = max(1, len(paths) // _SAMPLE)
-    sizes = [size for path in paths[::step] if (size := _megapixels(path)) is not None]
+    paths = [job.source_path for job in jobs[:: max(1, len(jobs) // _SAMPLE)] if job.source_path is not None]
+    sizes = [size for path in paths if (size := _megapixels(path)) is not None]
     if not sizes:
         return None
     total, speed = fmean(sizes) * len(jobs), speed_of(steps) if is_on_cpu else None
@@ -68,7 +66,7 @@ def in_words(pictures: int, megapixels: float, seconds: float | None, *, is_exac
     return f"{told}; about {duration(START_SECONDS + seconds)} on {MEASURED_ON}"
 
 
-def _megapixels(path: Path) -> float | None:
+def _megapixels(path: str) -> float | None:
     with suppress(Exception), warnings.catch_warnings():  # damaged files raise errors of any type
         warnings.simplefilter("ignore")
         with Image.open(path) as picture:

@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple
 
 from restore.batch.foreign_paths import foreign
+from restore.batch.listing import Listing
 from restore.errors import PictureError, UsageError, did_you_mean, first_few
 from restore.images import FORMATS, READABLE
 
@@ -27,6 +28,20 @@ _PIPE, _LINK = "pipe or device", "linked folder"
 _MOST_KINDS = 8  # that are named in the note
 
 
+class Found(NamedTuple):
+    """A picture of an input. Texts, not path objects: there may be a million.
+
+    Attributes:
+        source: Where it is.
+        place: Its place in the output folder.
+        key: Its path relative to the input, by which processes share the pictures.
+    """
+
+    source: str
+    place: str
+    key: str
+
+
 @dataclass
 class Finder:
     """Collects the pictures of the inputs of a run.
@@ -36,35 +51,45 @@ class Finder:
         recursive: Include subfolders.
         copied: Extensions of files that go along with the pictures, and are not left out.
         notes: What the user should know.
-        left_out: Files and linked folders that are no pictures, with their kinds, such as ".psd" or "video".
-            Hidden ones do not count.
     """
 
     out: Path | None
     recursive: bool
     copied: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
-    left_out: dict[Path, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Kinds of what is left out, such as ".psd" or "video": of each folder, and of single files.
+        self._in_folders: dict[str, Counter[str]] = {}
+        self._single: dict[str, str] = {}
 
     def find(self, text: str) -> list[tuple[Path, Path]]:
-        """The pictures of one input: where each is, and its place in the output folder.
+        """The pictures of one input: where each is, and its place in the output folder. Raises as `each`."""
+        return [(Path(found.source), Path(found.place)) for found in self.each(text)]
+
+    def each(self, text: str) -> Iterator[Found]:
+        """The pictures of one input, one by one.
 
         Raises:
             PictureError: It is missing, cannot be entered, or holds no picture.
             UsageError: It is no path of this machine.
         """
-        path = Path(text)
+        path = str(Path(text))
         if os.path.isdir(path):
-            return [(picture, picture.relative_to(path)) for picture in self._in_folder(path)]
-        if os.path.exists(path):  # Path.exists raises for names that are too long
-            return [(path, Path(path.name))]
-        if not _MAGIC.search(text) or foreign(text):
+            yield from self._in_folder(path)
+        elif os.path.exists(text):  # Path.exists raises for names that are too long
+            yield Found(path, os.path.basename(path), path)
+        elif not _MAGIC.search(text) or foreign(text):
             raise missing(text)
-        return [(picture, Path(picture.name)) for picture in self._matching(text)]
+        else:
+            yield from self._matching(text)
 
     def kinds(self) -> dict[str, int]:
         """How many of each kind are left out, the most frequent first."""
-        count = Counter(self.left_out.values())
+        count = Counter[str]()
+        for kinds in self._in_folders.values():
+            count.update(kinds)
+        count.update(kind for file, kind in self._single.items() if os.path.dirname(file) not in self._in_folders)
         return dict(sorted(count.items(), key=lambda one: (-one[1], one[0])))
 
     def left_out_note(self) -> str | None:
@@ -76,39 +101,50 @@ class Finder:
         others = sum(number for _, number in kinds[_MOST_KINDS:])
         return ", ".join(shown) + (f" and {others} of other kinds" if others else "")
 
-    def _matching(self, pattern: str) -> list[Path]:
-        matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    def _matching(self, pattern: str) -> Iterator[Found]:
+        matches = [str(Path(match)) for match in sorted(glob.glob(pattern, recursive=True))]
         base = Path(*takewhile(lambda part: not _MAGIC.search(part), Path(pattern).parts))
         out = None if self.out is None else self.out.resolve()
         if out is not None and base.resolve() in out.parents:  # outputs of an earlier run
-            matches = [match for match in matches if out not in match.resolve().parents]
-        files = [match for match in matches if match.is_file()]
-        pictures = [file for file in files if is_picture(file.name)]
-        self._leave_out(file for file in files if not is_picture(file.name))
-        if not pictures:
+            listing, above = Listing(matches), os.path.join(out, "")
+            matches = [match for match in matches if not os.path.join(*listing.real(match)).startswith(above)]
+        has_pictures, start = False, len(_inside(str(base)))
+        for match in filter(os.path.isfile, matches):
+            name = os.path.basename(match)
+            if is_picture(name):
+                has_pictures = True
+                yield Found(match, name, match[start:])
+            elif kind := self._kind(name):
+                self._single[match] = kind
+        if not has_pictures:
             raise PictureError(f"no picture matches {pattern}", hint=self._looked_for())
-        return pictures
 
-    def _in_folder(self, folder: Path) -> list[Path]:
-        pictures: list[Path] = []
-        tree = _walk(folder, self.out)
+    def _in_folder(self, top: str) -> Iterator[Found]:
+        has_pictures = False
+        tree = _walk(top, self.out)
         for content in tree:
-            pictures += content.pictures
-            self._leave_out(content.others)
+            folder = _inside(top) + content.place
+            has_pictures = has_pictures or bool(content.pictures)
+            for name in content.pictures:
+                place = content.place + name
+                yield Found(folder + name, place, place)
+            kinds = Counter(kind for name in content.others if (kind := self._kind(name)))
             if content.pipes:
-                names = first_few([str(path) for path in content.pipes])
+                names = first_few([folder + name for name in content.pipes])
                 self.notes.append(f"left out, because they are not regular files: {names}")
-                self.left_out |= dict.fromkeys(content.pipes, _PIPE)
+                kinds[_PIPE] = len(content.pipes)
+            if self.recursive and content.links:
+                kinds[_LINK] = content.links
+            if kinds:
+                self._in_folders[folder.rstrip(os.sep)] = kinds
             if not self.recursive:
                 break
-            self.left_out |= dict.fromkeys(content.links, _LINK)
         if not self.recursive:
-            self._tell_of_deeper(folder, tree, bool(pictures))
-        if not pictures:
-            raise PictureError(f"no pictures in {folder}", hint=self._looked_for())
-        return pictures
+            self._tell_of_deeper(top, tree, has_pictures)
+        if not has_pictures:
+            raise PictureError(f"no pictures in {top}", hint=self._looked_for())
 
-    def _tell_of_deeper(self, folder: Path, tree: Iterator[_Content], has_pictures: bool) -> None:
+    def _tell_of_deeper(self, folder: str, tree: Iterator[_Content], has_pictures: bool) -> None:
         has_deeper = False
         with suppress(PictureError):  # an unreadable subfolder does not matter here
             has_deeper = any(content.pictures for content in tree)
@@ -117,9 +153,10 @@ class Finder:
         if has_deeper:
             self.notes.append(f"{folder} also has pictures in subfolders; -r includes them")
 
-    def _leave_out(self, files: Iterator[Path] | list[Path]) -> None:
-        kinds = {file: _kind_of(file.name) for file in files if not _is_hidden(file.name)}
-        self.left_out |= {file: kind for file, kind in kinds.items() if kind not in self.copied}
+    def _kind(self, name: str) -> str | None:
+        """The kind of a file that is left out; None if it is hidden, or goes along with a picture."""
+        kind = None if _is_hidden(name) else _kind_of(name)
+        return None if kind in self.copied else kind
 
     def _looked_for(self) -> str:
         found = self.left_out_note()
@@ -127,30 +164,79 @@ class Finder:
         return (f"found only {found}; " if found else "") + f"looked for {kinds} and camera RAW"
 
 
-@dataclass(frozen=True)
-class _Content:
-    """What is in one folder, but for hidden files."""
+class _Content(NamedTuple):
+    """What is in one folder, but for hidden pictures: names in order.
 
-    pictures: list[Path]
-    others: list[Path]
-    pipes: list[Path]  # and devices, with the name of a picture
-    links: list[Path]  # to folders
+    Attributes:
+        place: The folder, relative to the top and with a separator at the end; empty for the top.
+        pictures: Those of files, and of links to files or to nowhere.
+        others: Names of other files.
+        pipes: Names of pipes and devices that look like pictures.
+        links: The number of links to folders.
+    """
+
+    place: str
+    pictures: list[str]
+    others: list[str]
+    pipes: list[str]
+    links: int
 
 
-def _walk(top: Path, out: Path | None) -> Iterator[_Content]:
-    """The content of a folder, then of each subfolder except `out`."""
-    own_output = None if out is None else out.resolve()
-    for folder, folders, names in os.walk(top, onerror=_unreadable):
-        here = Path(folder)
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and (here / f).resolve() != own_output)
-        named = [here / name for name in sorted(names) if is_picture(name)]
-        pipes = [picture for picture in named if not os.path.isfile(picture) and os.path.exists(picture)]
-        yield _Content(
-            [picture for picture in named if picture not in pipes],
-            [here / name for name in sorted(names) if not is_picture(name)],
-            pipes,
-            [here / name for name in folders if os.path.islink(here / name)],
-        )
+def _inside(folder: str) -> str:
+    """What stands before the names in a folder."""
+    return "" if folder == "." else os.path.join(folder, "")
+
+
+def _walk(top: str, out: Path | None) -> Iterator[_Content]:
+    """The content of a folder, then of each subfolder except `out`. Asks for no file that the listing tells of."""
+    own_output = None if out is None else os.path.realpath(out)
+    places = [""]
+    while places:
+        place = places.pop()
+        content, folders, links = _Content(place, [], [], [], 0), [], 0
+        folder = os.path.join(top, place[:-1]) if place else top
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if _is_folder(entry):
+                        if entry.name.startswith(".") or _is_output(entry, own_output):
+                            continue
+                        if entry.is_symlink():
+                            links += 1
+                        else:
+                            folders.append(f"{place}{entry.name}{os.sep}")
+                    elif not is_picture(entry.name):
+                        content.others.append(entry.name)
+                    elif _is_pipe(entry):
+                        content.pipes.append(entry.name)
+                    else:
+                        content.pictures.append(entry.name)
+        except OSError as error:
+            raise PictureError(f"cannot read the folder {folder}: {error.strerror}") from error
+        for names in content[1:4]:
+            names.sort()
+        yield content._replace(links=links)
+        places += sorted(folders, reverse=True)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself
+        return False
+
+
+def _is_output(entry: os.DirEntry[str], output: str | None) -> bool:
+    is_alike = entry.is_symlink() or (output is not None and entry.name == os.path.basename(output))
+    return is_alike and os.path.realpath(entry.path) == output
+
+
+def _is_pipe(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a pipe or device; a link that leads nowhere is none."""
+    try:
+        return not entry.is_file() and os.path.exists(entry.path)
+    except OSError:
+        return False
 
 
 def is_many(text: str) -> bool:
@@ -175,10 +261,6 @@ def _kind_of(name: str) -> str:
 def _counted(kind: str, number: int) -> str:
     plural = "s" if number > 1 and kind in ("video", _LINK) else ""
     return f"{number} {kind}{plural}"
-
-
-def _unreadable(error: OSError) -> NoReturn:
-    raise PictureError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
 
 def missing(text: str) -> PictureError | UsageError:

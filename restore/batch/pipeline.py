@@ -42,7 +42,7 @@ LARGE = 50_000_000
 Status = Literal["restored", "copied", "skipped", "failed", "not reached"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of a job.
 

@@ -6,26 +6,67 @@ import os
 import re
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from restore.batch.finding import Finder, is_many, missing
 from restore.batch.foreign_paths import foreign
+from restore.batch.listing import Listing, existing
+from restore.batch.processes import Rank
 from restore.errors import PictureError, UsageError, first_few
 from restore.images import FORMATS, default_suffix
 
 
-@dataclass(frozen=True)
 class Job:
-    """One picture to restore: from `source` to `target`, files or pipes."""
+    """One picture to restore: from `source` to `target`, files or pipes. Small, because there may be a million.
 
-    source: Path | BinaryIO
-    target: Path | BinaryIO
+    Args:
+        source, target: Paths, also as texts, or streams.
+        is_own: Whether this process does it, and not another one.
+    """
+
+    __slots__ = ("_source", "_target", "is_own")
+
+    def __init__(self, source: Path | str | BinaryIO, target: Path | str | BinaryIO, *, is_own: bool = True) -> None:
+        self._source = str(source) if isinstance(source, Path) else source
+        self._target = str(target) if isinstance(target, Path) else target
+        self.is_own = is_own
+
+    @property
+    def source(self) -> Path | BinaryIO:
+        """The picture to restore."""
+        return Path(self._source) if isinstance(self._source, str) else self._source
+
+    @property
+    def target(self) -> Path | BinaryIO:
+        """Where the restored picture goes."""
+        return Path(self._target) if isinstance(self._target, str) else self._target
+
+    @property
+    def source_path(self) -> str | None:
+        """The path of the source as a text; None for a pipe."""
+        return self._source if isinstance(self._source, str) else None
+
+    @property
+    def target_path(self) -> str | None:
+        """The path of the target as a text; None for a pipe."""
+        return self._target if isinstance(self._target, str) else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and (self._source, self._target) == (other._source, other._target)
+
+    def __hash__(self) -> int:
+        return hash((self._source, self._target))
 
     def __str__(self) -> str:
-        return f"{name_of(self.source)} -> {name_of(self.target)}"
+        return f"{self.source_path or '-'} -> {self.target_path or '-'}"
+
+    def __repr__(self) -> str:
+        return f"Job({self._source!r}, {self._target!r})"
 
 
 @dataclass(frozen=True)
@@ -33,7 +74,7 @@ class Plan:
     """The jobs of a run, and what the user should know about them.
 
     Attributes:
-        jobs: One for each picture.
+        jobs: One for each picture of this process.
         notes: In words.
         left_out: Files of the folders and patterns that are no pictures: kind and number, the most frequent first.
     """
@@ -41,6 +82,8 @@ class Plan:
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]
     left_out: dict[str, int] = field(default_factory=dict)
+    total: int = 0
+    """The number of pictures of all processes."""
 
 
 def name_of(end: Path | BinaryIO) -> str:
@@ -59,6 +102,7 @@ def plan(
     copied: frozenset[str] = frozenset(),
     stdin: BinaryIO | None = None,
     stdout: BinaryIO | None = None,
+    rank: Rank | None = None,
 ) -> Plan:
     """Decide which file each input is written to. `refuse_existing` looks at existing outputs.
 
@@ -76,6 +120,7 @@ def plan(
         overwrite: A picture may replace its source.
         copied: As for `Finder`.
         stdin, stdout: The streams that `-` stands for.
+        rank: Which of several processes plans; all of them find the same faults. None: it is alone.
 
     Raises:
         PictureError: An input is missing or holds no picture, or an output cannot be written.
@@ -91,21 +136,33 @@ def plan(
             raise UsageError("a pipe takes one picture, but there are several inputs", hint="name one input")
         if suffix:
             raise UsageError("--suffix changes names, and a pipe has none", hint="leave out --suffix")
-    if len(inputs) == 1 and not is_many(inputs[0]):
-        jobs = [_single(inputs[0], output, suffix, format, stdin, stdout)]
+    rank = rank or Rank()
+    if is_one(inputs):
+        jobs = [_single(inputs[0], output, suffix, format, stdin, stdout, is_own=rank.owns(str(Path(inputs[0]))))]
     else:
-        out = folder_of_outputs(output, suffix, format)
-        finder = Finder(out, recursive, copied, notes)
-        found = [pair for text in inputs for pair in finder.find(text)]
+        folder = folder_of_outputs(output, suffix, format)
+        finder = Finder(folder, recursive, copied, notes)
+        out = None if folder is None else str(folder)
+        jobs = [
+            Job(found.source, _target_in(out, found.source, found.place, suffix, format), is_own=rank.owns(found.key))
+            for text in inputs
+            for found in finder.each(text)
+        ]
         left_out = finder.kinds()
         if left := finder.left_out_note():
             notes.append(f"left out{f' of {inputs[0]}' if len(inputs) == 1 else ''}: {left}")
-        jobs = [Job(source, target_in(out, source, place, suffix, format)) for source, place in found]
-    jobs = list(dict.fromkeys(jobs))
+    if len(inputs) > 1:
+        jobs = list(dict.fromkeys(jobs))
     if suffix:
         jobs = _without_outputs(jobs, notes)
     check(jobs, overwrite)
-    return Plan(tuple(jobs), tuple(notes), left_out)
+    own = tuple(jobs) if rank.is_alone else tuple(job for job in jobs if job.is_own)
+    return Plan(own, tuple(notes), left_out, len(jobs))
+
+
+def is_one(inputs: Sequence[str]) -> bool:
+    """Whether the inputs are one picture, which is named or comes from a pipe."""
+    return len(inputs) == 1 and not is_many(inputs[0])
 
 
 def folder_of_outputs(output: str | None, suffix: str, format: str | None) -> Path | None:
@@ -137,25 +194,38 @@ def target_in(out: Path | None, source: Path, place: Path, suffix: str, format: 
         place: Its path in the input folder.
         suffix, format: As for `plan`.
     """
-    return _renamed(source if out is None else out / place, suffix, format)
+    return Path(_target_in(None if out is None else str(out), str(source), str(place), suffix, format))
+
+
+def _target_in(out: str | None, source: str, place: str, suffix: str, format: str | None) -> str:
+    return _renamed(source if out is None else place if out == "." else os.path.join(out, place), suffix, format)
+
+
+def done(jobs: Iterable[Job]) -> set[str]:
+    """The paths of the outputs that exist. They are complete, even if the run that wrote them was killed.
+
+    A link that leads nowhere counts: writing would follow it.
+    """
+    return existing(job.target_path for job in jobs if job.target_path is not None)
 
 
 def refuse_existing(jobs: Sequence[Job]) -> None:
     """Raise a PictureError if an output exists."""
-    existing = [job.target for job in jobs if is_done(job)]
-    if existing:
-        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise PictureError(
-            f"{existing[0]} already exists{more}", hint="use another -o, --skip-existing, or --overwrite"
-        )
+    found = done(jobs)
+    if found:
+        first = next(job.target_path for job in jobs if job.target_path in found)
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise PictureError(f"{first} already exists{more}", hint="use another -o, --skip-existing, or --overwrite")
 
 
 def is_done(job: Job) -> bool:
-    """Whether the output exists. It is then complete, even if the run that wrote it was killed.
+    """Whether the output exists, as in `done`."""
+    return bool(done([job]))
 
-    A link that leads nowhere counts: writing would follow it.
-    """
-    return isinstance(job.target, Path) and os.path.lexists(job.target)
+
+def replacing(jobs: Sequence[Job]) -> Iterator[Job]:
+    """The jobs whose output is their own source."""
+    return (job for job, source, target in _ends(jobs, _listing(jobs)) if source is not None and source == target)
 
 
 def _check_names(suffix: str, format: str | None) -> None:
@@ -182,7 +252,14 @@ def _no_output() -> UsageError:
 
 
 def _single(
-    text: str, output: str | None, suffix: str, format: str | None, stdin: BinaryIO | None, stdout: BinaryIO | None
+    text: str,
+    output: str | None,
+    suffix: str,
+    format: str | None,
+    stdin: BinaryIO | None,
+    stdout: BinaryIO | None,
+    *,
+    is_own: bool,
 ) -> Job:
     """The job of one file or pipe."""
     source: Path | BinaryIO = Path(text)
@@ -193,12 +270,12 @@ def _single(
         raise missing(text)
     if output == "-":
         assert stdout is not None
-        return Job(source, stdout)
+        return Job(source, stdout, is_own=is_own)
     if output is not None:
-        return Job(source, _single_target(source, output, suffix, format))
+        return Job(source, _single_target(source, output, suffix, format), is_own=is_own)
     if not isinstance(source, Path) or not suffix:
         raise _no_output()
-    return Job(source, _known(_renamed(source, suffix, format)))
+    return Job(source, _known(Path(_renamed(str(source), suffix, format))), is_own=is_own)
 
 
 def _single_target(source: Path | BinaryIO, output: str, suffix: str, format: str | None) -> Path:
@@ -210,7 +287,7 @@ def _single_target(source: Path | BinaryIO, output: str, suffix: str, format: st
     if os.path.isdir(out) or into_folder:
         if not isinstance(source, Path):
             raise UsageError(f"{out} is a folder, but a picture from a pipe has no name", hint="-o FILE")
-        return _known(_renamed(out / source.name, suffix, format))
+        return _known(Path(_renamed(str(out / source.name), suffix, format)))
     _known(out)
     if suffix:
         raise UsageError(f"{out} is the full name of the output", hint="leave out --suffix")
@@ -230,12 +307,21 @@ def _known(out: Path) -> Path:
     return out
 
 
-def _renamed(path: Path, suffix: str, format: str | None) -> Path:
+def _renamed(path: str, suffix: str, format: str | None) -> str:
     """The name of an output whose source is named `path`."""
-    extension = default_suffix(path)
-    if format is not None and FORMATS.get(extension.lower()) != FORMATS[f".{format}"]:
-        extension = f".{format}"
-    return path.with_name(path.stem + suffix + extension)
+    start = path.rfind(os.sep) + 1
+    dot = path.rfind(".")
+    if not start < dot < len(path) - 1:  # as pathlib does: ".png" and "a." have no extension
+        dot = len(path)
+    extension = _extension(path[dot:], format)
+    return path if not suffix and extension == path[dot:] else path[:dot] + suffix + extension
+
+
+@cache
+def _extension(old: str, format: str | None) -> str:
+    """The extension of an output whose source has the extension `old`."""
+    extension = default_suffix(Path(f"a{old}"))
+    return f".{format}" if format is not None and FORMATS.get(extension.lower()) != FORMATS[f".{format}"] else extension
 
 
 # ---------------------------------------------------------------------------------------------------------- many inputs
@@ -253,58 +339,93 @@ def _output_folder(output: str) -> Path:
 # ---------------------------------------------------------------------------------------------------------------- check
 
 
+def _listing(jobs: Sequence[Job]) -> Listing:
+    return Listing(path for job in jobs for path in (job.source_path, job.target_path) if path is not None)
+
+
+def _ends(
+    jobs: Iterable[Job], listing: Listing
+) -> Iterator[tuple[Job, tuple[str, str] | None, tuple[str, str] | None]]:
+    """Each job with its real source and target, as folder and name; None for a pipe."""
+    for job in jobs:
+        source, target = job.source_path, job.target_path
+        yield job, None if source is None else listing.real(source), None if target is None else listing.real(target)
+
+
 def _without_outputs(jobs: list[Job], notes: list[str]) -> list[Job]:
     """The jobs without those whose source is the output of another, as in a second run over the same folder."""
-    outputs = {_real(job.target) for job in jobs if _real(job.target) != _real(job.source)}
-    left_out = [str(job.source) for job in jobs if _real(job.source) in outputs]
+    listing = _listing(jobs)
+    outputs: defaultdict[str, set[str]] = defaultdict(set)
+    for _, source, target in _ends(jobs, listing):
+        if target is not None and target != source:
+            outputs[target[0]].add(target[1])
+    kept: list[Job] = []
+    left_out: list[Job] = []
+    for job in jobs:
+        folder, name = ("", "") if job.source_path is None else listing.real(job.source_path)
+        (left_out if folder in outputs and name in outputs[folder] else kept).append(job)
     if left_out:
-        notes.append(f"left out, because they are outputs of other inputs: {first_few(left_out)}")
-    return [job for job in jobs if _real(job.source) not in outputs]
-
-
-def _real(end: Path | BinaryIO) -> Path | BinaryIO:
-    """A path without links; a pipe unchanged."""
-    return Path(os.path.realpath(end)) if isinstance(end, Path) else end
+        names = first_few([str(job.source_path) for job in left_out])
+        notes.append(f"left out, because they are outputs of other inputs: {names}")
+    return kept
 
 
 def check(jobs: Sequence[Job], overwrite: bool) -> None:
     """Refuse jobs that would lose a picture or cannot be written, before any work."""
-    sources = {_real(job.source) for job in jobs}
-    folders: set[Path] = set()
-    for job in jobs:
-        if not isinstance(job.target, Path):
+    listing = _listing(jobs)
+    targets: dict[str, tuple[list[str], list[Job]]] = {}  # by real folder: real names, and their jobs
+    checked: set[str] = set()
+    for job, source, target in _ends(jobs, listing):
+        if target is None or job.target_path is None:
             continue
-        target = _real(job.target)
-        if target == _real(job.source):
-            if not overwrite:
-                raise PictureError(f"{job.target} would replace its own source", hint="use another -o, or --overwrite")
-        elif target in sources:
-            raise UsageError(f"{job.target} is also an input and would be replaced", hint="use another -o")
-        if os.path.isdir(job.target):
-            raise PictureError(f"cannot write {job.target}: it is a folder", hint="use another -o")
-        if job.target.parent not in folders:
-            folders.add(job.target.parent)
-            _check_folder(job.target.parent)
-    _check_collisions(jobs)
+        if target == source and not overwrite:
+            raise PictureError(f"{job.target_path} would replace its own source", hint="use another -o, or --overwrite")
+        if listing.is_folder(job.target_path):
+            raise PictureError(f"cannot write {job.target_path}: it is a folder", hint="use another -o")
+        _check_folder(os.path.dirname(job.target_path), checked)
+        names, of_names = targets.setdefault(target[0], ([], []))
+        names.append(target[1])
+        of_names.append(job)
+    _check_inputs(jobs, listing, targets)
+    _check_collisions(targets)
 
 
-def _check_collisions(jobs: Sequence[Job]) -> None:
+def _check_inputs(jobs: Sequence[Job], listing: Listing, targets: dict[str, tuple[list[str], list[Job]]]) -> None:
+    """Refuse a target that is the source of another job."""
+    shared: defaultdict[str, set[str]] = defaultdict(set)  # sources in folders that have targets, too
+    for job in jobs:
+        folder, name = ("", "") if job.source_path is None else listing.real(job.source_path)
+        if folder in targets:
+            shared[folder].add(name)
+    for folder, sources in shared.items():
+        for name, job in zip(*targets[folder], strict=True):
+            if name in sources and (job.source_path is None or listing.real(job.source_path) != (folder, name)):
+                raise UsageError(f"{job.target_path} is also an input and would be replaced", hint="use another -o")
+
+
+def _check_collisions(targets: dict[str, tuple[list[str], list[Job]]]) -> None:
     """Refuse two pictures for one file, also if their names differ only in case and the file system ignores case."""
-    taken: dict[str, Job] = {}
-    for job in jobs:
-        if not isinstance(job.target, Path):
-            continue
-        target = str(_real(job.target))
-        # File systems of macOS ignore case and the Unicode form of accents.
-        other = taken.setdefault(unicodedata.normalize("NFC", target).casefold(), job)
-        if other is job:
-            continue
-        assert isinstance(other.target, Path)
-        if str(_real(other.target)) == target or _ignores_case(_nearest(job.target.parent)):
-            raise UsageError(
-                f"{name_of(other.source)} and {name_of(job.source)} would both be written to {job.target}",
-                hint="restore them in separate runs, or into separate folders",
-            )
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for folder in targets:
+        alike[_folded(folder)].append(folder)
+    for folders in alike.values():
+        taken: dict[str, tuple[str, str, Job]] = {}
+        for folder in folders:
+            for name, job in zip(*targets[folder], strict=True):
+                other = taken.setdefault(_folded(name), (folder, name, job))
+                if other[2] is job:
+                    continue
+                if other[:2] == (folder, name) or _ignores_case(_nearest(Path(job.target_path or "").parent)):
+                    both = f"{name_of(other[2].source)} and {name_of(job.source)}"
+                    raise UsageError(
+                        f"{both} would both be written to {job.target_path}",
+                        hint="restore them in separate runs, or into separate folders",
+                    )
+
+
+def _folded(name: str) -> str:
+    """A name as file systems of macOS compare it: they ignore case and the Unicode form of accents."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def _ignores_case(folder: Path) -> bool:
@@ -321,16 +442,29 @@ def _nearest(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if os.path.exists(path))
 
 
-def _check_folder(folder: Path) -> None:
-    """Raise a PictureError if `folder` cannot be written to or made."""
-    if broken := next((path for path in (folder, *folder.parents) if _leads_nowhere(path)), None):
-        raise PictureError(f"cannot write into {folder}: {broken} is a link that leads nowhere", hint="use another -o")
-    nearest = _nearest(folder)
+def _check_folder(text: str, checked: set[str]) -> None:
+    """Raise a PictureError if a folder cannot be written to or made.
+
+    Args:
+        text: The folder; empty for the current one.
+        checked: Those that can be; grows.
+    """
+    absent: list[str] = []  # from the inside out
+    while text not in checked:
+        checked.add(text)
+        folder = Path(text)
+        if os.path.lexists(folder):
+            _check_nearest(folder, Path(absent[0] if absent else text))
+            return
+        absent.append(text)
+        text = str(folder.parent)
+
+
+def _check_nearest(nearest: Path, folder: Path) -> None:
+    """Raise a PictureError if `nearest`, which exists, is no folder in which `folder` can be written."""
+    if not os.path.exists(nearest):
+        raise PictureError(f"cannot write into {folder}: {nearest} is a link that leads nowhere", hint="use another -o")
     if not nearest.is_dir():
         raise PictureError(f"cannot write into {folder}: {nearest} is a file", hint="use another -o")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PictureError(f"cannot write into {folder}: no permission", hint="use another -o")
-
-
-def _leads_nowhere(path: Path) -> bool:
-    return os.path.islink(path) and not os.path.exists(path)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from restore.errors import UsageError
-
-if TYPE_CHECKING:
-    from restore.batch.planning import Job
 
 
 @dataclass(frozen=True)
@@ -23,16 +21,44 @@ class Rank:
         index: Its number, from 0.
         count: The number of processes.
         local: Its number among the processes of this machine.
+        launcher: What says so, such as `srun`; `--shard` is the option.
     """
 
     index: int = 0
     count: int = 1
     local: int = 0
+    launcher: str = field(default="", compare=False)
 
     @property
     def is_alone(self) -> bool:
         """Whether it is the only process."""
         return self.count == 1
+
+    @property
+    def label(self) -> str:
+        """Its name in what it says: ranks count from 0, shards from 1 as `--shard` does."""
+        return f"shard {self.share}" if self.launcher == "--shard" else f"rank {self.index}"
+
+    @property
+    def share(self) -> str:
+        """Its share as `--shard` takes it.
+
+        >>> Rank(2, 16).share
+        '3/16'
+        """
+        return f"{self.index + 1}/{self.count}"
+
+    def owns(self, place: str) -> bool:
+        """Whether a picture is in its share: by a hash of the path relative to the input.
+
+        The same on every machine, whatever other pictures there are, and without a look at the file.
+        """
+        if self.is_alone:
+            return True
+        # Windows has other separators, and macOS other forms of accents.
+        text = unicodedata.normalize("NFC", place.replace(os.sep, "/"))
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % self.count == self.index
 
     def device(self, name: str) -> str:
         """The device of this process if all use `name`: each gets its own GPU."""
@@ -50,59 +76,51 @@ class Rank:
 
         >>> Rank(1, 2).path(Path("report.json")).name
         'report.rank1.json'
+        >>> Rank(2, 16, launcher="--shard").path(Path("report.json")).name
+        'report.shard3.json'
         """
-        return path if self.is_alone else path.with_name(f"{path.stem}.rank{self.index}{path.suffix}")
+        number = f"shard{self.index + 1}" if self.launcher == "--shard" else f"rank{self.index}"
+        return path if self.is_alone else path.with_name(f"{path.stem}.{number}{path.suffix}")
 
 
 def rank_from(environment: Mapping[str, str]) -> Rank:
     """The rank that a launcher such as torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK.
 
     >>> rank_from({"RANK": "1", "WORLD_SIZE": "2"})
-    Rank(index=1, count=2, local=1)
-    >>> rank_from({})
-    Rank(index=0, count=1, local=0)
+    Rank(index=1, count=2, local=1, launcher='torchrun')
+    >>> rank_from({}).is_alone
+    True
 
     Raises:
         UsageError: They are not numbers, or they contradict each other.
     """
-    values = {name: environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK") if environment.get(name)}
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     hint = "start it with torchrun, or `unset RANK WORLD_SIZE LOCAL_RANK`"
-    for name, text in values.items():
-        if not (text.isascii() and text.isdigit()):
-            raise UsageError(f"the environment variable {name} is a number of 0 or more, not {text!r}", hint=hint)
-    if "RANK" not in values and int(values.get("WORLD_SIZE", "1")) == 1:
+    index, count, local = (number_in(environment, name, hint) for name in names)
+    if index is None and count in (None, 1):
         return Rank()
-    for name in ("RANK", "WORLD_SIZE"):
-        if name not in values:
-            raise UsageError(f"of the environment variables RANK and WORLD_SIZE, {name} is missing", hint=hint)
-    index, count = int(values["RANK"]), int(values["WORLD_SIZE"])
+    if index is None or count is None:
+        missing = "RANK" if index is None else "WORLD_SIZE"
+        raise UsageError(f"of the environment variables RANK and WORLD_SIZE, {missing} is missing", hint=hint)
     if index >= count:
         raise UsageError(f"RANK must be below WORLD_SIZE, but they are {index} and {count}", hint=hint)
-    return Rank(index, count, int(values.get("LOCAL_RANK", index)))
+    return Rank(index, count, index if local is None else local, "torchrun")
 
 
-def share(jobs: Sequence[Job], rank: Rank) -> list[Job]:
-    """The jobs of one rank, in their order. Each job belongs to one rank; all ranks read about as many bytes.
+def number_in(environment: Mapping[str, str], name: str, hint: str = "") -> int | None:
+    """The number in an environment variable; None if it is not set or empty.
 
-    All ranks compute the same shares if they see the same inputs. Existing outputs do not matter.
+    Raises:
+        UsageError: It is no number of 0 or more.
     """
-    sizes = [_size(job) for job in jobs]
-    load = [0] * rank.count
-    owner = [0] * len(jobs)
-    for i in sorted(range(len(jobs)), key=lambda i: -sizes[i]):  # the largest first, each to the rank with the least
-        owner[i] = load.index(min(load))
-        load[owner[i]] += sizes[i]
-    return [job for job, index in zip(jobs, owner, strict=True) if index == rank.index]
-
-
-def _size(job: Job) -> int:
-    """Bytes to read; 1 for a picture that replaces its source, because another rank may have replaced it."""
-    if not isinstance(job.source, Path) or not isinstance(job.target, Path):
-        return 1
-    try:
-        return 1 if os.path.realpath(job.source) == os.path.realpath(job.target) else 1 + job.source.stat().st_size
-    except OSError:
-        return 1
+    text = environment.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(
+            f"the environment variable {name} is a number of 0 or more, not {text!r}", hint=hint or f"`unset {name}`"
+        )
+    return int(text)
 
 
 def leave(rank: Rank, *, has_failed: bool) -> None:
@@ -110,12 +128,13 @@ def leave(rank: Rank, *, has_failed: bool) -> None:
 
     torchrun ends all processes as soon as one fails; a broken picture must not stop the other ranks.
     """
-    if rank.is_alone or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+    if rank.is_alone or "torchrun" not in rank.launcher or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return
     from torch.distributed.rendezvous import rendezvous
 
     store, _, _ = next(rendezvous("env://"))
     done = store.add("restore/done", 1)
-    while has_failed and done < rank.count:
+    count = rank_from(os.environ).count  # in an array of such jobs, the rank is one of more
+    while has_failed and done < count:
         time.sleep(0.2)
         done = store.add("restore/done", 0)

@@ -7,15 +7,16 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 import restore
+from restore.batch.listing import Listing
 from restore.batch.pipeline import Outcome, Status
-from restore.batch.planning import Job, name_of
+from restore.batch.planning import Job
 from restore.batch.processes import Rank
 from restore.errors import RestoreError, UsageError
 from restore.files import whole_file
@@ -56,7 +57,7 @@ class RunReport:
         self._begun = time.perf_counter()
         self._file = rank.path(file) if isinstance(file, Path) else file
         if isinstance(self._file, Path):
-            self._check(self._file)
+            check_file(self._file, self.jobs, "--json", _is_json)
 
     def __enter__(self) -> RunReport:
         return self
@@ -82,7 +83,7 @@ class RunReport:
     def skip(self, jobs: Iterable[Job]) -> None:
         """Note that the outputs of these jobs exist."""
         for job in jobs:
-            self.add(Outcome(job, "skipped", f"{name_of(job.target)} already exists"))
+            self.add(Outcome(job, "skipped", f"{job.target_path} already exists"))
 
     def add(self, outcome: Outcome) -> None:
         """Note the outcome of a job."""
@@ -99,10 +100,11 @@ class RunReport:
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
     def summary(self) -> str:
-        """One line: how many pictures have each status, and the seconds of the run."""
+        """One line: how many pictures have each status, the seconds of the run, and the share."""
         counts = self._counts()
         parts = [f"{counts[status]} {status}" for status in get_args(Status) if counts[status]]
-        return f"{', '.join(parts) or 'nothing to do'}; {self._seconds():.1f} s"
+        share = "" if self.rank.is_alone else f"; share {self.rank.share}"
+        return f"{', '.join(parts) or 'nothing to do'}; {self._seconds():.1f} s{share}"
 
     def write(self) -> None:
         """Write the JSON, whole or not at all.
@@ -123,16 +125,6 @@ class RunReport:
                     temporary.write_text(self._json() + "\n", encoding="ascii")
         except OSError as error:
             raise RestoreError(f"cannot write {self._file}: {error.strerror}", hint="check --json") from error
-
-    def _check(self, path: Path) -> None:
-        real = Path(os.path.realpath(path))
-        if why := _why_not(path, real):
-            raise UsageError(f"cannot write {path}: {why}", hint="choose another --json")
-        pictures = (end for job in self.jobs for end in (job.source, job.target) if isinstance(end, Path))
-        if str(real) in map(os.path.realpath, pictures):
-            raise UsageError(f"--json would replace the picture {path}", hint="choose another --json")
-        if real.is_file() and not _is_json(real):  # such as a sidecar, or weights
-            raise UsageError(f"--json would replace {path}, which is no report", hint="choose another --json")
 
     def _counts(self) -> Counter[str]:
         return Counter(outcome.status for outcome in self.outcomes)
@@ -155,16 +147,16 @@ class RunReport:
             | {"seconds": round(self._seconds(), 3)}
             | {"network_seconds": round(sum(outcome.network_seconds for outcome in self.outcomes), 3)},
             "left_out": self.left_out,
-            "pictures": [self._record(outcome) for outcome in self.outcomes],
+            "pictures": [self.record(outcome) for outcome in self.outcomes],
         }
         return json.dumps(report, indent=2)  # in ASCII, which also holds file names that are not text
 
-    def _record(self, outcome: Outcome) -> dict[str, Any]:
+    def record(self, outcome: Outcome) -> dict[str, Any]:
         """One picture, with the weights, so that the record stands alone."""
         weights, seam = self.weights, outcome.seam
         return {
-            "source": name_of(outcome.job.source),
-            "target": name_of(outcome.job.target),
+            "source": outcome.job.source_path or "-",
+            "target": outcome.job.target_path or "-",
             "status": outcome.status,
             "reason": outcome.reason,
             "pages": outcome.pages,
@@ -182,6 +174,29 @@ class RunReport:
             "findings": outcome.findings,
             "notes": outcome.notes,
         }
+
+
+def check_file(path: Path, jobs: Sequence[Job], option: str, is_older: Callable[[Path], bool]) -> None:
+    """Refuse a file for results that cannot be written, or that would replace something else.
+
+    Args:
+        path: The file.
+        jobs: The pictures.
+        option: That which names the file.
+        is_older: Whether a file that exists is one for such results.
+
+    Raises:
+        UsageError: It is refused.
+    """
+    real = Path(os.path.realpath(path))
+    if why := _why_not(path, real):
+        raise UsageError(f"cannot write {path}: {why}", hint=f"choose another {option}")
+    pictures = [end for job in jobs for end in (job.source_path, job.target_path) if end is not None]
+    listing, place = Listing(pictures), os.path.split(real)
+    if any(listing.real(picture) == place for picture in pictures):
+        raise UsageError(f"{option} would replace the picture {path}", hint=f"choose another {option}")
+    if real.is_file() and not is_older(real):  # such as a sidecar, or weights
+        raise UsageError(f"{option} would replace {path}, which is no report", hint=f"choose another {option}")
 
 
 def _why_not(path: Path, real: Path) -> str | None:

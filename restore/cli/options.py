@@ -215,6 +215,16 @@ DryRun = Annotated[
         help="Print what would be written where and estimate the time, then stop.",
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        rich_help_panel=BATCH,
+        help="Do only this share of the pictures: 1/16 is the first of 16, 16/16 the last.",
+        show_default="as torchrun, mpirun, srun, a SLURM array or a Kubernetes job says; else all",
+    ),
+]
 OnError = Annotated[
     Literal["continue", "stop"],
     typer.Option("--on-error", metavar="continue|stop", rich_help_panel=BATCH, help="What to do if a picture fails."),
@@ -226,6 +236,16 @@ Json = Annotated[
         metavar="FILE",
         rich_help_panel=BATCH,
         help="Write the result of each picture here. With - it goes to stdout, instead of the paths.",
+    ),
+]
+JsonLines = Annotated[
+    str | None,
+    typer.Option(
+        "--json-lines",
+        metavar="FILE",
+        rich_help_panel=BATCH,
+        help="Add a line of JSON for each picture to this file as soon as it is done. With - it goes to stdout, "
+        "instead of the paths.",
     ),
 ]
 Report = Annotated[

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
@@ -70,8 +68,10 @@ class Given:
     keep_times: options.KeepTimes = False
     sidecars: options.Sidecars = "none"
     keep_time: options.KeepTime = False  # another name for it
+    shard: options.Shard = None
     dry_run: options.DryRun = False
     json_file: options.Json = None
+    json_lines: options.JsonLines = None
     report: options.Report = None
     compare: options.Compare = None
     print0: options.Print0 = False
@@ -169,10 +169,10 @@ def _keep_sources(jobs: Sequence[Job]) -> None:
     Raises:
         UsageError: An output is its own source.
     """
-    for job in jobs:
-        ends = [os.path.realpath(end) for end in (job.source, job.target) if isinstance(end, Path)]
-        if len(ends) == 2 and ends[0] == ends[1]:
-            raise UsageError(f"a part of {job.source} would replace the whole picture", hint="use another -o")
+    from restore.batch.planning import replacing
+
+    for job in replacing(jobs):
+        raise UsageError(f"a part of {job.source} would replace the whole picture", hint="use another -o")
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,8 @@ class Prepared:
         from restore.cli import task_run
 
         task_run.carry_out(
-            self.work, load, self.pipeline, json_file=self.given.json_file, verbose=self.given.verbose, end=self.end,
+            self.work, load, self.pipeline, json_file=self.given.json_file, json_lines=self.given.json_lines,
+            verbose=self.given.verbose, end=self.end,
             comparing={"report": self.given.report, "sheet": self.given.compare, "region": self.how["region"]},
         )  # fmt: skip
 
@@ -247,11 +248,13 @@ def prepare(given: Given, *, upscales: bool) -> Prepared:
     from restore.cli import task_run
 
     if given.watch:
-        work = task_run.watch(given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=format)
+        work = task_run.watch(
+            given.inputs, given.output, shard=given.shard, recursive=given.recursive, suffix=given.suffix, format=format
+        )
     else:
         work = task_run.plan(
             given.inputs, given.output, recursive=given.recursive, suffix=given.suffix, format=format,
-            overwrite=given.overwrite, skip_existing=given.skip_existing,
+            shard=given.shard, overwrite=given.overwrite, skip_existing=given.skip_existing,
             copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
         )  # fmt: skip
     if crop is not None:
@@ -286,16 +289,26 @@ def _check(given: Given) -> None:
         if given.watch and getattr(given, other):
             name = other.replace("_", "-")
             raise UsageError(f"--watch and --{name} contradict each other", hint="leave out one of them")
-    if given.dry_run and given.json_file is not None:
-        raise UsageError("--dry-run restores nothing, so --json has nothing to report", hint="leave out one of them")
     if given.dry_run and (given.report or given.compare):
         raise UsageError("--dry-run restores nothing, so there is nothing to compare", hint="leave out one of them")
     if given.watch and given.compare:  # a sheet in a watched folder would be the next picture
         raise UsageError("--watch and --compare contradict each other", hint="--report FILE compares every picture")
     options.check_folder_of(given.report, given.compare)
-    if given.report is not None and str(given.report) == given.json_file:
-        raise UsageError("--report and --json name the same file", hint="choose two names")
-    if given.output == given.json_file == "-":
-        raise UsageError("stdout cannot take both the picture and the JSON", hint="--json FILE")
-    if given.print0 and given.json_file == "-":
-        raise UsageError("--print0 ends paths, and --json - prints none", hint="leave out one of them")
+    _check_json(given)
+
+
+def _check_json(given: Given) -> None:
+    """Refuse `--json` and `--json-lines` where they contradict other options."""
+    if given.json_file is not None and given.json_file == given.json_lines:
+        where = "stdout" if given.json_file == "-" else "the same file"
+        raise UsageError(f"--json and --json-lines both go to {where}", hint="choose two files")
+    for option, file in (("--json", given.json_file), ("--json-lines", given.json_lines)):
+        if given.dry_run and file is not None:
+            why = f"--dry-run restores nothing, so {option} has nothing to report"
+            raise UsageError(why, hint="leave out one of them")
+        if given.report is not None and str(given.report) == file:
+            raise UsageError(f"--report and {option} name the same file", hint="choose two names")
+        if given.output == file == "-":
+            raise UsageError("stdout cannot take both the picture and the JSON", hint=f"{option} FILE")
+        if given.print0 and file == "-":
+            raise UsageError(f"--print0 ends paths, and {option} - prints none", hint="leave out one of them")

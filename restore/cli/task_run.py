@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from restore.batch import history, planning, processes, watching
+from restore.batch import history, launchers, planning, processes, watching
+from restore.batch.json_lines import JsonLines
 from restore.batch.pipeline import Outcome, Pipeline
 from restore.batch.planning import Job, name_of
 from restore.batch.processes import Rank
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from restore.inference.restorer import Restorer
     from restore.viewer.run_comparison import RunComparison
 
+_SHORT = 30  # characters of a name that every file system takes, in any encoding
 _MOST_OF_A_PIPE = 4 << 30  # bytes; 500 megapixels of 16-bit RGB are 3 GB
 
 
@@ -46,6 +48,7 @@ class Work:
         to_do: The jobs that are not skipped.
         rank: Its place among several processes.
         left_out: As in `planning.Plan`.
+        pipes: The jobs whose sources are pipes.
         watch: Where more pictures come from; None if there are no more.
     """
 
@@ -53,57 +56,81 @@ class Work:
     to_do: Sequence[Job]
     rank: Rank
     left_out: dict[str, int]
+    pipes: Sequence[Job] = ()
     watch: FolderWatch | None = None
 
 
-def plan(inputs: Sequence[str], output: str | None, *, overwrite: bool, skip_existing: bool, **naming: Any) -> Work:
+def plan(
+    inputs: Sequence[str],
+    output: str | None,
+    *,
+    shard: str | None,
+    overwrite: bool,
+    skip_existing: bool,
+    **naming: Any,
+) -> Work:
     """This process's share of the jobs that `planning.plan` makes of the arguments.
 
     Raises:
-        PictureError, UsageError: As `planning.plan`; also if a pipe is a terminal, or several processes would share it.
+        PictureError, UsageError: As `planning.plan` and `launchers.share_of_run`; also if a pipe is a terminal, or
+            several processes would share it.
     """
-    rank = processes.rank_from(os.environ)
+    rank = launchers.share_of_run(os.environ, shard, takes_one=planning.is_one(inputs))
+    if shard is None and rank.is_alone and (tasks := launchers.unused_tasks(os.environ)) > 1:
+        say(f"note:  SLURM has {tasks} tasks, but this process is not started by srun: it takes all pictures")
     if not rank.is_alone:
-        speak_as(f"rank {rank.index}: ")
+        speak_as(f"{rank.label}: ")
         if "-" in (*inputs, output):
             raise UsageError("several processes cannot share a pipe", hint="use files, or one process")
     stdin = _pipe(sys.stdin, "stdin", "restore ... < in.png") if "-" in inputs else None
     stdout = _pipe(sys.stdout, "stdout", "restore ... > out.png") if output == "-" else None
-    planned = planning.plan(inputs, output, overwrite=overwrite, stdin=stdin, stdout=stdout, **naming)
+    planned = planning.plan(inputs, output, overwrite=overwrite, stdin=stdin, stdout=stdout, rank=rank, **naming)
     for note in planned.notes:
         say(one_line(f"note:  {note}", sys.stderr))
-    jobs = processes.share(planned.jobs, rank)
+    jobs = planned.jobs
     if not rank.is_alone:
-        say(f"{len(jobs)} of {len(planned.jobs)} pictures")
-    for job in jobs:
-        _refuse_long_name(job)
-    to_do = [job for job in jobs if not (skip_existing and planning.is_done(job))]
+        say(launchers.in_words(rank, len(jobs), planned.total))
+    _refuse_long_names(jobs)
+    done = planning.done(jobs) if skip_existing else ()
+    to_do = [job for job in jobs if job.target_path not in done]
     if not overwrite:
         planning.refuse_existing(to_do)
-    return Work(jobs, to_do, rank, planned.left_out)
+    named = {str(Path(text)) for text in inputs}  # only these can be pipes: those in folders are left out
+    pipes = [job for job in to_do if (job.source_path is None or job.source_path in named) and _is_pipe(job.source)]
+    return Work(jobs, to_do, rank, planned.left_out, pipes)
 
 
-def watch(inputs: Sequence[str], output: str | None, **naming: Any) -> Work:
+def watch(inputs: Sequence[str], output: str | None, *, shard: str | None, **naming: Any) -> Work:
     """A run over all pictures that are and will be in folders; arguments as for `watching.watch`.
 
     Raises:
         PictureError, UsageError: As `watching.watch`; also if there are several processes.
     """
-    rank = processes.rank_from(os.environ)
+    rank = launchers.share_of_run(os.environ, shard)
     if not rank.is_alone:
-        raise UsageError("--watch takes one process", hint="start restore without torchrun")
-    return Work((), (), rank, {}, watching.watch(inputs, output, **naming))
+        raise UsageError(
+            f"--watch takes one process, but this one has the share {rank.share} ({rank.launcher})",
+            hint="leave out --shard" if rank.launcher == "--shard" else "--shard 1/1, if it is the only one",
+        )
+    return Work((), (), rank, {}, watch=watching.watch(inputs, output, **naming))
 
 
-def _refuse_long_name(job: Job) -> None:
-    """Raise a PictureError if no file can have the name of the output."""
-    try:
-        if isinstance(job.target, Path):
-            job.target.lstat()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            why = f"cannot write the output of {name_of(job.source)}: its name is too long"
-            raise PictureError(why, hint="choose a shorter -o or --suffix") from None
+def _refuse_long_names(jobs: Sequence[Job]) -> None:
+    """Raise a PictureError if no file can have the name of an output."""
+    folders: set[str] = set()
+    for path, job in ((job.target_path, job) for job in jobs):
+        if path is None:
+            continue
+        folder, _, name = path.rpartition(os.sep)
+        if len(name) < _SHORT and folder in folders:
+            continue
+        folders.add(folder)
+        try:
+            os.lstat(path)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                why = f"cannot write the output of {name_of(job.source)}: its name is too long"
+                raise PictureError(why, hint="choose a shorter -o or --suffix") from None
 
 
 def _pipe(stream: Any, name: str, hint: str) -> BinaryIO:
@@ -171,6 +198,7 @@ def carry_out(
     options: dict[str, Any],
     *,
     json_file: str | None,
+    json_lines: str | None,
     verbose: bool,
     end: str = "\n",
     comparing: Mapping[str, Any] | None = None,
@@ -181,7 +209,7 @@ def carry_out(
         work: The jobs.
         load: Loads what restores the pictures, and notes it in the report.
         options: Attributes of the `Pipeline`.
-        json_file: Where the report goes: a file, `-` for stdout, or None.
+        json_file, json_lines: Where the report and the lines of JSON go: a file, `-` for stdout, or None.
         verbose: Show weights, device, tiles and times.
         end: What follows each printed path.
         comparing: `report`, `sheet` and `region` of a `RunComparison`; None compares nothing.
@@ -193,15 +221,19 @@ def carry_out(
     work = _read_pipe(work)
     bar = Progress(len(work.to_do), is_shown=work.rank.is_alone)
     comparison = _comparison(work, comparing or {}, overwrite=options["overwrite"])
-    report_file = _report_file(json_file, work.rank)
-    with RunReport(work.jobs, work.rank, report_file) as report, bar as progress, comparison:
+    report_file, lines_file = (
+        _results_file(file, work.rank, option) for file, option in ((json_file, "--json"), (json_lines, "--json-lines"))
+    )
+    lines = JsonLines(work.jobs, work.rank, lines_file)
+    with RunReport(work.jobs, work.rank, report_file) as report, lines, bar as progress, comparison:
         report.left_out = work.left_out
-        report.skip(set(work.jobs) - set(work.to_do))
+        report.skip(set(work.jobs).difference(work.to_do))
         report.is_growing = work.watch is not None
         if work.to_do or work.watch:
 
             def tell(outcome: Outcome) -> None:
-                _tell(outcome, report, progress, end=None if json_file == "-" else end, verbose=verbose)
+                lines.add(report.record(outcome))
+                _tell(outcome, report, progress, end=None if "-" in (json_file, json_lines) else end, verbose=verbose)
                 comparison.tell(outcome, report)
 
             def start(job: Job) -> None:
@@ -228,7 +260,9 @@ def _comparison(work: Work, options: Mapping[str, Any], *, overwrite: bool) -> R
 
 def _read_pipe(work: Work) -> Work:
     """The same work with pipes read: here, because Ctrl-C must end the waiting."""
-    read = {job: dataclasses.replace(job, source=_content(job.source)) for job in work.to_do if _is_pipe(job.source)}
+    if not work.pipes:
+        return work
+    read = {job: Job(_content(job.source), job.target) for job in work.pipes}
     return dataclasses.replace(
         work, jobs=[read.get(job, job) for job in work.jobs], to_do=[read.get(job, job) for job in work.to_do]
     )
@@ -262,14 +296,14 @@ def _content(source: Path | BinaryIO) -> BinaryIO:
     return content
 
 
-def _report_file(json_file: str | None, rank: Rank) -> Path | TextIO | None:
-    if json_file == "-":
+def _results_file(file: str | None, rank: Rank, option: str) -> Path | TextIO | None:
+    if file == "-":
         if not rank.is_alone:
-            raise UsageError("several processes cannot share stdout", hint="--json FILE")
+            raise UsageError("several processes cannot share stdout", hint=f"{option} FILE")
         if sys.stdout is None:
-            raise UsageError("stdout is closed", hint="--json FILE")
+            raise UsageError("stdout is closed", hint=f"{option} FILE")
         return sys.stdout
-    return None if json_file is None else Path(json_file)
+    return None if file is None else Path(file)
 
 
 def _load(choice: RestorerChoice, report: RunReport) -> Restorer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from tiny_networks import Tiny
 from restore import checkpoints, files
 from restore.batch import pipeline
 from restore.batch.planning import Job
+from restore.batch.processes import Rank
 from restore.cli import app
 from restore.images import Picture, write_picture
 from restore.inference import restorer
@@ -200,21 +202,23 @@ def test_a_second_signal_ends_at_once_and_leaves_no_temporary_file(change: Calla
 
 
 def share_with_a_broken_picture() -> dict[str, bytes]:
-    """The outputs of one process, gone again; one half of the bytes to read are then those of a broken picture."""
+    """The outputs of one process, gone again, and one more picture, which is broken."""
     assert end(start()) == 0
     whole = outputs()
     shutil.rmtree("out")
-    Path("in/broken.png").write_bytes(bytes(sum(path.stat().st_size for path in Path("in").iterdir())))
+    Path("in/broken.png").write_bytes(bytes(1000))
     return whole
 
 
 def test_two_processes_share_a_folder_at_the_same_time() -> None:
     whole = share_with_a_broken_picture()
     both = [start("--json", "report.json", RANK=rank, WORLD_SIZE="2") for rank in "01"]
-    assert [end(process) for process in both] == [1, 0]
+    ends = [end(process) for process in both]
+    assert ends == [int(Rank(index, 2).owns("broken.png")) for index in range(2)]
     assert outputs() == whole
     reports = [json.loads(Path(f"report.rank{rank}.json").read_text()) for rank in "01"]
-    assert [report["totals"]["pictures"] for report in reports] == [1, 12]
+    names = [[Path(picture["source"]).name for picture in report["pictures"]] for report in reports]
+    assert sorted(names[0] + names[1]) == sorted(os.listdir("in")) and all(names)
 
 
 @pytest.mark.slow
@@ -224,7 +228,9 @@ def test_under_torchrun_a_picture_that_fails_does_not_end_the_other_process() ->
     restore = ["-m", "restore", "denoise", "in", "-o", "out", "--json", "report.json"]
     ran = subprocess.run([*launch, *restore], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert "rank 0: error: cannot read in/broken.png: " in ran.stderr and "rank 1: 12 restored; " in ran.stderr
+    owner = [Rank(index, 2).owns("broken.png") for index in range(2)].index(True)
+    assert f"rank {owner}: error: cannot read in/broken.png: " in ran.stderr
+    assert re.search(rf"rank {1 - owner}: \d+ restored; .*; share {2 - owner}/2", ran.stderr)
     shared = outputs()
     shutil.rmtree("out")
     Path("in/broken.png").unlink()

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from restore.batch.planning import Job
-from restore.batch.processes import Rank, rank_from, share
+from restore.batch.processes import Rank, rank_from
 from restore.errors import UsageError
 
 
@@ -36,34 +38,42 @@ def test_without_a_launcher_one_process_is_alone() -> None:
     assert Rank().path(Path("report.json")) == Path("report.json")
 
 
-def jobs(folder: Path, sizes: list[int]) -> list[Job]:
-    for i, size in enumerate(sizes):
-        (folder / f"{i}.png").write_bytes(bytes(size))
-    return [Job(folder / f"{i}.png", folder / "out" / f"{i}.png") for i in range(len(sizes))]
+PLACES = [f"{folder}/IMG_{i:04}.jpg" for folder in "abc" for i in range(300)]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 9, 20])
-def test_every_job_is_one_ranks_and_stays_in_order(tmp_path: Path, count: int) -> None:
-    plan = jobs(tmp_path, [5, 0, 900, 20, 900, 3, 3, 3, 70])
-    shares = [share(plan, Rank(index, count)) for index in range(count)]
-    assert sorted((job for jobs in shares for job in jobs), key=plan.index) == plan
-    assert all(jobs == sorted(jobs, key=plan.index) for jobs in shares)
+@pytest.mark.parametrize("count", [1, 2, 3, 16])
+def test_every_picture_is_one_ranks_and_the_shares_are_about_as_large(count: int) -> None:
+    shares = [[place for place in PLACES if Rank(index, count).owns(place)] for index in range(count)]
+    assert sorted(place for share in shares for place in share) == PLACES
+    assert all(0.5 < len(share) * count / len(PLACES) < 1.5 for share in shares)
 
 
-def test_shares_have_about_as_many_bytes(tmp_path: Path) -> None:
-    plan = jobs(tmp_path, [100, 10, 10, 30, 20, 30])
-    assert [job.target.name for job in share(plan, Rank(0, 2)) if isinstance(job.target, Path)] == ["0.png"]
-    assert len(share(plan, Rank(1, 2))) == 5  # 100 bytes in all
+def test_shares_are_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from restore.batch.processes import Rank; print([i for i in range(50) if Rank(2, 3).owns(f'in/{i}.png')])"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    own = [i for i in range(50) if Rank(2, 3).owns(f"in/{i}.png")]
+    assert told == {f"{own}\n"} and 5 < len(own) < 30
+    # BLAKE2b of 8 bytes, most significant first, modulo the count
+    assert int(hashlib.blake2b(b"in/0.png", digest_size=8).hexdigest(), 16) % 3 == 2 and 0 in own
+    accent, accent_of_macos = "in/\xe9.png", "in/e\u0301.png"
+    for index in range(7):
+        assert Rank(index, 7).owns(accent) == Rank(index, 7).owns(accent_of_macos)
+    here = [Rank(0, 2).owns(place) for place in PLACES]
+    monkeypatch.setattr(os, "sep", "\\")
+    assert [Rank(0, 2).owns(place.replace("/", "\\")) for place in PLACES] == here
 
 
-def test_shares_do_not_depend_on_what_other_ranks_have_written(tmp_path: Path) -> None:
-    plan = jobs(tmp_path, [10, 20, 30, 40])
-    plan[2] = Job(plan[2].source, plan[2].source)  # replaced, so its size is not to be relied on
-    before = share(plan, Rank(1, 2))
-    os.mkdir(tmp_path / "out")
-    for name in ("out/0.png", "2.png"):
-        (tmp_path / name).write_bytes(bytes(999))
-    assert share(plan, Rank(1, 2)) == before
+def test_names_that_are_not_text_have_a_share() -> None:
+    assert sum(Rank(index, 3).owns("in/\udcff.png") for index in range(3)) == 1
 
 
 def test_each_rank_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
