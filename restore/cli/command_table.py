@@ -140,6 +140,19 @@ def _weights(app: typer.Typer) -> None:
     app.add_typer(weights.app, name="weights")
 
 
+def _export(app: typer.Typer) -> None:
+    from restore.cli import export
+
+    app.command(
+        "export",
+        **help.command(
+            "restore export cs-kit-s-denoise -o denoise.onnx",
+            "restore export cs-kit-s-denoise -o denoise.dtmodel",
+            page="onnx.md",
+        ),
+    )(export.export)
+
+
 def _config(app: typer.Typer) -> None:
     from restore.cli import config
 
@@ -159,6 +172,7 @@ ROWS = {task.name: Row(_RESTORE, task.summary, partial(_task, task)) for task in
     "data": Row(_TRAIN, "List, show and check datasets.", _data),
     "info": Row(_MACHINE, "Show versions, devices, memory, folders and weights.", _info),
     "weights": Row(_MACHINE, "List, show, verify, import and share weights.", _weights),
+    "export": Row(_MACHINE, "Export weights to ONNX, or for darktable.", _export),
     "config": Row(_MACHINE, "Show and change the settings that commands start from.", _config),
 }
 """Name of a command -> its row, in the order of the help."""

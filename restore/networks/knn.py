@@ -46,26 +46,15 @@ def bucket_count(patches: int, k: int) -> int:
     return min(MAX_BUCKETS, max(2, patches // k // 2 * 2))
 
 
-def _bucket_count(patches: Any, k: int) -> Tensor:
-    """As `bucket_count`, for a number that an export keeps as a symbol (`torch.SymInt`): for pictures of any size."""
-    return ((torch.arange(patches).amax() + 1) // k // 2 * 2).clamp(2, MAX_BUCKETS)
-
-
-def hash_patches(x: Tensor, rotation: Tensor, *, r: int, rounds: int, buckets: int | Tensor) -> Tensor:
-    """L(x) = argmax([xR; -xR]) (eq. 7) of every flattened patch: `(B, H, W, C)` to `(B, rounds, N)` in [0, buckets).
-
-    If `buckets` is a tensor, the second half of the values begins at `MAX_BUCKETS / 2`; their order is the same.
-    """
-    channels, half = x.shape[-1], MAX_BUCKETS // 2 if isinstance(buckets, Tensor) else buckets // 2
+def hash_patches(x: Tensor, rotation: Tensor, *, r: int, rounds: int, buckets: int) -> Tensor:
+    """L(x) = argmax([xR; -xR]) (eq. 7) of every flattened patch: `(B, H, W, C)` to `(B, rounds, N)` in [0, buckets)."""
+    channels, half = x.shape[-1], buckets // 2
     # xR for all patches is a convolution with kernel and stride r; its weight is R with rows in (r, r, C) order.
     weight = rotation.view(r, r, channels, rounds, -1)[..., :half].reshape(r, r, channels, rounds * half)
     weight = weight.permute(3, 2, 0, 1)
     projected = F.conv2d(x.permute(0, 3, 1, 2), weight.to(x.dtype), stride=r).flatten(2)
     projected = projected.view(x.shape[0], rounds, half, -1)
-    both = torch.stack((projected, -projected), dim=2)
-    if isinstance(buckets, Tensor):
-        both = both.masked_fill((torch.arange(half, device=x.device) >= buckets // 2)[:, None], -torch.inf)
-    return both.flatten(2, 3).argmax(dim=2)
+    return torch.cat((projected, -projected), dim=2).argmax(dim=2)
 
 
 def sort_patches(hashes: Tensor) -> Tensor:
@@ -176,7 +165,7 @@ class KNNLocalAttention(nn.Module):  # KLA
         if self.k == 1:
             return torch.arange(patches, device=x.device).expand(batch, 1, patches)
         with torch.no_grad():
-            buckets = bucket_count(patches, self.k) if isinstance(patches, int) else _bucket_count(patches, self.k)
+            buckets = bucket_count(patches, self.k)
             return sort_patches(hash_patches(x, self.rotation, r=self.r, rounds=self.h, buckets=buckets))
 
     def forward(self, x: Tensor, order: Tensor) -> Tensor:

@@ -182,15 +182,3 @@ def test_unique_keys_sort_as_a_stable_sort(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)  # as in an export
     assert torch.equal(sort_patches(hashes), stable)
     assert torch.equal(stable, hashes.argsort(dim=-1, stable=True))
-
-
-@pytest.mark.parametrize("side", [8, 32, 64, 72])
-def test_a_number_of_buckets_in_a_tensor_gives_the_same_order(side: int) -> None:
-    x = torch.randn(2, side, side, 3, generator=torch.Generator().manual_seed(side))
-    patches = (side // 4) ** 2
-    rotation, buckets = rotations(2, 16 * 3, seed=0), bucket_count(patches, k=4)
-    hashes = hash_patches(x, rotation, r=4, rounds=2, buckets=buckets)
-    in_tensor = hash_patches(x, rotation, r=4, rounds=2, buckets=torch.tensor(buckets))
-    assert torch.equal(sort_patches(in_tensor), sort_patches(hashes))
-    moved = torch.where(in_tensor >= 32, in_tensor - 32 + buckets // 2, in_tensor)
-    assert torch.equal(moved, hashes)
