@@ -75,7 +75,9 @@ def load(
                 f"these weights are for --{name} {made_for:g}, not {level:g}",
                 hint=f"leave out --{name}, or name other weights",
             )
-        restorer = Restorer(network, device=device, entry=info.entry, task=info.task, precision=precision)
+        restorer = Restorer(
+            network, device=device, entry=info.entry, task=info.task, weights=info.weights, precision=precision
+        )
     _loaded[restorer] = RestorerChoice(task, level=level, precision=precision), info.weights
     return restorer
 

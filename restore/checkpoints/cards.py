@@ -86,21 +86,28 @@ def training_facts(
         "machine": _flat(sessions[-1]["device"]),
     }
     if scored is not None:
-        before, after = scored["validation"]
-        score = {"set": f"{recipe['held_out']} held-out pictures at step {scored['step']:,}", "protocol": "rgb"}
-        known = {"input_psnr": before, "psnr": after}
-        numbers = {key: round(value, 4) for key, value in known.items() if value is not None and math.isfinite(value)}
-        found["scores"] = [score | numbers] if "psnr" in numbers else []
+        name = f"{recipe['held_out']} held-out pictures at step {scored['step']:,}"
+        found["scores"] = _measured(name, scored["validation"])
+        for kind, psnrs in (scored.get("kinds") or {}).items():
+            found["scores"] += _measured(f"{name}: {_flat(kind)}", psnrs)
     return found
 
 
-def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()) -> str:
+def _measured(name: str, psnrs: tuple[float | None, float | None]) -> list[dict[str, Any]]:
+    """A validation as a score of the catalogue; none without a finite PSNR."""
+    known = zip(("input_psnr", "psnr"), psnrs, strict=True)
+    numbers = {key: round(value, 4) for key, value in known if value is not None and math.isfinite(value)}
+    return [{"set": name, "protocol": "rgb"} | numbers] if "psnr" in numbers else []
+
+
+def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = (), has_recipe: bool = False) -> str:
     """The card of weights in a repository of the Hugging Face Hub, with the metadata that the Hub reads.
 
     Args:
         entry: The weights.
         repo: `owner/name`.
         datasets: Datasets of the Hub that the weights were trained on, as `owner/name`.
+        has_recipe: Whether `recipe.json` is beside it.
     """
     name = repo.partition("/")[2]
     option = TASKS[entry.task].level
@@ -115,7 +122,7 @@ def weights_card(entry: WeightsEntry, repo: str, *, datasets: Sequence[str] = ()
         "Not for": _NOT_STATED,
         "Limits": _NOT_STATED,
         "Data and licences": f"{_plain(entry.trained_on.rstrip('.'))}. {licence}",
-        "Recipe": recipe + trained or _NOT_STATED,
+        "Recipe": recipe + trained + " `recipe.json` has all settings." * has_recipe or _NOT_STATED,
         "Compute": took or _NOT_STATED,
         "Scores": _scores(entry),
     }

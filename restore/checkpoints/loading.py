@@ -92,7 +92,7 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
             message = f"{path} is damaged: its SHA-256 is {sha256}, and the Hub says {stated}"
             raise WeightsError(message, hint=f"delete {path.resolve()} and try again")
         return ResolvedWeights(path, sha256)
-    if source not in catalogue.load_catalogue() and _looks_like_a_file(source):
+    if source not in catalogue.load_catalogue() and looks_like_a_file(source):
         path = Path(source)
         if not os.path.isfile(source):
             raise WeightsError(f"cannot find the weights file {source}", hint="`restore weights list` shows all names")
@@ -243,7 +243,8 @@ def facts(network: Network, info: CheckpointInfo) -> dict[str, Any]:
     }
 
 
-def _looks_like_a_file(source: str) -> bool:
+def looks_like_a_file(source: str) -> bool:
+    """Whether a text is the path of a weights file, or an address on the Hub, and not a name."""
     named_so = source.endswith((".safetensors", *PICKLES))
     return named_so or os.path.dirname(source) != "" or os.path.isfile(source)
 

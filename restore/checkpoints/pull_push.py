@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +21,12 @@ from restore.errors import UsageError, WeightsError
 from restore.tasks import TASKS
 
 if TYPE_CHECKING:
-    from restore.checkpoints.loading import CheckpointInfo
+    from restore.checkpoints.loading import CheckpointInfo, ResolvedWeights
     from restore.networks import Network
 
 CONFIG = "config.json"  # in the repository: the keys of the catalogue's table, and the network's options
+RECIPE, CURVES = "recipe.json", "curves.png"
+_OF_RUN = ("best", "last")  # files of a run, the first one that exists
 _LARGEST_CONFIG = 200_000  # bytes; `push` writes about 3,000
 _TELL_OWNER = "tell the owner of the repository; its weights can be downloaded by hand"
 _UNKNOWN = "unknown"
@@ -78,10 +82,10 @@ def push(
     licence: str | None = None,
     datasets: Sequence[str] = (),
 ) -> tuple[Address, str]:
-    """Publish weights on the Hub: model.safetensors, config.json and a model card, in one commit.
+    """Publish weights on the Hub: model.safetensors, config.json, a model card and the recipe, in one commit.
 
     Args:
-        source: What `loading.resolve` takes.
+        source: What `loading.resolve` takes; or the folder of a training run, for its best weights.
         repo: `owner/name`; created if it does not exist.
         private: Whether only the owner may see it.
         message: The commit message.
@@ -95,15 +99,11 @@ def push(
         UsageError: `repo` or `licence` is invalid.
         WeightsError: The weights are damaged, have no licence that allows sharing, or the Hub refuses them.
     """
-    for what in (repo, *datasets):
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", what, re.ASCII):
-            raise UsageError(f"{what!r} is not a name on the Hub", hint="write owner/name")
-    if licence is not None and not _allows_sharing(licence):
-        raise UsageError(f"{licence!r} is not an SPDX identifier", hint="use one such as MIT, Apache-2.0 or CC-BY-4.0")
-    hub.check_login()  # before slow work
-    weights = loading.resolve(source)
+    _check_push(repo, licence, datasets)
+    run = Path(source) if os.path.isdir(source) else None
+    weights = loading.resolve(source if run is None else str(best_of(run)))
     network, info = loading.load_own(weights)
-    entry = info.entry or _entry(network, info)
+    entry = info.entry or record_of(network, info)
     entry = dataclasses.replace(entry, licence=licence or entry.licence)
     if not _allows_sharing(entry.licence):
         raise WeightsError(
@@ -114,13 +114,87 @@ def push(
     for key in ("name", "folder", "file", "default", "hub_repo", "hub_revision", "hub_file"):
         about.pop(key, None)
     config = {"library_name": "restore", "format": loading.FORMAT, **about, "options": network.config}
+    recipe = _recipe(info)
+    card = weights_card(entry, repo, datasets=datasets, has_recipe=recipe is not None)
     files: dict[str, Path | bytes] = {
         MODEL: weights.path,
         CONFIG: (json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
-        "README.md": weights_card(entry, repo, datasets=datasets).encode(),
+        "README.md": card.encode(),
     }
+    if recipe is not None:
+        files[RECIPE] = (json.dumps(recipe, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    if run is not None and (run / CURVES).is_file():
+        files[CURVES] = run / CURVES
     message = message or f"Upload {entry.network} for {entry.task}"
     return hub.upload(repo, files, private=private, message=message)
+
+
+def push_network(
+    network: Network, task: str, weights: ResolvedWeights | None, repo: str, *, private: bool = False,
+    message: str | None = None, licence: str | None = None, datasets: Sequence[str] = (),
+) -> tuple[Address, str]:  # fmt: skip
+    """Publish a network as `push` does: its file, or if it has changed since then a file of its own.
+
+    What is known of the file (training, scores, licence) does not hold for changed weights, and is left out.
+
+    Args:
+        network: What to publish.
+        task: Key of `TASKS`.
+        weights: The file that it was loaded from; None for none.
+        repo, private, message, licence, datasets: As for `push`.
+
+    Raises:
+        UsageError, WeightsError: As for `push`.
+    """
+    _check_push(repo, licence, datasets)
+    options: dict[str, Any] = {"private": private, "message": message, "licence": licence, "datasets": datasets}
+    if weights is not None and _is_unchanged(network, weights):
+        return push(weights.entry.name if weights.entry else str(weights.path), repo, **options)
+    from restore.networks import key_of
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MODEL
+        loading.save(path, network, key_of(network), {"task": task})
+        return push(str(path), repo, **options)
+
+
+def _is_unchanged(network: Network, weights: ResolvedWeights) -> bool:
+    import torch
+
+    kept, own = loading.load(weights)[0].state_dict(), network.state_dict()
+    return kept.keys() == own.keys() and all(torch.equal(kept[key], own[key].cpu()) for key in kept)
+
+
+def best_of(run: Path) -> Path:
+    """The weights of the best validation of a training run; the last ones, if there was none.
+
+    Raises:
+        WeightsError: The folder holds no run with weights.
+    """
+    found = next((run / f"{name}.safetensors" for name in _OF_RUN if (run / f"{name}.safetensors").is_file()), None)
+    if found is None:
+        raise WeightsError(f"{run} holds no weights of a run", hint="name the folder of `restore train --out`")
+    return found
+
+
+def _check_push(repo: str, licence: str | None, datasets: Sequence[str]) -> None:
+    """Refuse what no push can do, before slow work."""
+    for what in (repo, *datasets):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", what, re.ASCII):
+            raise UsageError(f"{what!r} is not a name on the Hub", hint="write owner/name")
+    if licence is not None and not _allows_sharing(licence):
+        raise UsageError(f"{licence!r} is not an SPDX identifier", hint="use one such as MIT, Apache-2.0 or CC-BY-4.0")
+    hub.check_login()
+
+
+def _recipe(info: CheckpointInfo) -> dict[str, Any] | None:
+    """The recipe in a checkpoint's metadata, as `restore train` takes it; None if it holds none."""
+    try:
+        text = info.metadata.get("recipe", "")
+        found = _strict_json(text) if len(text) <= _LARGEST_CONFIG else None
+    except WeightsError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def remove(name: str) -> WeightsEntry:
@@ -223,7 +297,7 @@ def _strict_json(text: str) -> Any:
         raise WeightsError("is not JSON", hint=_TELL_OWNER) from None
 
 
-def _entry(network: Network, info: CheckpointInfo) -> WeightsEntry:
+def record_of(network: Network, info: CheckpointInfo) -> WeightsEntry:
     """A record of weights that are in no catalogue, from their file."""
     steps, about = info.metadata.get("step", ""), _stated(info)
     if "scores" in about:
@@ -234,7 +308,7 @@ def _entry(network: Network, info: CheckpointInfo) -> WeightsEntry:
         folder=info.weights.path.parent,
         file=info.weights.path.name,
         licence=info.metadata.get("licence", _UNKNOWN),
-        summary=TASKS[info.task].summary,
+        summary=TASKS[info.task].summary if info.task else "not stated",
         **{"trained_on": "not stated", "steps": int(steps) if steps.isdigit() else None, **about},
     )
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from restore import checkpoints
-from restore.checkpoints import catalogue, pull_push
+from restore.checkpoints import catalogue, loading, pull_push
 from restore.checkpoints.catalogue import WeightsEntry
 from restore.cli import complete, help
 from restore.cli.columns import facts, table
 from restore.cli.streams import describe, say
 from restore.errors import WeightsError, check_choice
 from restore.tasks import TASKS
-
-Name = Annotated[
-    str,
-    typer.Argument(metavar="NAME", autocompletion=complete.weights, help="A name from `restore weights list`."),
-]
 
 app = typer.Typer(
     help="List, show, verify, import and share weights.",
@@ -56,13 +52,24 @@ def list_weights(
 @app.command(
     **help.command("restore weights show cs-kit-s-denoise", "restore weights show pa-edsr-s-x2", page="weights.md")
 )
-def show(name: Name) -> None:
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=complete.weights,
+            help="A name, a file such as RUN/last.safetensors, or hf://...",
+        ),
+    ],
+) -> None:
     """Show origin, licence, training and scores of one set of weights."""
-    entry = catalogue.find(name)
+    entry = _record(name)
+    is_listed = name in catalogue.load_catalogue()  # only the catalogue says for which level weights are
+    level = ", blind" * is_listed if entry.level is None else f", level {entry.level:g}"
     rows = [
         ("name", entry.name),
         ("summary", entry.summary),
-        ("task", entry.task + (", blind" if entry.level is None else f", level {entry.level:g}")),
+        ("task", (entry.task or "not stated") + level),
         ("network", f"{entry.network}, config {entry.config}, {entry.parameters:,} parameters"),
         ("licence", entry.licence),
         ("trained on", entry.trained_on),
@@ -162,7 +169,7 @@ def pull(
 
 @app.command(
     **help.command(
-        "restore weights push runs/mine/last.safetensors --repo owner/name",
+        "restore weights push runs/mine --repo owner/name --licence MIT",
         "restore weights push my-weights --repo owner/name --private",
         page="hub.md",
     )
@@ -171,7 +178,9 @@ def push(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", autocompletion=complete.weights, help="A name, or a file such as RUN/last.safetensors."
+            metavar="NAME",
+            autocompletion=complete.weights,
+            help="A name, a file, or the folder of a run for its best weights.",
         ),
     ],
     repo: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository, created if it is missing.")],
@@ -185,7 +194,7 @@ def push(
         typer.Option(metavar="OWNER/NAME", help="A Hub dataset they were trained on; repeatable."),
     ] = None,
 ) -> None:
-    """Publish weights on the Hugging Face Hub, with config and model card, in one commit.
+    """Publish weights on the Hugging Face Hub, with config, model card and recipe, in one commit.
 
     Needs `hf auth login` or HF_TOKEN. Weights without a known licence are refused.
     """
@@ -211,20 +220,54 @@ def remove(
     say(f"removed {entry.name}, {entry.size_bytes / 1e6:.1f} MB")
 
 
-@app.command(**help.command("restore weights verify", "restore weights verify cs-kit-s-denoise", page="weights.md"))
+@app.command(
+    **help.command("restore weights verify", "restore weights verify runs/mine/last.safetensors", page="weights.md")
+)
 def verify(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", autocompletion=complete.weights, help="Only these weights.", show_default="all weights"
+            metavar="NAME",
+            autocompletion=complete.weights,
+            help="Only these weights: a name, or a file such as RUN/last.safetensors.",
+            show_default="all weights",
         ),
     ] = None,
 ) -> None:
-    """Compare the weights on this machine with the SHA-256 in the catalogue."""
-    entries = list(catalogue.load_catalogue().values()) if name is None else [catalogue.find(name)]
+    """Compare the weights on this machine with the SHA-256 in the catalogue.
+
+    Weights that you name are also loaded, and restore a small picture.
+    """
+    if name is not None:
+        _verify_by_use(name)
+        return
+    entries = list(catalogue.load_catalogue().values())
     broken = [entry.name for entry in entries if not _is_whole(entry)]
     if broken:
         raise WeightsError(f"{len(broken)} of {len(entries)} weights cannot be used: {', '.join(broken)}")
+
+
+def _verify_by_use(name: str) -> None:
+    from restore.checkpoints.verifying import verify
+
+    try:
+        found = verify(str(pull_push.best_of(Path(name))) if os.path.isdir(name) else name)
+    except WeightsError as error:
+        print(f"{name}: {describe(error)}")
+        raise WeightsError(f"1 of 1 weights cannot be used: {name}", hint=error.hint) from error
+    known = f"that of {' and '.join(found.names)} in the catalogue" if found.names else "not in the catalogue"
+    print(
+        f"{name}: ok, SHA-256 {found.sha256}, {known}; {found.network}{f' for {found.task}' * bool(found.task)}, "
+        f"{found.parameters:,} parameters, finite numbers on a small picture"
+    )
+
+
+def _record(name: str) -> WeightsEntry:
+    """The catalogue's record of weights; of others, what their file says."""
+    if name in catalogue.load_catalogue() or not loading.looks_like_a_file(name):
+        return catalogue.find(name)
+    network, info = checkpoints.load(str(pull_push.best_of(Path(name))) if os.path.isdir(name) else name)
+    return pull_push.record_of(network, info)
 
 
 def where(entry: WeightsEntry) -> str:

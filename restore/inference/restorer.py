@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
     from restore.checkpoints.catalogue import WeightsEntry
+    from restore.checkpoints.loading import ResolvedWeights
     from restore.images import Picture
     from restore.inference.pieces import Piece
 
@@ -56,6 +57,7 @@ class Restorer:
         precision: What autocast computes in: `float32`, `bfloat16`, `float16` or `auto`. Results with NaN or infinity
             are computed again in float32. `auto` is bfloat16 for 8-bit pictures, where the device computes it natively
             and the entry says that the weights lose less than 0.02 dB. Elsewhere it is float32.
+        weights: The file that the network was loaded from, for `push_to_hub`.
         compile_network: Compile the network at its first run, once per tile size (`torch.compile`). That takes a C++
             compiler and up to minutes. On a CPU it gains no speed (docs/performance.md).
 
@@ -71,6 +73,7 @@ class Restorer:
         device: str | torch.device = "auto",
         entry: WeightsEntry | None = None,
         task: str | None = None,
+        weights: ResolvedWeights | None = None,
         precision: str = "auto",
         compile_network: bool = False,
     ) -> None:
@@ -79,7 +82,7 @@ class Restorer:
         self.precision = precision
         self.device = device if isinstance(device, torch.device) else pick_device(device)
         self.network = network.to(self.device, torch.float32).eval()
-        self.entry, self.task = entry, TASKS[task] if task else None
+        self.entry, self.task, self.weights = entry, TASKS[task] if task else None, weights
         self._run: Callable[[Tensor], Tensor] = _compiled(self.network) if compile_network else self.network
         self._is_bfloat16_better = takes_bfloat16(entry) and has_native_bfloat16(self.device)
         self._need = need_of(network)
@@ -110,7 +113,40 @@ class Restorer:
             UsageError: The precision is unknown.
         """
         network, info = checkpoints.load(str(Address(repo, revision, file)))
-        return cls(network, device=device, entry=info.entry, task=info.task, precision=precision)
+        return cls(network, device=device, entry=info.entry, task=info.task, weights=info.weights, precision=precision)
+
+    def push_to_hub(
+        self, repo: str, *, licence: str | None = None, private: bool = False, message: str | None = None,
+        datasets: Sequence[str] = (),
+    ) -> str:  # fmt: skip
+        """Publish the weights on the Hugging Face Hub, with config, model card and recipe, in one commit.
+
+        What their file says of data, recipe, hours and scores goes along. If the network has changed since it was
+        loaded, that would not hold, and is left out. Needs `hf auth login` or HF_TOKEN.
+
+        Args:
+            repo: `owner/name`; created if it does not exist.
+            licence: SPDX identifier, such as `Apache-2.0`; None: that of the catalogue.
+            private: Whether only the owner may see it.
+            message: The commit message.
+            datasets: Datasets of the Hub that the weights were trained on, as `owner/name`.
+
+        Returns:
+            The address with the commit, `hf://owner/name@commit`.
+
+        Raises:
+            UsageError: The restorer has no task, or `repo` or `licence` is invalid.
+            WeightsError: The weights have no licence that allows sharing, or the Hub refuses them.
+        """
+        from restore.checkpoints import pull_push
+
+        if self.task is None:
+            raise UsageError("this restorer has no task", hint="give Restorer(..., task=...), or use restore.load")
+        address, _ = pull_push.push_network(
+            self.network, self.task.name, self.weights, repo, private=private, message=message, licence=licence,
+            datasets=datasets,
+        )  # fmt: skip
+        return str(address)
 
     def precision_for(self, depth: npt.DTypeLike) -> str:
         """The precision for pixels of a type: `float32`, `bfloat16` or `float16`.

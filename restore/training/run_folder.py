@@ -44,7 +44,7 @@ from restore.inference.restorer import Restorer
 from restore.networks import Network
 from restore.training.curves import curves_of
 from restore.training.json_lines import json_lines
-from restore.training.progress import Progress
+from restore.training.progress import Progress, Validation
 from restore.training.recipe import Recipe
 from restore.training.status import mark_running, refuse_running, unmark
 from restore.training.tensorboard_log import tensorboard_log
@@ -108,9 +108,9 @@ class Run:
         except OSError as failure:
             raise DataError(f"cannot write to {self.folder}: {failure.strerror or failure}") from failure
 
-    def note_score(self, step: int, validation: tuple[float, float]) -> None:
+    def note_score(self, step: int, validation: Validation) -> None:
         """Remember the validation after a step for the metadata of the weights that are saved from now on."""
-        self._scored = {"step": step, "validation": validation}
+        self._scored = {"step": step, "validation": validation.psnrs, "kinds": validation.kinds}
 
     def save(self, average: Network, state: dict[str, Any]) -> None:
         """Write weights, state and card. Each file is complete or unchanged, even if the process is killed."""

@@ -37,7 +37,7 @@ class Validator:
         restorer = Restorer(state.average, device=state.device)
         validation = score_held_out(restorer, self._held_out, self._team)
         self._folder.write_strip(restorer, self._held_out)
-        self._folder.note_score(state.step, validation.psnrs)
+        self._folder.note_score(state.step, validation)
         if validation.psnrs[1] > state.best:
             state.best = validation.psnrs[1]
             self._folder.save_best(state.average, state.as_dict())
