@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ from restore.training.training_data import TrainingData, load_training_data
 from restore.training.validation import Validator
 
 _DEFAULTS = Options()
+_MOMENT = 5  # seconds of measuring without a word
 
 
 def train(
@@ -79,7 +81,7 @@ def train(
     recipe = recipe if saved is None else resumed_recipe(recipe, saved)
     loss_function = loss_of(recipe.loss, recipe.edge_weight)
     with join(rank, device) as team:
-        recipe, batches, notes = _prepared(recipe, network, loaded, loss_function, team)
+        recipe, batches, notes = _prepared(recipe, network, loaded, loss_function, team, on_note)
         state = State(recipe, network, saved, fingerprint=loaded.split.fingerprint, is_new=loaded.split.is_new)
         trained = trainable(state, batches, options, notes)
         state.start_clock()
@@ -117,10 +119,16 @@ def train(
 
 
 def _prepared(
-    recipe: Recipe, network: Network, loaded: TrainingData, loss_function: Loss, team: Team
-) -> tuple[Recipe, Batches, list[str]]:
+    recipe: Recipe, network: Network, loaded: TrainingData, loss_function: Loss, team: Team,
+    on_note: Callable[[str], None],
+) -> tuple[Recipe, Batches, list[str]]:  # fmt: skip
     """The recipe with what the machine decides (parts of a batch, precision), the batches, and notes on both."""
-    recipe, notes = with_room(recipe, network, loss_function, team)
+    told = threading.Timer(_MOMENT, on_note, ["measuring the memory that a step takes"])
+    told.start()
+    try:
+        recipe, notes = with_room(recipe, network, loss_function, team)
+    finally:
+        told.cancel()
     batches = Batches(loaded.crops, network.channels, recipe, team)
     recipe, more = chosen_precision(recipe, network, batches, loss_function, team)
     return recipe, batches, [*notes, *more]
