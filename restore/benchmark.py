@@ -15,10 +15,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from restore import checkpoints
+from restore.checkpoints.foreign_files import ForeignNetwork
 from restore.errors import DeviceError, UsageError, WeightsError, did_you_mean
 from restore.inference.devices import AUTO_TILES, keep_memory, pick_device
 from restore.inference.memory import Need, held_memory
 from restore.inference.tiling import round_up
+from restore.inference.traced_need import run_on_meta
 from restore.networks import NETWORKS, Network
 
 
@@ -95,6 +97,13 @@ def build(name: str) -> Network:
 
 def count_gmacs(network: Network, height: int, width: int) -> float:
     """Count the equations as written, without computing them. An attention that is left out does not count."""
+    if isinstance(network, ForeignNetwork):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            try:
+                run_on_meta(network, height, width)
+            except Exception:  # some networks make tensors of NumPy, or read values
+                network(torch.zeros(1, network.channels, height, width))
+        return float(counter.get_total_flops() / 2e9)
     with torch.device("meta"):  # a second network in memory would raise the peak
         plain = type(network)(**network.config).to("meta")  # also tensors that ignore the default device
     plain.use_plain_forms(True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def read_network(network: str, content: Any) -> tuple[Network, str]:
     Raises:
         WeightsError: The file holds no state dict, or none fits.
     """
-    found = sorted(_state_dicts(content, ""), key=lambda item: "ema" not in re.split(r"[^a-z]+", item[0].lower()))
+    found = _averaged_first(content)
     if not found:
         raise WeightsError("the file holds no state dict (a tensor for each name)")
     largest = max(found, key=lambda item: len(item[1]))
@@ -105,6 +106,22 @@ def read_network(network: str, content: Any) -> tuple[Network, str]:
     assert first is not None
     *_, given = _without_prefixes(largest[1])
     raise WeightsError(f"{first.message}; {_beside(network, given)}", hint=first.hint)
+
+
+def find_network(content: Any) -> tuple[str, Network] | None:
+    """The network that a loaded file of its authors fits, with its key in `NETWORKS`; None if it fits none."""
+    for network in ("drsformer", "panet", "pa-edsr"):
+        for _, state in _averaged_first(content):
+            for names in _without_prefixes(state):
+                with suppress(WeightsError):
+                    return network, convert(network, names)
+    return None
+
+
+def _averaged_first(content: Any) -> list[tuple[str, dict[str, Tensor]]]:
+    """The state dicts in a loaded file, each with its keys."""
+    found = _state_dicts(content, "")
+    return sorted(found, key=lambda item: "ema" not in re.split(r"[^a-z]+", item[0].lower()))
 
 
 def _state_dicts(content: Any, where: str, depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -8,7 +8,9 @@ program.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +25,6 @@ from restore.networks import Network
 from restore.tasks import TASKS
 
 INSTALL = "pip install 'restore-photos[spandrel]'"
-_AUTHORS = ("drsformer", "panet", "pa-edsr")  # whose own files `author_files` reads
 _CHANNELS = {(1, 1): 1, (3, 3): 3, (4, 4): 3, (4, 3): 3}  # of the pictures, by input and output of the network
 _REFUSED = {
     "Inpainting": ("fills holes, and needs a mask of them", "restore has no task that takes masks"),
@@ -63,8 +64,8 @@ class ForeignNetwork(Network):
     def forward(self, degraded: Tensor) -> Tensor:
         if self.descriptor.input_channels == 4:
             degraded = torch.cat([degraded, torch.ones_like(degraded[:, :1])], 1)
-        # One at a time, as spandrel's calls are documented.
-        restored = [self.descriptor(one[None]) for one in degraded]
+        with _fixed_noise() if self.architecture == "AuraSR" else nullcontext():
+            restored = [self.descriptor(one[None]) for one in degraded]  # spandrel's calls take one picture
         return torch.cat(restored)[:, : self.channels]
 
     def facts(self) -> list[tuple[str, str]]:
@@ -85,6 +86,14 @@ class ForeignNetwork(Network):
         ]
 
 
+@contextmanager
+def _fixed_noise() -> Iterator[None]:
+    """For networks that start from noise: the same picture gives the same result."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def load(weights: loading.ResolvedWeights, task: str | None) -> tuple[Network, loading.CheckpointInfo]:
     """The network of a file that is no checkpoint of this project: of our networks' authors, or of spandrel.
 
@@ -98,7 +107,7 @@ def load(weights: loading.ResolvedWeights, task: str | None) -> tuple[Network, l
     """
     path = weights.path
     content = _content(path)
-    name, network = _of_our_authors(content) or _by_spandrel(content, path)
+    name, network = author_files.find_network(content) or _by_spandrel(content, path)
     task = task or ("upscale" if network.scale > 1 else "")
     if task:
         loading.check_scale(network, task, str(path))
@@ -112,7 +121,9 @@ def _content(path: Path) -> Mapping[str, Any]:
     refuse_other_kinds(path, is_published=is_of_torch(path))
     try:
         if is_of_torch(path):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of unusual pickles; what cannot be read is an error
+                content = torch.load(file, map_location="cpu", weights_only=True)
         else:
             from safetensors.torch import load_file
 
@@ -123,16 +134,6 @@ def _content(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         raise WeightsError(f"{path} holds no state dict (a tensor for each name)", hint="is it the right file?")
     return content
-
-
-def _of_our_authors(content: Mapping[str, Any]) -> tuple[str, Network] | None:
-    """One of our networks, if the file is of its authors."""
-    for name in _AUTHORS:
-        try:
-            return name, author_files.read_network(name, content)[0]
-        except WeightsError:
-            continue
-    return None
 
 
 def _by_spandrel(content: Mapping[str, Any], path: Path) -> tuple[str, Network]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -63,7 +63,7 @@ def show(
     ],
 ) -> None:
     """Show origin, licence, training and scores of one set of weights."""
-    entry = _record(name)
+    entry, network = _record(name)
     is_listed = name in catalogue.load_catalogue()  # only the catalogue says for which level weights are
     level = ", blind" * is_listed if entry.level is None else f", level {entry.level:g}"
     rows = [
@@ -77,6 +77,7 @@ def show(
         ("file", f"{entry.file}, {entry.size_bytes:,} bytes"),
         ("sha256", entry.sha256),
     ]
+    rows = _with_facts_of_others(rows, network)
     if entry.hub_repo:
         rows.append(("hub", f"hf://{entry.hub_repo}@{entry.hub_revision}/{entry.hub_file}"))
     print(facts(rows))
@@ -262,12 +263,21 @@ def _verify_by_use(name: str) -> None:
     )
 
 
-def _record(name: str) -> WeightsEntry:
-    """The catalogue's record of weights; of others, what their file says."""
+def _record(name: str) -> tuple[WeightsEntry, Network | None]:
+    """The catalogue's record of weights; of others, what their file says, and the network that was loaded for it."""
     if name in catalogue.load_catalogue() or not loading.looks_like_a_file(name):
-        return catalogue.find(name)
+        return catalogue.find(name), None
     network, info = checkpoints.load(str(pull_push.best_of(Path(name))) if os.path.isdir(name) else name)
-    return pull_push.record_of(network, info)
+    return pull_push.record_of(network, info), network
+
+
+def _with_facts_of_others(rows: list[tuple[str, str]], network: Network | None) -> list[tuple[str, str]]:
+    """The rows of `show`, with what a network of others tells instead of what only this project's files say."""
+    told = getattr(network, "facts", None)  # `foreign_files` imports torch
+    if told is None:
+        return rows
+    kept = [row for row in rows if row[0] in ("name", "file", "sha256")]
+    return [kept[0], *told(), *kept[1:]]
 
 
 def where(entry: WeightsEntry) -> str:

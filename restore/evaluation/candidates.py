@@ -81,7 +81,7 @@ def candidates_of(
     keep_memory()
     found = []
     for each, label in zip(weights, _labels(weights), strict=True):
-        network, checkpoint = checkpoints.load(each)
+        network, checkpoint = checkpoints.load(each, plan.task)
         restorer = Restorer(network, device=device, entry=checkpoint.entry, task=checkpoint.task, precision=precision)
         name = {} if each.entry is None else {"name": each.entry.name}
         facts = dataclasses.replace(

@@ -13,10 +13,15 @@ from pathlib import Path
 import psutil
 import torch
 
+from restore.checkpoints.foreign_files import ForeignNetwork
+from restore.inference.traced_need import traced_needs
 from restore.networks import Network, key_of
 
 TABLE = Path(__file__).with_name("memory.json")
 """Output of `restore bench --memory --json`."""
+
+TRACED = 2.0
+"""Bytes that a network of others takes, over those of its tensors: libraries copy tensors into layouts of their own."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,13 @@ class Need:
 def need_of(network: Network) -> Need:
     """The measured need of this network; for another size, the largest of its kind; for an unknown kind, zero.
 
+    The need of a network of others is not measured: it is `TRACED` times that of its tensors.
+
     Measured on a CPU in float32, and used for GPUs too. A network without its attention uses the need measured
     without it, if there is one.
     """
+    if isinstance(network, ForeignNetwork):
+        return Need.fitted({pixels: TRACED * size for pixels, size in traced_needs(network).items()})
     of_kind = [row for row in _table() if row.network == key_of(network)]
     worst = max((row.need for row in of_kind), key=lambda need: need.bytes_per_pixel, default=Need(0, 0))
     own = {row.attends: row.need for row in of_kind if row.config == network.config}
