@@ -28,7 +28,7 @@ def unpacked(found: Found) -> Found:
     Raises:
         DataError: The cache cannot be written, or a MATLAB file cannot be read.
     """
-    if all(isinstance(source, Path) for item in found.items for source in _sides(item)):
+    if all(isinstance(source, Path | None) for item in found.items for source in (item.clean, item.degraded)):
         return found
     folder = blocks_folder() / _key(found)
     if not folder.is_dir():
