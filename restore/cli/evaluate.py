@@ -14,16 +14,14 @@ from restore import checkpoints
 from restore.batch.processes import Rank, rank_from
 from restore.checkpoints import ResolvedWeights, catalogue
 from restore.cli import complete, options
-from restore.cli.eval_run import EvalRun, Outputs, check_outputs
 from restore.cli.help import SPEED, WEIGHTS
 from restore.cli.progress_bar import Progress
 from restore.cli.streams import one_line, say
 from restore.errors import UsageError, check_choice
-from restore.evaluation.metrics import DISTANCES
-from restore.evaluation.plot import check_plot
 from restore.inference.precision import check_precision
 
 if TYPE_CHECKING:
+    from restore.cli.eval_run import Outputs
     from restore.degradations import Image
     from restore.evaluation.candidates import Candidate
     from restore.evaluation.plan import Plan
@@ -233,6 +231,8 @@ def evaluate(
     shows whether the weights leave clean pictures alone. Several weights are compared in one table.
     """
     # Refuse everything that can be refused before torch is imported, which takes seconds.
+    from restore.cli.eval_run import EvalRun, Outputs, check_outputs
+
     options.check_device(device)
     rank = rank_from(os.environ)
     if submission is not None and not rank.is_alone:
@@ -285,6 +285,8 @@ def _names_of_weights(text: str | None) -> list[str]:
 
 def _metrics(text: str | None) -> list[str]:
     """The values of `--metrics`, each once."""
+    from restore.evaluation.metrics import DISTANCES
+
     names = [] if text is None else [name.strip().lower() for name in text.split(",")]
     for name in names:
         check_choice("metric", name, DISTANCES)
@@ -325,6 +327,8 @@ def _refuse_contradictions(
     if submission is not None and (weights == ["none"] or len(weights) > 1):
         raise UsageError("--submission needs weights of one name", hint="leave out --weights, or name one")
     if outputs.plot is not None:
+        from restore.evaluation.plot import check_plot
+
         check_plot(outputs.plot)
         if restored is not None or weights == ["none"] or submission is not None:
             raise UsageError("--plot shows how long weights take", hint="leave it out, or name weights")
