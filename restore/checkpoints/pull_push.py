@@ -152,9 +152,11 @@ def push_network(
         return push(weights.entry.name if weights.entry else str(weights.path), repo, **options)
     from restore.networks import key_of
 
+    if (name := key_of(network)) is None:
+        raise WeightsError("this network cannot be published: it is none of restore's", hint="publish its own file")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / MODEL
-        loading.save(path, network, key_of(network), {"task": task})
+        loading.save(path, network, name, {"task": task})
         return push(str(path), repo, **options)
 
 

@@ -66,6 +66,7 @@ def with_room(recipe: Recipe, network: Network, loss_function: Loss, team: Team)
     Raises:
         DeviceError: Not even one crop fits.
     """
+    answer: tuple[int, str] | DeviceError | None
     try:
         answer = _parts(recipe, network, loss_function, team) if team.is_first else None
     except DeviceError as error:

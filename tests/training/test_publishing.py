@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import Run
 from hub_server import Hub
+from tiny_networks import Tiny
 from training_runs import RECIPE
 
 import restore
@@ -24,7 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 
 
 def pushed(hub: Hub, repo: str) -> dict[str, bytes]:
-    return hub.repos[repo].commits[hub.repos[repo].refs["main"]]
+    files: dict[str, bytes] = hub.repos[repo].commits[hub.repos[repo].refs["main"]]
+    return files
 
 
 @pytest.fixture
@@ -107,7 +109,9 @@ def test_verify_loads_a_file_and_restores_a_picture(run: Run, tiny_catalogue: Pa
         assert "tiny for denoise, 3 parameters, finite numbers on a small picture" in ran.out
 
 
-def test_verify_names_what_is_wrong_with_a_file(run: Run, tiny: type[Network], tmp_path: Path) -> None:
+def test_verify_names_what_is_wrong_with_a_file(
+    run: Run, tiny: type[Tiny], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "own.safetensors"
     network = tiny()
     checkpoints.save(path, network, "tiny", {"task": "denoise"})
@@ -116,12 +120,9 @@ def test_verify_names_what_is_wrong_with_a_file(run: Run, tiny: type[Network], t
         network.offset.fill_(torch.finfo(torch.float32).max)
     checkpoints.save(path, network, "tiny", {"task": "denoise"})
     whole = path.read_bytes()
-    original = tiny.forward
-    tiny.forward = lambda self, x: original(self, x) * 2  # type: ignore[method-assign]
-    try:
+    with monkeypatch.context() as patch:
+        patch.setattr(tiny, "forward", lambda self, x: self.offset * 2 - x)
         ran = run("weights", "verify", str(path))
-    finally:
-        tiny.forward = original  # type: ignore[method-assign]
     assert ran.code == 1 and "gives numbers that are not finite for a small picture" in ran.out
     path.write_bytes(whole[:-4])
     ran = run("weights", "verify", str(path))
