@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 from restore.batch.planning import Job
 from restore.batch.processes import Rank
@@ -33,7 +35,7 @@ class JsonLines:
 
     def __init__(self, jobs: Sequence[Job], rank: Rank, file: Path | TextIO | None) -> None:
         self._to = rank.path(file) if isinstance(file, Path) else file
-        self._stream: BinaryIO | None = None
+        self._stream: FileIO | None = None
         self._error: OSError | None = None
         if isinstance(self._to, Path):
             check_file(self._to, jobs, "--json-lines", _has_lines)
@@ -43,7 +45,7 @@ class JsonLines:
             try:
                 if self._to.is_file():
                     _remove_half_line(self._to)
-                self._stream = self._to.open("ab")
+                self._stream = self._to.open("ab", buffering=0)  # a line is in the file at once
             except OSError as error:
                 raise self._failed(error) from error
         return self
@@ -65,8 +67,8 @@ class JsonLines:
             print(line, file=self._to, flush=True)
         elif self._stream is not None:
             try:
-                self._stream.write(line.encode("ascii") + b"\n")
-                self._stream.flush()
+                if self._stream.write(line.encode("ascii") + b"\n") <= len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
                 self._error = error
 

@@ -10,6 +10,8 @@ from itertools import groupby
 
 _MANY = 32  # paths in one folder from which on it is listed
 
+_DOTS = ("", ".", "..")
+
 _Odd = dict[str, bool]  # the names in a folder that are no regular files: whether each is a link
 
 
@@ -30,12 +32,12 @@ class Listing:
         """Whether it is a folder, or a link to one."""
         folder, _, name = path.rpartition(os.sep)
         odd = self._place(folder)[1]
-        return os.path.isdir(path) if odd is None or name in odd else False
+        return os.path.isdir(path) if odd is None or name in odd or name in _DOTS else False
 
     def real(self, path: str) -> tuple[str, str]:
         """Folder and name without links, also of a path that does not exist."""
         folder, _, name = path.rpartition(os.sep)
-        if not folder or name in ("", ".", ".."):  # such as "/a.png", "a.png" or "C:a.png"
+        if not folder or name in _DOTS:  # such as "/a.png", "a.png" or "C:a.png"
             return os.path.split(os.path.realpath(path))
         real, odd = self._place(folder)
         if os.path.islink(path) if odd is None else odd.get(name, False):
@@ -55,7 +57,7 @@ class Listing:
         real = self._real.get(folder)
         if real is None:
             above, _, name = folder.rpartition(os.sep)
-            is_plain = os.name == "posix" and above and name not in ("", ".", "..") and folder.count(os.sep) < 100
+            is_plain = os.name == "posix" and above and name not in _DOTS and folder.count(os.sep) < 100
             if is_plain and not os.path.islink(folder):
                 real = os.path.join(self._real_folder(above), name)
             else:

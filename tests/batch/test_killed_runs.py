@@ -236,3 +236,49 @@ def test_under_torchrun_a_picture_that_fails_does_not_end_the_other_process() ->
     Path("in/broken.png").unlink()
     subprocess.run([sys.executable, *restore], check=True)
     assert len(shared) == 12 and shared == outputs()
+
+
+def ranks_with_a_kill(count: int) -> None:
+    """Three processes of srun share small pictures; the second is killed at its sixth and started again."""
+    for path in Path("in").iterdir():
+        path.unlink()
+    generator = np.random.default_rng(1)
+    for i in range(count):
+        pixels = generator.integers(0, 256, (20, 24, 3), np.uint8)
+        path = Path("in", f"{i % 7}" if i % 3 else "", f"{i:04}.png")
+        path.parent.mkdir(exist_ok=True)
+        write_picture(Picture(pixels), path)
+    assert end(start("-r")) == 0
+    whole = {str(path): path.read_bytes() for path in Path("out").rglob("*.png")}
+    assert len(whole) == count
+    shutil.rmtree("out")
+
+    def started(rank: int, change: Callable[[], None] | None = None) -> BaseProcess:
+        options = ("-r", "--skip-existing", "--json-lines", "lines.jsonl")
+        return start(*options, change=change, SLURM_STEP_ID="0", SLURM_NTASKS="3", SLURM_PROCID=str(rank))
+
+    killed = started(1, endless_tiles)
+    others = [started(rank) for rank in (0, 2)]
+    wait_for("at work")
+    deadline = time.monotonic() + 60
+    while Path("lines.rank1.jsonl").read_text().count("\n") < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.kill()
+    assert [end(process) for process in (killed, *others)] == [-signal.SIGKILL, 0, 0]
+    left = {str(path): path.read_bytes() for path in Path("out").rglob("*.png")}
+    assert left.items() < whole.items()
+    assert end(started(1)) == 0
+    assert {str(path): path.read_bytes() for path in Path("out").rglob("*.png")} == whole
+    lines = [json.loads(line) for rank in "012" for line in Path(f"lines.rank{rank}.jsonl").read_text().splitlines()]
+    assert sorted(line["target"] for line in lines) == sorted(whole)
+    assert {line["status"] for line in lines} == {"restored"}
+
+
+def test_a_killed_rank_that_is_started_again_does_the_rest_of_its_share() -> None:
+    ranks_with_a_kill(30)
+
+
+@pytest.mark.slow
+def test_three_ranks_restore_each_of_2000_pictures_once_though_one_is_killed() -> None:
+    ranks_with_a_kill(2000)
