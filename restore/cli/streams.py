@@ -171,7 +171,8 @@ def speak_as(name: str) -> None:
 
 def say(text: str) -> None:
     """Write one or more lines to stderr. If nobody can read them, the work continues."""
-    print("\n".join(_speaker + line for line in text.split("\n")), file=sys.stderr, flush=True)
+    lines = "".join(f"{_speaker}{line}\n" for line in text.split("\n"))
+    print(lines, end="", file=sys.stderr, flush=True)  # in one piece: other processes may write there, too
 
 
 def open_closed_streams() -> None:
