@@ -107,7 +107,8 @@ def news(progress: Progress) -> list[str]:
     if progress.validation is not None:
         before, after = progress.validation
         given = f"{before:.2f} dB" if math.isfinite(before) else "equal to the clean ones"
-        lines.append(f"step {progress.step}: held-out pictures {given} -> {after:.2f} dB")
+        equal = f" ({progress.infinite} inputs equal the clean picture and are left out)" * bool(progress.infinite)
+        lines.append(f"step {progress.step}: held-out pictures {given} -> {after:.2f} dB{equal}")
     return lines
 
 

@@ -21,6 +21,8 @@ class Progress:
         note: What a user should know about this step, if anything.
         kinds: Like `validation`, for each kind of degradation that the recipe names in `validate`.
         seconds: Training time of all sessions.
+        infinite: How many held-out inputs equal their clean picture and are left out of the mean, if a validation
+            followed the step.
     """
 
     step: int
@@ -35,6 +37,7 @@ class Progress:
     note: str | None = None
     kinds: dict[str, tuple[float | None, float]] | None = None
     seconds: float = 0.0
+    infinite: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Validation:
     Attributes:
         psnrs: Means over the means of the kinds. The input PSNR leaves out kinds whose inputs equal the clean pictures.
         kinds: The means of each kind that the recipe names; None if it names none.
+        infinite: How many inputs equal their clean picture, and are left out of the means.
     """
 
     psnrs: tuple[float, float]
     kinds: dict[str, tuple[float | None, float]] | None
+    infinite: int = 0

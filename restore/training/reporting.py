@@ -35,7 +35,10 @@ class Reporter:
         """Report the validation of the weights that the run starts from, if there is one."""
         if validation:
             steps = self._state.recipe.steps
-            self._tell(Progress(0, steps, 0.0, 0.0, 0.0, 0.0, 0.0, validation.psnrs, kinds=validation.kinds))
+            self._tell(Progress(
+                0, steps, 0.0, 0.0, 0.0, 0.0, 0.0, validation.psnrs, kinds=validation.kinds,
+                infinite=validation.infinite,
+            ))  # fmt: skip
 
     def step(self, rate: float, loss: Tensor, error: Tensor, validation: Validation | None) -> None:
         """Report the step that is done, if there is news or the last report is a second ago.
@@ -66,6 +69,7 @@ class Reporter:
                 note="; ".join(self.notes) or None,
                 kinds=validation.kinds if validation else None,
                 seconds=self._state.seconds,
+                infinite=validation.infinite if validation else 0,
             )
         )
         self._reported = now

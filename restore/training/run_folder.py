@@ -162,7 +162,7 @@ class Run:
             def write(progress: Progress) -> None:
                 entry = dataclasses.asdict(progress)
                 if progress.step == 0:  # only the validation is known
-                    entry = {key: entry[key] for key in ("step", "steps", "validation", "kinds")}
+                    entry = {key: entry[key] for key in ("step", "steps", "validation", "kinds", "infinite")}
                 with self._disk():
                     file.write((json.dumps(_finite(entry), allow_nan=False) + "\n").encode())
                 for show in shows:

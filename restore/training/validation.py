@@ -65,7 +65,8 @@ def score_held_out(restorer: Restorer, held_out: HeldOut, team: Team) -> Validat
     means = {kind: mean_psnrs(of) for kind, of in kinds.items()}
     inputs = [before for before, _ in means.values() if before is not None]
     psnrs = fmean(inputs) if inputs else math.inf, fmean(after for _, after in means.values())
-    return Validation(psnrs, None if "" in means else means)
+    infinite = sum(not math.isfinite(score.input_psnr) for score in scores)
+    return Validation(psnrs, None if "" in means else means, infinite)
 
 
 def mean_psnrs(scores: Sequence[PictureScore]) -> tuple[float | None, float]:

@@ -244,8 +244,9 @@ def test_runs_whose_held_out_pictures_are_all_perfect_log_strict_json(run: Run, 
     ran = trained(run, "--clean", clean, "--degraded", clean, degradation="pairs")
     assert "is given for the clean and for the degraded pictures" in ran.err
     assert "held-out pictures equal to the clean ones -> " in ran.err
+    assert "(2 inputs equal the clean picture and are left out)" in ran.err
     log = [json.loads(line, parse_constant=pytest.fail) for line in Path("run/log.jsonl").read_text().splitlines()]
-    assert log[-1]["validation"][0] is None
+    assert (log[-1]["validation"][0], log[-1]["infinite"]) == (None, 2)
     assert "| - |" in Path("run/README.md").read_text()
 
 
