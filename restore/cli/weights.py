@@ -17,6 +17,9 @@ from restore.cli.streams import describe, say
 from restore.errors import WeightsError, check_choice
 from restore.tasks import TASKS
 
+if TYPE_CHECKING:
+    from restore.networks import Network
+
 app = typer.Typer(
     help="List, show, verify, import and share weights.",
     **help.group("restore weights list", "restore weights show cs-kit-s-denoise", page="weights.md"),
