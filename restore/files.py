@@ -11,6 +11,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -133,11 +134,34 @@ def _lock(file: int) -> bool:
     return True
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for temporary files, which is removed at the end. Those of killed runs go when the next one begins."""
+    above = Path(os.path.realpath(tempfile.gettempdir()))
+    remove_leftovers(above)
+    folder = above / f".restore-{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    _unfinished.add(folder)
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        _remove(folder)
+        _unfinished.discard(folder)
+
+
+def _remove(temporary: Path) -> None:
+    """Remove a temporary file or folder as far as possible."""
+    with suppress(OSError):
+        if temporary.is_dir() and not temporary.is_symlink():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink()
+
+
 def remove_unfinished() -> None:
     """Remove the temporary files that threads of this process are writing, before the process ends at once."""
     for temporary in list(_unfinished):
-        with suppress(OSError):
-            temporary.unlink()
+        _remove(temporary)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -152,7 +176,7 @@ def remove_leftovers(folder: Path) -> None:
             continue
         with suppress(OSError):
             if _is_ownerless(match) or time.time() - path.stat().st_mtime > _OLD:
-                path.unlink()
+                _remove(path)
 
 
 def _is_ownerless(match: re.Match[str]) -> bool:

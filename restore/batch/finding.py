@@ -14,6 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from restore.batch import remote
 from restore.batch.foreign_paths import foreign
 from restore.batch.listing import Listing
 from restore.errors import PictureError, UsageError, did_you_mean, first_few
@@ -47,13 +48,14 @@ class Finder:
     """Collects the pictures of the inputs of a run.
 
     Attributes:
-        out: The folder of the outputs, in which nothing is looked for; None if they go beside the sources.
+        out: The folder of the outputs, in which nothing is looked for, a text if it is at a URL; None if they go beside
+            the sources.
         recursive: Include subfolders.
         copied: Extensions of files that go along with the pictures, and are not left out.
         notes: What the user should know.
     """
 
-    out: Path | None
+    out: Path | str | None
     recursive: bool
     copied: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
@@ -75,7 +77,9 @@ class Finder:
             UsageError: It is no path of this machine.
         """
         path = str(Path(text))
-        if os.path.isdir(path):
+        if remote.is_url(text):
+            yield from self._at_url(text)
+        elif os.path.isdir(path):
             yield from self._in_folder(path)
         elif os.path.exists(text):  # Path.exists raises for names that are too long
             yield Found(path, os.path.basename(path), path)
@@ -104,7 +108,7 @@ class Finder:
     def _matching(self, pattern: str) -> Iterator[Found]:
         matches = [str(Path(match)) for match in sorted(glob.glob(pattern, recursive=True))]
         base = Path(*takewhile(lambda part: not _MAGIC.search(part), Path(pattern).parts))
-        out = None if self.out is None else self.out.resolve()
+        out = self.out.resolve() if isinstance(self.out, Path) else None
         if out is not None and base.resolve() in out.parents:  # outputs of an earlier run
             listing, above = Listing(matches), os.path.join(out, "")
             matches = [match for match in matches if not os.path.join(*listing.real(match)).startswith(above)]
@@ -121,7 +125,7 @@ class Finder:
 
     def _in_folder(self, top: str) -> Iterator[Found]:
         has_pictures = False
-        tree = _walk(top, self.out)
+        tree = _walk(top, self.out if isinstance(self.out, Path) else None)
         for content in tree:
             folder = _inside(top) + content.place
             has_pictures = has_pictures or bool(content.pictures)
@@ -143,6 +147,32 @@ class Finder:
             self._tell_of_deeper(top, tree, has_pictures)
         if not has_pictures:
             raise PictureError(f"no pictures in {top}", hint=self._looked_for())
+
+    def _at_url(self, url: str) -> Iterator[Found]:
+        """The pictures at a URL: one, those of a folder, or those that fit a pattern."""
+        if not remote.is_many(url):
+            remote.check_exists(url)
+            yield Found(url, remote.name_in(url), url)
+            return
+        base, places, has_folders = remote.listed(url, recursive=self.recursive)
+        out = f"{self.out.rstrip('/')}/" if isinstance(self.out, str) else None
+        kinds, has_pictures = Counter[str](), False
+        for place in places:
+            source, name = remote.join(base, place), place.rpartition("/")[2]
+            if out is not None and out != f"{base.rstrip('/')}/" and source.startswith(out):
+                continue
+            if is_picture(name):
+                has_pictures = True
+                yield Found(source, place.replace("/", os.sep), place)
+            elif kind := self._kind(name):
+                kinds[kind] += 1
+        if kinds:
+            self._in_folders[url] = kinds
+        if not has_pictures:
+            deeper = "add -r to include subfolders" if has_folders else self._looked_for()
+            raise PictureError(f"no pictures in {url}", hint=deeper)
+        if has_folders:
+            self.notes.append(f"{url} also has subfolders; -r includes them")
 
     def _tell_of_deeper(self, folder: str, tree: Iterator[_Content], has_pictures: bool) -> None:
         has_deeper = False
@@ -241,6 +271,8 @@ def _is_pipe(entry: os.DirEntry[str]) -> bool:
 
 def is_many(text: str) -> bool:
     """Whether an input is a folder or a pattern."""
+    if remote.is_url(text):
+        return remote.is_many(text)
     return os.path.isdir(text) or bool(_MAGIC.search(text) and not os.path.exists(text) and not foreign(text))
 
 

@@ -29,13 +29,15 @@ class Listing:
         self._real: dict[str, str] = {}
 
     def is_folder(self, path: str) -> bool:
-        """Whether it is a folder, or a link to one."""
+        """Whether it is a folder, or a link to one; not for a URL."""
         folder, _, name = path.rpartition(os.sep)
         odd = self._place(folder)[1]
         return os.path.isdir(path) if odd is None or name in odd or name in _DOTS else False
 
     def real(self, path: str) -> tuple[str, str]:
-        """Folder and name without links, also of a path that does not exist."""
+        """Folder and name without links, also of a path that does not exist. A URL is taken as it is."""
+        if "://" in path:
+            return path.rpartition("/")[::2]
         folder, _, name = path.rpartition(os.sep)
         if not folder or name in _DOTS:  # such as "/a.png", "a.png" or "C:a.png"
             return os.path.split(os.path.realpath(path))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from restore.batch import copying, sidecars
 from restore.batch.planning import Job, name_of
+from restore.batch.transfers import Transfers
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.files import remove_leftovers
 from restore.images import (
@@ -163,7 +164,11 @@ class Pipeline:
             UsageError: The arguments are impossible for every picture.
             Exception: A bug; the picture before it is written first.
         """
-        with ThreadPoolExecutor(1, "decode") as self._decoder, ThreadPoolExecutor(1, "encode") as self._encoder:
+        with (
+            Transfers() as self._transfers,
+            ThreadPoolExecutor(1, "decode") as self._decoder,
+            ThreadPoolExecutor(1, "encode") as self._encoder,
+        ):
             try:
                 for job, following in zip_longest(jobs, jobs[1:]):
                     if self.stop.is_set():
@@ -203,7 +208,8 @@ class Pipeline:
         del picture  # may be large, and encoding needs memory too
         network_seconds = time.perf_counter() - begun
         self._settle()
-        is_copy = restored.is_good and copying.can_be_copied(job, restored.picture, self._pipe_format(restored.picture))
+        local, format = self._transfers.local(job), self._pipe_format(restored.picture)
+        is_copy = restored.is_good and copying.can_be_copied(local, restored.picture, format)
         outcome = Outcome(
             job, "copied" if is_copy else "restored", damage=restored.picture.damage, seconds=seconds + network_seconds,
             network_seconds=network_seconds, tile=restored.tile, tiles=restored.tiles, seam=restored.seam,
@@ -228,7 +234,7 @@ class Pipeline:
             return self._fail(job, error)
         seconds = read.seconds + time.perf_counter() - begun
         done = dataclasses.replace(pages.outcome(job), seconds=seconds)
-        return self.report(dataclasses.replace(done, notes=(*done.notes, *notes)))
+        return self._tell(dataclasses.replace(done, notes=(*done.notes, *notes)))
 
     def _after_tile(self, done: int, total: int) -> None:
         self.progress(done, total)
@@ -247,7 +253,21 @@ class Pipeline:
         except Exception as error:
             self._fail(outcome.job, error)
         else:
-            self.report(dataclasses.replace(outcome, notes=notes, seconds=outcome.seconds + seconds))
+            self._tell(dataclasses.replace(outcome, notes=notes, seconds=outcome.seconds + seconds))
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Report an outcome, with the names that the user knows instead of those of temporary files."""
+        job = outcome.job
+        if job.is_remote:
+            named = partial(self._transfers.named, job)
+            outcome = dataclasses.replace(
+                outcome,
+                reason=outcome.reason and named(outcome.reason),
+                hint=outcome.hint and named(outcome.hint),
+                notes=tuple(map(named, outcome.notes)),
+            )
+            self._transfers.drop(job)
+        self.report(outcome)
 
     def _fail(self, job: Job, error: Exception) -> None:
         """Report a picture that failed, after those before it. The error is dropped: its frames hold pictures."""
@@ -256,16 +276,17 @@ class Pipeline:
         if isinstance(error, RestoreError):
             reason, hint = error.message, error.hint
             if self.skip_existing and isinstance(error.__cause__, FileExistsError):  # another run wrote it meanwhile
-                return self.report(Outcome(job, "skipped", f"{name_of(job.target)} already exists"))
+                return self._tell(Outcome(job, "skipped", f"{job.target_path} already exists"))
         elif isinstance(error, MemoryError):
             reason, hint = "not enough memory", "close other programs, or make the picture smaller"
         elif isinstance(error, OSError):  # such as a name that is too long, or a missing drive
             reason = error.strerror or reason
         else:
             self._bug = error
-        if isinstance(job.source, Path) and str(job.source) not in reason:
-            reason = f"{job.source}: {reason}"
-        self.report(Outcome(job, "failed", reason, hint))
+        reason = self._transfers.named(job, reason)
+        if job.source_path is not None and job.source_path not in reason:
+            reason = f"{job.source_path}: {reason}"
+        self._tell(Outcome(job, "failed", reason, hint))
         if self.stop_on_error or self._bug is not None:
             self.stop.set()
         return None
@@ -274,6 +295,7 @@ class Pipeline:
 
     def _read(self, job: Job) -> _Read:
         begun = time.perf_counter()
+        job = self._transfers.fetch(job)
         if isinstance(job.source, Path):
             with suppress(OSError):  # which reading tells
                 self._sources[job] = os.stat(job.source)
@@ -324,7 +346,8 @@ class Pipeline:
 
     def _write(self, picture: Picture, job: Job, is_copy: bool) -> tuple[tuple[str, ...], float]:
         begun = time.perf_counter()
-        write = partial(copying.copy, job.source) if is_copy else partial(write_picture, picture)
+        source = self._transfers.local(job).source
+        write = partial(copying.copy, source) if is_copy else partial(write_picture, picture)
         notes = self._deliver(write, job, self._pipe_format(picture), picture)
         return (*picture.notes, *notes), time.perf_counter() - begun
 
@@ -332,6 +355,7 @@ class Pipeline:
         self, write: Callable[..., None], job: Job, pipe_format: str, picture: Picture | None = None
     ) -> list[str]:
         """Calls `write` with the target of a job and its options. Returns notes. `picture` is a single one."""
+        whole, job = job, self._transfers.local(job)
         target, source, notes = job.target, self._sources.pop(job, None), []
         if isinstance(target, Path):
             rights = None if source is None else source.st_mode
@@ -349,6 +373,7 @@ class Pipeline:
                 target.flush()
             except OSError as error:
                 raise PictureError(f"cannot write to the stream: {error.strerror}") from error
+        self._transfers.deliver(whole, overwrite=self.overwrite)
         return notes
 
     def _pipe_format(self, picture: Picture) -> str:

@@ -13,60 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from restore.batch import remote
 from restore.batch.finding import Finder, is_many, missing
 from restore.batch.foreign_paths import foreign
+from restore.batch.job import Job as Job
+from restore.batch.job import name_of as name_of
 from restore.batch.listing import Listing, existing
 from restore.batch.processes import Rank
 from restore.errors import PictureError, UsageError, first_few
 from restore.images import FORMATS, default_suffix
-
-
-class Job:
-    """One picture to restore: from `source` to `target`, files or pipes. Small, because there may be a million.
-
-    Args:
-        source, target: Paths, also as texts, or streams.
-        is_own: Whether this process does it, and not another one.
-    """
-
-    __slots__ = ("_source", "_target", "is_own")
-
-    def __init__(self, source: Path | str | BinaryIO, target: Path | str | BinaryIO, *, is_own: bool = True) -> None:
-        self._source = str(source) if isinstance(source, Path) else source
-        self._target = str(target) if isinstance(target, Path) else target
-        self.is_own = is_own
-
-    @property
-    def source(self) -> Path | BinaryIO:
-        """The picture to restore."""
-        return Path(self._source) if isinstance(self._source, str) else self._source
-
-    @property
-    def target(self) -> Path | BinaryIO:
-        """Where the restored picture goes."""
-        return Path(self._target) if isinstance(self._target, str) else self._target
-
-    @property
-    def source_path(self) -> str | None:
-        """The path of the source as a text; None for a pipe."""
-        return self._source if isinstance(self._source, str) else None
-
-    @property
-    def target_path(self) -> str | None:
-        """The path of the target as a text; None for a pipe."""
-        return self._target if isinstance(self._target, str) else None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Job) and (self._source, self._target) == (other._source, other._target)
-
-    def __hash__(self) -> int:
-        return hash((self._source, self._target))
-
-    def __str__(self) -> str:
-        return f"{self.source_path or '-'} -> {self.target_path or '-'}"
-
-    def __repr__(self) -> str:
-        return f"Job({self._source!r}, {self._target!r})"
 
 
 @dataclass(frozen=True)
@@ -84,11 +39,6 @@ class Plan:
     left_out: dict[str, int] = field(default_factory=dict)
     total: int = 0
     """The number of pictures of all processes."""
-
-
-def name_of(end: Path | BinaryIO) -> str:
-    """A source or target as the user writes it."""
-    return str(end) if isinstance(end, Path) else "-"
 
 
 def plan(
@@ -112,8 +62,8 @@ def plan(
     other inputs. Linked folders are not followed.
 
     Args:
-        inputs: Files, folders, patterns such as `*.jpg`, or `-` alone.
-        output: A file, a folder, or `-`; None: beside the sources, which needs a `suffix`.
+        inputs: Files, folders, patterns such as `*.jpg`, URLs of these, or `-` alone.
+        output: A file, a folder, a URL, or `-`; None: beside the sources, which needs a `suffix`.
         recursive: Include subfolders.
         suffix: Added to the name, before the extension.
         format: Extension of all outputs, without dot; None: that of the source if it can be written.
@@ -127,8 +77,6 @@ def plan(
         UsageError: The arguments do not say where to write, or two pictures would go to one file.
     """
     _check_names(suffix, format)
-    if output is not None and (why := foreign(output, is_output=True)):
-        raise UsageError(f"cannot write {output}: {why[0]}", hint=why[1])
     notes: list[str] = []
     left_out: dict[str, int] = {}
     if "-" in (*inputs, output):
@@ -137,7 +85,11 @@ def plan(
         if suffix:
             raise UsageError("--suffix changes names, and a pipe has none", hint="leave out --suffix")
     rank = rank or Rank()
+    for text in [] if output is not None else filter(remote.is_url, inputs):  # outputs go beside them
+        remote.check_output(text)
     if is_one(inputs):
+        if output is not None:
+            _check_output(output)
         jobs = [_single(inputs[0], output, suffix, format, stdin, stdout, is_own=rank.owns(str(Path(inputs[0]))))]
     else:
         folder = folder_of_outputs(output, suffix, format)
@@ -165,8 +117,16 @@ def is_one(inputs: Sequence[str]) -> bool:
     return len(inputs) == 1 and not is_many(inputs[0])
 
 
-def folder_of_outputs(output: str | None, suffix: str, format: str | None) -> Path | None:
-    """The folder for the outputs of many inputs; None: beside the sources.
+def _check_output(output: str) -> None:
+    """Refuse what can be no output."""
+    if remote.is_url(output):
+        remote.check_output(output)
+    elif why := foreign(output, is_output=True):
+        raise UsageError(f"cannot write {output}: {why[0]}", hint=why[1])
+
+
+def folder_of_outputs(output: str | None, suffix: str, format: str | None) -> Path | str | None:
+    """The folder for the outputs of many inputs, a text if it is at a URL; None: beside the sources.
 
     Args:
         output, suffix, format: As for `plan`.
@@ -176,8 +136,8 @@ def folder_of_outputs(output: str | None, suffix: str, format: str | None) -> Pa
         UsageError: The arguments do not say where to write.
     """
     _check_names(suffix, format)
-    if output is not None and (why := foreign(output, is_output=True)):
-        raise UsageError(f"cannot write {output}: {why[0]}", hint=why[1])
+    if output is not None:
+        _check_output(output)
     if output == "-":
         raise UsageError("a pipe takes one picture, but this input is many", hint="-o FOLDER/")
     if output is None and not suffix:
@@ -198,15 +158,18 @@ def target_in(out: Path | None, source: Path, place: Path, suffix: str, format: 
 
 
 def _target_in(out: str | None, source: str, place: str, suffix: str, format: str | None) -> str:
+    if out is not None and "://" in out:
+        return _renamed(remote.join(out, place), suffix, format)
     return _renamed(source if out is None else place if out == "." else os.path.join(out, place), suffix, format)
 
 
-def done(jobs: Iterable[Job]) -> set[str]:
+def done(jobs: Sequence[Job]) -> set[str]:
     """The paths of the outputs that exist. They are complete, even if the run that wrote them was killed.
 
     A link that leads nowhere counts: writing would follow it.
     """
-    return existing(job.target_path for job in jobs if job.target_path is not None)
+    there = remote.existing(job.target_path for job in jobs if job.target_path and job.is_target_remote)
+    return there | existing(job.target_path for job in jobs if job.target_path and not job.is_target_remote)
 
 
 def refuse_existing(jobs: Sequence[Job]) -> None:
@@ -262,10 +225,13 @@ def _single(
     is_own: bool,
 ) -> Job:
     """The job of one file or pipe."""
-    source: Path | BinaryIO = Path(text)
+    source: Path | str | BinaryIO = Path(text)
     if text == "-":
         assert stdin is not None
         source = stdin
+    elif remote.is_url(text):
+        remote.check_exists(text)
+        source = text
     elif not os.path.exists(text):
         raise missing(text)
     if output == "-":
@@ -273,13 +239,20 @@ def _single(
         return Job(source, stdout, is_own=is_own)
     if output is not None:
         return Job(source, _single_target(source, output, suffix, format), is_own=is_own)
-    if not isinstance(source, Path) or not suffix:
+    if not isinstance(source, Path | str) or not suffix:
         raise _no_output()
-    return Job(source, _known(Path(_renamed(str(source), suffix, format))), is_own=is_own)
+    beside = _renamed(str(source), suffix, format)
+    return Job(source, _known_text(beside), is_own=is_own)
 
 
-def _single_target(source: Path | BinaryIO, output: str, suffix: str, format: str | None) -> Path:
+def _single_target(source: Path | str | BinaryIO, output: str, suffix: str, format: str | None) -> Path | str:
     """Where one picture goes."""
+    if isinstance(source, str):
+        source = Path(remote.name_in(source))
+    if remote.is_url(output) and remote.is_folder_of_outputs(output):
+        if isinstance(source, Path):
+            return _known_text(remote.join(output, _renamed(source.name, suffix, format)))
+        raise UsageError(f"{output} is a folder, but a picture from a pipe has no name", hint="-o FILE")
     into_folder = output.endswith(("/", os.sep))
     out = Path(output)
     if os.path.isdir(out) and out.suffix.lower() in FORMATS and not into_folder:
@@ -290,10 +263,11 @@ def _single_target(source: Path | BinaryIO, output: str, suffix: str, format: st
         return _known(Path(_renamed(str(out / source.name), suffix, format)))
     _known(out)
     if suffix:
-        raise UsageError(f"{out} is the full name of the output", hint="leave out --suffix")
+        raise UsageError(f"{output} is the full name of the output", hint="leave out --suffix")
     if format is not None and FORMATS[out.suffix.lower()] != FORMATS[f".{format}"]:
-        raise UsageError(f"the name {out} does not fit --format {format}", hint=f"-o {out.with_suffix('.' + format)}")
-    return out
+        better = f"{os.path.splitext(output)[0]}.{format}"
+        raise UsageError(f"the name {output} does not fit --format {format}", hint=f"-o {better}")
+    return output if remote.is_url(output) else out
 
 
 def _known(out: Path) -> Path:
@@ -307,9 +281,14 @@ def _known(out: Path) -> Path:
     return out
 
 
+def _known_text(out: str) -> str:
+    _known(Path(out))
+    return out
+
+
 def _renamed(path: str, suffix: str, format: str | None) -> str:
     """The name of an output whose source is named `path`."""
-    start = path.rfind(os.sep) + 1
+    start = max(path.rfind(os.sep), path.rfind("/")) + 1  # that of a URL, on Windows too
     dot = path.rfind(".")
     if not start < dot < len(path) - 1:  # as pathlib does: ".png" and "a." have no extension
         dot = len(path)
@@ -327,7 +306,10 @@ def _extension(old: str, format: str | None) -> str:
 # ---------------------------------------------------------------------------------------------------------- many inputs
 
 
-def _output_folder(output: str) -> Path:
+def _output_folder(output: str) -> Path | str:
+    if remote.is_url(output):
+        remote.check_folder(output)
+        return output
     out = Path(output)
     if os.path.exists(out) and not os.path.isdir(out):
         raise PictureError(f"{out} is a file, but these inputs need a folder", hint="-o FOLDER/")
@@ -380,9 +362,10 @@ def check(jobs: Sequence[Job], overwrite: bool) -> None:
             continue
         if target == source and not overwrite:
             raise PictureError(f"{job.target_path} would replace its own source", hint="use another -o, or --overwrite")
-        if listing.is_folder(job.target_path):
-            raise PictureError(f"cannot write {job.target_path}: it is a folder", hint="use another -o")
-        _check_folder(os.path.dirname(job.target_path), checked)
+        if not job.is_target_remote:
+            if listing.is_folder(job.target_path):
+                raise PictureError(f"cannot write {job.target_path}: it is a folder", hint="use another -o")
+            _check_folder(os.path.dirname(job.target_path), checked)
         names, of_names = targets.setdefault(target[0], ([], []))
         names.append(target[1])
         of_names.append(job)
@@ -415,8 +398,10 @@ def _check_collisions(targets: dict[str, tuple[list[str], list[Job]]]) -> None:
                 other = taken.setdefault(_folded(name), (folder, name, job))
                 if other[2] is job:
                     continue
-                if other[:2] == (folder, name) or _ignores_case(_nearest(Path(job.target_path or "").parent)):
-                    both = f"{name_of(other[2].source)} and {name_of(job.source)}"
+                if other[:2] == (folder, name) or (
+                    not job.is_target_remote and _ignores_case(_nearest(Path(job.target_path or "").parent))
+                ):
+                    both = f"{other[2].name} and {job.name}"
                     raise UsageError(
                         f"{both} would both be written to {job.target_path}",
                         hint="restore them in separate runs, or into separate folders",

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from restore.batch import planning
+from restore.batch import planning, remote
 from restore.batch.finding import is_picture, missing
 from restore.batch.pipeline import Outcome
 from restore.batch.planning import Job
@@ -194,7 +194,11 @@ def watch(
         PictureError: An input is missing, or the outputs cannot be written there.
         UsageError: An input is no folder, or each output would replace its source.
     """
+    for text in (*inputs, *([output] if output is not None else [])):
+        if remote.is_url(text):
+            raise UsageError(f"--watch takes folders of this machine, and {text} is a URL", hint="leave out --watch")
     out = planning.folder_of_outputs(output, suffix, format)
+    assert not isinstance(out, str)
     for text in inputs:
         if not os.path.isdir(text):
             if text != "-" and not os.path.exists(text):

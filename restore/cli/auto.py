@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -141,8 +141,19 @@ def _tell_plan(run: Prepared, scale: int | None) -> None:
 
 def _plan_of(job: Job, run: Prepared, scale: int | None) -> _Plan:
     """What would be done to a picture."""
-    if not isinstance(job.source, Path):
+    if job.source_path is None:
         return _Plan("what is in the pipe is not read before the run")
+    from restore.batch.transfers import Transfers
+
+    with Transfers() as transfers:
+        try:
+            return _plan_of_file(transfers.fetch(job).source, run, scale)
+        except RestoreError as error:
+            error.message = transfers.named(job, error.message)
+            raise
+
+
+def _plan_of_file(source: Path | BinaryIO, run: Prepared, scale: int | None) -> _Plan:
     from restore.batch.estimate import speed_of
     from restore.batch.steps import advised, in_effect
     from restore.images import read_picture
@@ -150,7 +161,7 @@ def _plan_of(job: Job, run: Prepared, scale: int | None) -> _Plan:
     from restore.inspection.inspect import inspect
 
     given = run.given
-    picture = read_picture(job.source, page=given.page or 1, max_pixels=run.pipeline["max_pixels"])
+    picture = read_picture(source, page=given.page or 1, max_pixels=run.pipeline["max_pixels"])
     advice = in_effect(advise(inspect(picture), scale=scale), given.strength)
     if not advice.steps:
         return _Plan(advice.words())

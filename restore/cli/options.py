@@ -19,7 +19,7 @@ Inputs = Annotated[
     typer.Argument(
         metavar="INPUT",
         rich_help_panel=INPUT_OUTPUT,
-        help="Pictures, folders, patterns ('*.jpg'), or - for stdin. ~ is your home folder. URLs are not read.",
+        help="Pictures, folders, patterns ('*.jpg'), URLs (s3://bucket/in), or - for stdin. ~ is your home folder.",
     ),
 ]
 Output = Annotated[

@@ -172,7 +172,7 @@ def _keep_sources(jobs: Sequence[Job]) -> None:
     from restore.batch.planning import replacing
 
     for job in replacing(jobs):
-        raise UsageError(f"a part of {job.source} would replace the whole picture", hint="use another -o")
+        raise UsageError(f"a part of {job.name} would replace the whole picture", hint="use another -o")
 
 
 @dataclass(frozen=True)
@@ -257,6 +257,7 @@ def prepare(given: Given, *, upscales: bool) -> Prepared:
             shard=given.shard, overwrite=given.overwrite, skip_existing=given.skip_existing,
             copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
         )  # fmt: skip
+    _check_urls(given, work)
     if crop is not None:
         _keep_sources(work.to_do)
     pipeline = {
@@ -295,6 +296,14 @@ def _check(given: Given) -> None:
         raise UsageError("--watch and --compare contradict each other", hint="--report FILE compares every picture")
     options.check_folder_of(given.report, given.compare)
     _check_json(given)
+
+
+def _check_urls(given: Given, work: Work) -> None:
+    """Refuse what stores of files do not have."""
+    if given.sidecars == "copy" and any(job.is_remote for job in work.jobs):
+        raise UsageError("--sidecars copies files of this machine only, not those of URLs", hint="leave it out")
+    if (given.keep_times or given.keep_time) and any(job.is_target_remote for job in work.jobs):
+        raise UsageError("--keep-times cannot set the times of a file at a URL", hint="leave it out")
 
 
 def _check_json(given: Given) -> None:

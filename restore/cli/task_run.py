@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from restore.batch import history, launchers, planning, processes, watching
 from restore.batch.json_lines import JsonLines
 from restore.batch.pipeline import Outcome, Pipeline
-from restore.batch.planning import Job, name_of
+from restore.batch.planning import Job
 from restore.batch.processes import Rank
 from restore.batch.report import RunReport
 from restore.batch.task_restorer import RestorerChoice, load_restorer, restore_mosaic
@@ -119,7 +119,7 @@ def _refuse_long_names(jobs: Sequence[Job]) -> None:
     """Raise a PictureError if no file can have the name of an output."""
     folders: set[str] = set()
     for path, job in ((job.target_path, job) for job in jobs):
-        if path is None:
+        if path is None or job.is_target_remote:
             continue
         folder, _, name = path.rpartition(os.sep)
         if len(name) < _SHORT and folder in folders:
@@ -129,7 +129,7 @@ def _refuse_long_names(jobs: Sequence[Job]) -> None:
             os.lstat(path)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                why = f"cannot write the output of {name_of(job.source)}: its name is too long"
+                why = f"cannot write the output of {job.name}: its name is too long"
                 raise PictureError(why, hint="choose a shorter -o or --suffix") from None
 
 
@@ -237,7 +237,7 @@ def carry_out(
                 comparison.tell(outcome, report)
 
             def start(job: Job) -> None:
-                progress.file(os.path.basename(name_of(job.source)))
+                progress.file(os.path.basename(job.name))
                 comparison.started(job)
 
             pipeline = Pipeline(
@@ -367,19 +367,19 @@ def _do(batch: Batch, pipeline: Pipeline, report: RunReport, progress: Progress)
 def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, end: str | None, verbose: bool) -> None:
     """Tell the user the result of a picture. `end` follows its path; None prints no path."""
     report.add(outcome)
-    source, target = outcome.job.source, outcome.job.target
+    name, target = outcome.job.name, outcome.job.target_path
     for note in outcome.notes:
-        progress.say(one_line(f"note:  {name_of(source)}: {note}", sys.stderr))
+        progress.say(one_line(f"note:  {name}: {note}", sys.stderr))
     if outcome.findings is not None and outcome.status in ("restored", "copied"):
-        progress.say(one_line(f"{name_of(source)}: {_reasons(outcome)}", sys.stderr))
+        progress.say(one_line(f"{name}: {_reasons(outcome)}", sys.stderr))
     if outcome.status == "failed":
         if not report.is_of_one:  # that of a single picture is the error of the command
             progress.say(describe(_error(outcome)))
         return
-    if end is not None and isinstance(target, Path):
-        progress.result(str(target), end=end)
+    if end is not None and target is not None:
+        progress.result(target, end=end)
     if verbose:
-        progress.say(one_line(f"{name_of(source)}: {_facts(outcome)}", sys.stderr))
+        progress.say(one_line(f"{name}: {_facts(outcome)}", sys.stderr))
 
 
 def _reasons(outcome: Outcome) -> str:

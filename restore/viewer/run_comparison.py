@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from restore.batch.planning import Job, name_of
+from restore.batch.planning import Job
 from restore.errors import RestoreError, UsageError
 from restore.images import Picture, check_output, write_picture
 from restore.inference.region import Region, place_in
@@ -137,7 +137,7 @@ class RunComparison:
             room = "not enough memory" if isinstance(error, MemoryError) else None
             why = room or getattr(error, "strerror", None) or type(error).__name__
             facts["notes"] = [f"cannot be compared: {why}"]
-            self._error = self._error or RestoreError(f"cannot compare {name_of(self._job.source)}: {why}")
+            self._error = self._error or RestoreError(f"cannot compare {self._job.name}: {why}")
         self._waiting.setdefault(self._job, []).append((stored, facts))
 
 
@@ -162,7 +162,7 @@ def _check_apart(files: Sequence[Path | None], jobs: Sequence[Job]) -> None:
     """Raise a UsageError if a file is also a picture of the run."""
     if not any(files):  # there may be a million pictures
         return
-    pictures = {end.resolve() for job in jobs for end in (job.source, job.target) if isinstance(end, Path)}
+    pictures = {Path(end).resolve() for job in jobs for end in (job.source_path, job.target_path) if end is not None}
     for file, option in zip(files, ("--report", "--compare"), strict=True):
         if file is not None and file.resolve() in pictures:
             raise UsageError(f"{option} would replace the picture {file}", hint=f"choose another {option}")
@@ -170,14 +170,14 @@ def _check_apart(files: Sequence[Path | None], jobs: Sequence[Job]) -> None:
 
 def _facts(outcome: Outcome, report: RunReport) -> Iterator[tuple[str, Any]]:
     """What the page says of a picture, by label."""
-    yield "name", name_of(outcome.job.source)
+    yield "name", outcome.job.name
     yield "status", outcome.status
     yield "pixels", None  # places the label; each page has its own
     yield "done", None
     if outcome.reason is not None:
         yield "reason", outcome.reason
         return
-    yield "output", name_of(outcome.job.target)
+    yield "output", outcome.job.target_path or "-"
     if whys := [f"{step['task']}: {step['why']}" for step in outcome.steps if step.get("why")]:
         yield "why", "; ".join(dict.fromkeys(whys))
     yield "seconds", f"{outcome.seconds:.1f} (network {outcome.network_seconds:.1f})"

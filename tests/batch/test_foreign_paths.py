@@ -27,26 +27,34 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("HTTP://example.org/*.jpg", "download it first: curl -LO 'http://example.org/*.jpg'"),
         ("ftp://example.org/it's.jpg", """download it first: curl -LO 'ftp://example.org/it'"'"'s.jpg'"""),
+        ("s3://bucket/a.jpg", "copy it to this machine first"),
+    ],
+)
+def test_where_no_url_can_be_read_the_hint_says_what_to_type(text: str, hint: str) -> None:
+    assert foreign(text) == ("it is a URL, not a path", hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
         ("file:///tmp/my%20photo.jpg", "type its path: '/tmp/my photo.jpg'"),
         ("file://localhost/tmp/a.jpg", "type its path: /tmp/a.jpg"),
         ("file:/tmp/a.jpg", "type its path: /tmp/a.jpg"),
-        ("s3://bucket/a.jpg", "copy it to this machine first"),
         ("data:image/png;base64,AAAA", "copy it to this machine first"),
     ],
 )
-def test_a_url_is_not_read_and_the_hint_says_what_to_type(text: str, hint: str) -> None:
+def test_a_url_of_a_file_here_is_not_read(text: str, hint: str) -> None:
     for inputs in ([text], [text, "b.jpg"]):
         with pytest.raises(UsageError, match=r"cannot read .*: it is a URL, not a path") as raised:
             planning.plan(inputs, "out/")
         assert raised.value.hint == hint
 
 
-def test_a_url_is_no_output() -> None:
+def test_a_url_of_a_file_here_is_no_output() -> None:
     Path("a.png").touch()
-    for output in ("https://example.org/a.png", "s3://bucket/out/"):
-        with pytest.raises(UsageError, match=r"cannot write .*: it is a URL") as raised:
-            planning.plan(["a.png"], output)
-        assert raised.value.hint == "write to a file, then upload it"
+    with pytest.raises(UsageError, match=r"cannot write .*: it is a URL") as raised:
+        planning.plan(["a.png"], "file:///tmp/a.png")
+    assert raised.value.hint == "type its path: /tmp/a.png"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="is a path there")
