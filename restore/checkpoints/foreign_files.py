@@ -154,7 +154,9 @@ def _by_spandrel(content: Mapping[str, Any], path: Path) -> tuple[str, Network]:
             hint="`restore weights list` shows usable weights; `restore weights import` takes those of some authors",
         )
     try:
-        descriptor = found.load(state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # for programmers
+            descriptor = found.load(state)
     except Exception as error:  # each architecture has its own
         raise WeightsError(
             f"{path} looks like {found.name}, but does not fit it: {_first_faults(error)}",

@@ -24,6 +24,7 @@ except Exception as error:  # torchvision raises a RuntimeError where it does no
 else:
     WHY = ""
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of spandrel's architectures, for programmers
 needs_spandrel = pytest.mark.skipif(spandrel is None, reason=WHY)
 NOISE = np.random.default_rng(0).integers(0, 255, (70, 50, 3)).astype(np.uint8)
 
@@ -111,7 +112,7 @@ def test_what_no_architecture_fits_and_what_is_damaged_is_said(tmp_path: Path) -
     state = small("SwinIR").state_dict()
     del state["conv_first.bias"]
     torch.save(state, path)
-    with pytest.raises(WeightsError, match="looks like SwinIR, but does not fit it: .*conv_first.bias"):
+    with pytest.raises(WeightsError, match=r"looks like SwinIR, but does not fit it: .*conv_first.bias"):
         checkpoints.load(path)
     torch.save(small("Compact").state_dict() | {"body.0.bias": torch.full((8,), float("nan"))}, path)
     with pytest.raises(WeightsError, match=r"body.0.bias has values that are not finite"):
