@@ -19,7 +19,7 @@ ALL = "all"  # the table for every command that has the option
 # Options that say what one run reads, writes or replaces. Set for good, they would surprise the next run.
 _OF_ONE_RUN = frozenset({
     "compare", "crop", "csv", "dataset", "dry-run", "json", "json-lines", "message", "name", "new-data", "overwrite",
-    "page", "port", "private", "recipe", "report", "resume", "shard", "split", "strengths", "watch",
+    "page", "port", "private", "recipe", "report", "resume", "shard", "split", "status", "strengths", "watch",
 })  # fmt: skip
 _PATHS = frozenset({"DIR", "FILE", "OUT", "OWNER/NAME", "PATH", "RUN"})  # metavars
 _CONTRADICT = (frozenset({"overwrite", "skip-existing"}), frozenset({"watch", "overwrite"}))

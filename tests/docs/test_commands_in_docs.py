@@ -162,6 +162,9 @@ def prepare(parsed: Parsed, command: Command, monkeypatch: pytest.MonkeyPatch) -
             monkeypatch.setattr(sys, "stdin", stdin)
             monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), write_through=True))
         return on_this_machine and not parsed["watch"]  # which never ends
+    if parsed.name in ("weights show", "weights verify") and str(parsed["name"]).startswith("runs/"):
+        run = Path(*Path(parsed["name"]).parts[:2])
+        save_repeats(run / "last.safetensors", "denoise")
     folders = [parsed.get(key) for key in ("data", "clean", "degraded", "restored")]
     for folder in filter(None, folders):
         make_folder(Path(folder))
@@ -173,6 +176,8 @@ def prepare(parsed: Parsed, command: Command, monkeypatch: pytest.MonkeyPatch) -
         if str(parsed["recipe"]).endswith(".toml"):
             Path(parsed["recipe"]).write_text('base = "cs-kit-s-denoise"\n')
         return on_this_machine and parsed["dataset"] is None
+    if parsed.name == "data check" and parsed["for_"] == "train":
+        return False  # two pictures are too few to train on
     if parsed.name in ("eval", "data check"):
         return on_this_machine and parsed["clean"] is not None
     return parsed.name in RUN

@@ -14,6 +14,8 @@ from doc_weights import add_own, tiny_weights
 
 import restore
 from restore import checkpoints
+from restore.checkpoints import pull_push
+from restore.checkpoints.hub import Address
 
 BLOCKS = [block for page in PAGES for block in blocks(page) if block.language == "python"]
 
@@ -36,6 +38,8 @@ def test_python_of_the_docs_runs(block: Block, tmp_path: Path, monkeypatch: pyte
     )
     save("photo.jpg")
     array = np.zeros((8, 8, 3), np.uint8)
+    address = Address("owner/name", "0" * 40)
+    monkeypatch.setattr(pull_push, "push_network", lambda *_, **__: (address, ""))
     names = {"restore": restore, "array": array, "batch": torch.zeros(1, 3, 8, 8)}
     exec(compile("\n" * (block.line - 1) + block.code, block.page, "exec"), names)
 
