@@ -6,17 +6,22 @@ import ctypes
 import platform
 import re
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from restore.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
 
 # Sides, in pixels, of the tiles of `tile="auto"`, by kind of device. Among the largest that fit into memory, the one
 # that computes the fewest pixels twice is used. A picture with no more pixels than a tile of the first side is restored
 # whole. On a CPU, larger tiles are slower, because their memory is not kept (`keep_memory`). The other devices are not
 # measured.
 _SMALLER = (768, 512, 384, 256, 192, 128, 96, 64)
-AUTO_TILES = {"cpu": (1088, 1024, 896, *_SMALLER), "cuda": (2048, 1536, 1024, *_SMALLER), "mps": _SMALLER[1:]}
+AUTO_TILES = {
+    "cpu": (1088, 1024, 896, *_SMALLER), "cuda": (2048, 1536, 1024, *_SMALLER), "mps": _SMALLER[1:],
+    "onnx": _SMALLER[1:],  # what ONNX Runtime uses beside CPUs
+}  # fmt: skip
 
 # From glibc's <malloc.h>.
 _M_TRIM_THRESHOLD = -1
@@ -33,6 +38,8 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         DeviceError: The name is unknown, or the device is not available.
     """
+    import torch
+
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -57,6 +64,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
     A CPU needs AVX-512 BF16, AMX or Arm's BF16, and a PyTorch with oneDNN, which uses them. For MPS it is unknown, so
     the answer is False.
     """
+    import torch
+
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]

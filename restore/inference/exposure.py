@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn import functional
 
 Pixels = npt.NDArray[Any]
 Levels = npt.NDArray[np.float32]
@@ -71,16 +69,12 @@ class Exposure:
         values -= inside
         return inside, values if values.any() else None
 
-    def join(self, restored: Levels, excess: Levels | None, scale: int) -> Levels:
-        """The network's result `(scale * h, scale * w, C)`, without negative levels, plus the excess `(h, w, C)`."""
+    def join(self, restored: Levels, excess: Levels | None) -> Levels:
+        """The network's result, without negative levels, plus the excess of the same size."""
         if not self.passes_excess:
             return restored
         restored = np.maximum(restored, 0)
         if excess is not None:
-            if scale != 1:  # not bicubic, which would leave a dark ring round each light
-                large = torch.from_numpy(excess).permute(2, 0, 1)[None]
-                large = functional.interpolate(large, scale_factor=scale, mode="bilinear", align_corners=False)
-                excess = large[0].permute(1, 2, 0).numpy()
             restored += excess
         return restored
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
-import torch
 
-from restore.checkpoints.foreign_files import ForeignNetwork
-from restore.inference.traced_need import traced_needs
-from restore.networks import Network, key_of
+if TYPE_CHECKING:
+    from restore.inference.engine import Device
+    from restore.networks import Network
 
 TABLE = Path(__file__).with_name("memory.json")
 """Output of `restore bench --memory --json`."""
@@ -61,12 +62,22 @@ def need_of(network: Network) -> Need:
     Measured on a CPU in float32, and used for GPUs too. A network without its attention uses the need measured
     without it, if there is one.
     """
+    from restore.checkpoints.foreign_files import ForeignNetwork
+    from restore.networks import key_of
+
     if isinstance(network, ForeignNetwork):
+        from restore.inference.traced_need import traced_needs
+
         return Need.fitted({pixels: TRACED * size for pixels, size in traced_needs(network).items()})
-    of_kind = [row for row in _table() if row.network == key_of(network)]
+    return need_of_kind(key_of(network), network.config, attends=network.attends)
+
+
+def need_of_kind(key: str | None, config: dict[str, Any], *, attends: bool) -> Need:
+    """As `need_of`, for the key of a network in `NETWORKS` and its config."""
+    of_kind = [row for row in _table() if row.network == key]
     worst = max((row.need for row in of_kind), key=lambda need: need.bytes_per_pixel, default=Need(0, 0))
-    own = {row.attends: row.need for row in of_kind if row.config == network.config}
-    return own.get(network.attends, own.get(True, worst))
+    own = {row.attends: row.need for row in of_kind if row.config == config}
+    return own.get(attends, own.get(True, worst))
 
 
 @dataclass(frozen=True)
@@ -98,19 +109,36 @@ def held_memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that this process can still allocate on a device, within its limits (cgroup, `ulimit -v`)."""
+def free_memory(device: Device) -> int:
+    """Bytes that this process can still allocate on a device, within its limits (cgroup, `ulimit -v`).
+
+    ONNX Runtime does not tell the memory of its GPUs; then it is that of the machine.
+    """
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+        import torch
+
+        gpu = cast("torch.device", device)
+        free, _ = torch.cuda.mem_get_info(gpu)
+        return int(free + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu))
     if device.type == "mps":
+        import torch
+
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return max(0, min([int(psutil.virtual_memory().available), *_cgroup_rooms(), *_address_room()]))
 
 
+def empty_cache(device: Device) -> None:
+    """Give back what torch keeps on a GPU for its next tensors."""
+    if device.type in ("cuda", "mps"):
+        import torch
+
+        getattr(torch, device.type).empty_cache()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether NumPy, PyTorch, oneDNN, OpenCV or a GPU driver reports a failed allocation."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    torch = sys.modules.get("torch")  # whose error is a RuntimeError
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     if type(error).__module__ == "cv2":
         return getattr(error, "code", None) == -4  # StsNoMem; OpenCV itself may not be imported here

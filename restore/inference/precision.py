@@ -8,7 +8,7 @@ from restore.errors import UsageError, check_choice
 
 if TYPE_CHECKING:
     from restore.checkpoints.catalogue import WeightsEntry
-    from restore.networks.base import Network
+    from restore.inference.engine import Contract
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -25,7 +25,7 @@ def check_precision(name: str, choices: tuple[str, ...] = PRECISIONS) -> None:
     check_choice("precision", name, choices)
 
 
-def check_precision_of(network: Network, name: str) -> None:
+def check_precision_of(network: Contract, name: str) -> None:
     """Check the name of a precision, and that the network computes in it.
 
     Raises:

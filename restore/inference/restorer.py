@@ -3,54 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from restore import checkpoints
 from restore.checkpoints.hub import Address
-from restore.errors import DeviceError, RestoreError, UsageError, said_in_python
+from restore.errors import DeviceError, UsageError, said_in_python
 from restore.images.neutral import is_neutral
 from restore.inference.call_types import CallOptions, File, Values
 from restore.inference.checked_options import check_options
-from restore.inference.devices import has_native_bfloat16, pick_device
+from restore.inference.devices import has_native_bfloat16
+from restore.inference.engine import Engine
 from restore.inference.exposure import Exposure
-from restore.inference.forking import make_forks_safe
 from restore.inference.hidden_colours import fill_hidden, put_back_hidden
-from restore.inference.memory import held_memory, is_out_of_memory, need_of
-from restore.inference.padding import pad
+from restore.inference.memory import held_memory, is_out_of_memory
+from restore.inference.onnx_engine import OnnxEngine, OnnxNetwork
 from restore.inference.precision import check_precision_of, takes_bfloat16
 from restore.inference.region import Place, Region, place_in
 from restore.inference.restored import Restored
-from restore.inference.self_ensemble import mean_over_orientations
 from restore.inference.tile_size import TileSizes, automatic_side
 from restore.inference.tiled_run import Levels, TiledRun
-from restore.inference.tiling import round_up
 from restore.inference.watching import Progress, watched
-from restore.networks.base import Network
-from restore.tasks import TASKS
+from restore.tasks import TASKS, Task
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image as PillowImage
+    from torch import Tensor
 
     from restore.checkpoints.catalogue import WeightsEntry
     from restore.checkpoints.loading import ResolvedWeights
     from restore.images import Picture
     from restore.inference.pieces import Piece
+    from restore.networks.base import Network
 
 
 class Restorer:
     """Restores tensors and pictures with one network.
 
     Args:
-        network: Moved to the device and set to evaluation mode, in place.
+        network: Moved to the device and set to evaluation mode, in place. Or an exported network, which ONNX Runtime
+            computes in float32.
         device: A device, or its name for `pick_device`.
         entry: The catalogue's entry of the weights, if there is one.
         task: The task of the weights, a key of `TASKS`. A self-ensemble treats rain and mosaics differently.
@@ -68,7 +67,7 @@ class Restorer:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | OnnxNetwork,
         *,
         device: str | torch.device = "auto",
         entry: WeightsEntry | None = None,
@@ -78,14 +77,14 @@ class Restorer:
         compile_network: bool = False,
     ) -> None:
         check_precision_of(network, precision)
-        make_forks_safe()
-        self.precision = precision
-        self.device = device if isinstance(device, torch.device) else pick_device(device)
-        self.network = network.to(self.device, torch.float32).eval()
-        self.entry, self.task, self.weights = entry, TASKS[task] if task else None, weights
-        self._run: Callable[[Tensor], Tensor] = _compiled(self.network) if compile_network else self.network
-        self._is_bfloat16_better = takes_bfloat16(entry) and has_native_bfloat16(self.device)
-        self._need = need_of(network)
+        self.precision, self.entry, self.weights = precision, entry, weights
+        self.task = TASKS[task] if task else None
+        self._engine = _engine(network, device, self.task, compile_network=compile_network)
+        self.network, self.device = network, self._engine.device
+        # Only where it can be chosen: the question needs torch.
+        has_bfloat16 = "bfloat16" in network.precisions and takes_bfloat16(entry)
+        self._is_bfloat16_better = has_bfloat16 and has_native_bfloat16(cast("torch.device", self.device))
+        self._need = self._engine.need
         self._idle_bytes = held_memory()
 
     @classmethod
@@ -112,6 +111,8 @@ class Restorer:
             DeviceError: The device is not available.
             UsageError: The precision is unknown.
         """
+        from restore import checkpoints
+
         network, info = checkpoints.load(str(Address(repo, revision, file)))
         return cls(network, device=device, entry=info.entry, task=info.task, weights=info.weights, precision=precision)
 
@@ -142,6 +143,8 @@ class Restorer:
 
         if self.task is None:
             raise UsageError("this restorer has no task", hint="give Restorer(..., task=...), or use restore.load")
+        if isinstance(self.network, OnnxNetwork):
+            raise UsageError("only weights of torch are published so", hint="load the .safetensors file")
         address, _ = pull_push.push_network(
             self.network, self.task.name, self.weights, repo, private=private, message=message, licence=licence,
             datasets=datasets,
@@ -185,51 +188,15 @@ class Restorer:
             UsageError: It is not such a tensor.
             RestoreError: The images are RGB and the network is grey, or the result is not finite.
         """
-        if not (isinstance(degraded, Tensor) and degraded.is_floating_point() and degraded.ndim == 4):
-            shown = f"{degraded.dtype} of {tuple(degraded.shape)}" if isinstance(degraded, Tensor) else type(degraded)
-            raise UsageError(f"{shown} is no batch of pictures", hint="give (B, C, H, W) of floats in [0, 1]")
-        if not degraded.numel():
-            raise UsageError(f"a batch of {tuple(degraded.shape)} is empty", hint="give at least one picture")
-        return self._restore_batch_whole(degraded, self_ensemble, precision).clone()  # which autograd accepts
+        from restore.inference.torch_engine import checked_batch
 
-    @torch.inference_mode()
-    def _restore_batch_whole(self, degraded: Tensor, self_ensemble: bool, precision: str | None) -> Tensor:
-        """As `restore_tensor`, for a tensor of inference mode."""
-        net = self.network
-        channels = degraded.shape[1]
-        if channels not in (1, net.channels):
-            raise RestoreError(
-                f"these weights restore images of {net.channels} channel(s), not of {channels}",
-                hint="convert the picture to grey, or choose weights for RGB (see `restore weights list`)",
-            )
-        x = degraded.to(self.device, torch.float32).expand(-1, net.channels, -1, -1)
-        precision = self._resolved(precision, np.float32)
-        if self_ensemble:
-            restored = mean_over_orientations(lambda x: self._restore_whole(x, precision), x, net.scale, self.task)
-        else:
-            restored = self._restore_whole(x, precision)
-        if channels != net.channels:
-            restored = restored.mean(1, keepdim=True)
-        if not _is_finite(restored):
-            raise RestoreError("the network's result holds NaN or infinity", hint="check the weights")
-        return restored
+        used = self._resolved(precision, np.float32)
+        return self._engine.restore_tensor(checked_batch(degraded), self_ensemble=self_ensemble, precision=used)
 
-    def _restore_whole(self, x: Tensor, precision: str) -> Tensor:
-        net = self.network
-        height, width = x.shape[2:]
-        x = pad(x, *(round_up(max(side, net.min_size), net.size_multiple) for side in (height, width)))
-        if self.device.type == "cpu":
-            x = x.contiguous(memory_format=torch.channels_last)
-        return self._forward(x, precision)[..., : net.scale * height, : net.scale * width]
-
-    def _forward(self, x: Tensor, precision: str) -> Tensor:
-        """The network's result in float32. If it is not finite in a lower precision, compute again in float32."""
-        if precision != "float32":
-            with torch.autocast(self.device.type, getattr(torch, precision)):
-                restored = self._run(x).float()
-            if _is_finite(restored):
-                return restored
-        return self._run(x)
+    @property
+    def threads(self) -> int:
+        """CPU threads that the network uses."""
+        return self._engine.threads
 
     @property
     def scale(self) -> int:
@@ -303,7 +270,7 @@ class Restorer:
             "region": region,
         }  # fmt: skip
         watch = watched(progress, cancel)
-        if isinstance(image, Tensor) and image.ndim == 4:
+        if _is_batch(image):
             return self._restore_batch(image, watch, options)
         from restore.images.arrays import taken
 
@@ -316,6 +283,8 @@ class Restorer:
         count = len(images)
         if not count:
             raise UsageError("the batch holds no picture", hint="give (B, C, H, W) with B of at least 1")
+        import torch
+
         restored = []
         for index, image in enumerate(images):
             later = None if watch is None else partial(_in_batch, watch, index, count)
@@ -415,37 +384,37 @@ class Restorer:
     ) -> Levels:
         """One tile: `(h, w, C)` pixel values, overwritten, to `(scale * h, scale * w, C)`, nominally in [0, 1]."""
         levels, excess = exposure.split(values)
-        degraded = torch.from_numpy(levels).permute(2, 0, 1)[None]
-        restored = self._restore_batch_whole(degraded, self_ensemble, precision).cpu()
+        degraded = levels.transpose(2, 0, 1)[None]
+        restored = self._engine.restore(degraded, self_ensemble=self_ensemble, precision=precision)
         if strength != 1:
-            restored = degraded + strength * (restored - degraded)
-        return exposure.join(restored[0].permute(1, 2, 0).numpy(), excess, self.network.scale)
+            restored = degraded + np.float32(strength) * (restored - degraded)
+        if excess is not None and self.scale != 1:  # not bicubic, which would leave a dark ring round each light
+            excess = self._engine.enlarged(excess, self.scale)
+        return exposure.join(restored[0].transpose(1, 2, 0), excess)
+
+
+def _engine(
+    network: Network | OnnxNetwork, device: str | torch.device, task: Task | None, *, compile_network: bool
+) -> Engine:
+    """What computes the network."""
+    if isinstance(network, OnnxNetwork):
+        if compile_network:
+            raise UsageError("ONNX Runtime compiles its networks itself", hint="leave out --compile")
+        return OnnxEngine(network, str(device), task)
+    from restore.inference.torch_engine import TorchEngine
+
+    return TorchEngine(network, device, task, compile_network=compile_network)
+
+
+def _is_batch(image: Any) -> bool:
+    """Whether an image is a tensor `(B, C, H, W)`."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor) and image.ndim == 4
 
 
 def _in_batch(watch: Callable[[int, int], None], index: int, count: int, done: int, total: int) -> None:
     """Progress of picture `index` of a batch, all of one size."""
     watch(index * total + done, count * total)
-
-
-def _compiled(network: Network) -> Callable[[Tensor], Tensor]:
-    compiled = torch.compile(network)
-
-    def run(x: Tensor) -> Tensor:
-        try:
-            result: Tensor = compiled(x)
-        except torch._dynamo.exc.TorchDynamoException as error:  # here, because its name imports much
-            raise RestoreError(
-                f"the network cannot be compiled here ({type(error).__name__})",
-                hint="leave out --compile; it needs a C++ compiler, and on CPUs it gains nothing",
-            ) from error
-        return result
-
-    return run
-
-
-def _is_finite(x: Tensor) -> bool:
-    """Whether no value is NaN or infinity; the sum tells, unless it overflows."""
-    return bool(x.sum().isfinite()) or bool(x.isfinite().all())
 
 
 @contextmanager

@@ -6,16 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from restore.errors import DeviceError, UsageError
 from restore.inference.devices import AUTO_TILES
+from restore.inference.engine import Contract, only_side
 from restore.inference.memory import Need, free_memory, held_memory
 from restore.inference.tiling import Axis, plan_axis, round_up, widen
-from restore.networks.base import Network
 
 if TYPE_CHECKING:
     from restore.images import Picture
+    from restore.inference.engine import Device
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class TileSizes:
         overlap: Pixels that neighbours share at least; more where the network's halo needs more.
     """
 
-    network: Network
+    network: Contract
     overlap: int
 
     def smallest(self) -> int:
@@ -36,6 +35,8 @@ class TileSizes:
         Below twice the overlap, every pixel would be computed more than four times.
         """
         net = self.network
+        if side := only_side(net):
+            return side
         shared = round_up(widen(self.overlap, net.halo), net.size_multiple)
         return round_up(max(2 * shared, net.min_size), net.size_multiple)
 
@@ -45,6 +46,11 @@ class TileSizes:
         Raises:
             UsageError: It is too small for the network and the overlap.
         """
+        if (only := only_side(self.network)) and side != only:
+            raise UsageError(
+                f"this file takes tiles of {only} pixels only, not of {side}",
+                hint=f"use --tile {only}, or export with another --tile",
+            )
         if side < self.smallest():
             raise UsageError(
                 f"tiles of {side} pixels are too small for these weights with an overlap of {self.overlap}",
@@ -78,9 +84,11 @@ class TileSizes:
             before=before,
         )
 
-    def automatic(self, height: int, width: int, device: torch.device) -> list[int]:
+    def automatic(self, height: int, width: int, device: Device) -> list[int]:
         """Sides of automatic tiles from large to small; a side above the picture's restores it whole."""
         net, least = self.network, self.smallest()
+        if only := only_side(net):
+            return [only]
         most = min(AUTO_TILES[device.type][0], net.largest_auto_tile or height + width)
         sides = [side for side in (most, *AUTO_TILES[device.type]) if least <= side <= most] or [least]
         if height * width <= max(sides[0], least) ** 2:
@@ -93,7 +101,7 @@ class TileSizes:
         return len(cut.starts) * cut.side
 
 
-def room_for_tile(picture: Picture, scale: int, device: torch.device, idle_bytes: int, memory: int | None) -> float:
+def room_for_tile(picture: Picture, scale: int, device: Device, idle_bytes: int, memory: int | None) -> float:
     """Bytes that a tile may take in the network.
 
     Args:
@@ -117,7 +125,7 @@ def room_for_tile(picture: Picture, scale: int, device: torch.device, idle_bytes
 
 
 def automatic_side(
-    sizes: TileSizes, picture: Picture, device: torch.device, need: Need, idle_bytes: int, memory: int | None
+    sizes: TileSizes, picture: Picture, device: Device, need: Need, idle_bytes: int, memory: int | None
 ) -> int:
     """Side of the tiles for a picture, in pixels; a side above the picture's restores it whole.
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from restore.errors import DeviceError
 from restore.inference.blending import Blender, Seam
-from restore.inference.memory import is_out_of_memory
+from restore.inference.memory import empty_cache, is_out_of_memory
 from restore.inference.region import Place
 from restore.inference.tile_size import TileSizes
 from restore.inference.tiling import Axis
 
 if TYPE_CHECKING:
     from restore.images import Picture
+    from restore.inference.engine import Device
     from restore.inference.pieces import Piece
 
 Levels = npt.NDArray[np.float32]
@@ -51,7 +51,7 @@ class TiledRun:
         sizes: TileSizes,
         side: int,
         peak: float,
-        device: torch.device,
+        device: Device,
         *,
         is_neutral: bool,
         place: Place,
@@ -157,8 +157,7 @@ class TiledRun:
 
     def _make_tiles_smaller(self, side: int) -> None:
         """Cut into tiles of half of `side`: the picture, or behind finished rows that stay, the rest."""
-        if self._device.type != "cpu":
-            getattr(torch, self._device.type).empty_cache()
+        empty_cache(self._device)
         self.retiled = self.retiled or side
         side = max(self._sizes.smallest(), side // 2)
         height, width = self._source.pixels.shape[:2]

@@ -24,6 +24,7 @@ from restore.inference.memory import is_out_of_memory
 from restore.inference.restored import Restored
 from restore.inference.restorer import Restorer
 from restore.inference.tiled_run import TiledRun
+from restore.inference.torch_engine import TorchEngine
 from restore.networks.base import Network
 
 
@@ -223,7 +224,8 @@ def test_memory_may_run_out_at_any_call(has_halo: bool) -> None:
     assert large.tiles == 9
     expected = {None: large, max(large.tile): restored(max(large.tile) // 2)}
     functions = TiledRun._restore_row, TiledRun._ready_blender, Blender.__init__, Blender.add, Blender.cut
-    codes = {function.__code__ for function in (*functions, Restorer._restore_tile, Exposure.split, Exposure.join)}
+    own = Restorer._restore_tile, TorchEngine.restore, TorchEngine._restore_whole, Exposure.split, Exposure.join
+    codes = {function.__code__ for function in (*functions, *own)}
     failing = seen = 0
     retiled = set()
     while failing <= seen:
