@@ -80,8 +80,8 @@ def start(*options: str, change: Callable[[], None] | None = None, **environment
     return process
 
 
-def end(process: BaseProcess) -> int | None:
-    process.join(60)
+def end(process: BaseProcess, wait: float = 60) -> int | None:
+    process.join(wait)
     assert process.exitcode is not None, "it hangs"
     return process.exitcode
 
@@ -248,7 +248,8 @@ def ranks_with_a_kill(count: int) -> None:
         path = Path("in", f"{i % 7}" if i % 3 else "", f"{i:04}.png")
         path.parent.mkdir(exist_ok=True)
         write_picture(Picture(pixels), path)
-    assert end(start("-r")) == 0
+    wait = 60 + count / 2
+    assert end(start("-r"), wait) == 0
     whole = {str(path): path.read_bytes() for path in Path("out").rglob("*.png")}
     assert len(whole) == count
     shutil.rmtree("out")
@@ -265,10 +266,10 @@ def ranks_with_a_kill(count: int) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     killed.kill()
-    assert [end(process) for process in (killed, *others)] == [-signal.SIGKILL, 0, 0]
+    assert [end(process, wait) for process in (killed, *others)] == [-signal.SIGKILL, 0, 0]
     left = {str(path): path.read_bytes() for path in Path("out").rglob("*.png")}
     assert left.items() < whole.items()
-    assert end(started(1)) == 0
+    assert end(started(1), wait) == 0
     assert {str(path): path.read_bytes() for path in Path("out").rglob("*.png")} == whole
     lines = [json.loads(line) for rank in "012" for line in Path(f"lines.rank{rank}.jsonl").read_text().splitlines()]
     assert sorted(line["target"] for line in lines) == sorted(whole)
