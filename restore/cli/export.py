@@ -33,7 +33,7 @@ Tile = Annotated[
         max=4096,
         metavar="N",
         help="Export for tiles of N pixels only: faster to export.",
-        show_default="all sizes; 512 for KiT, CS-KiT and darktable, less for pyramid attention",
+        show_default="all sizes; for KiT, CS-KiT and darktable 512 or less",
     ),
 ]
 
