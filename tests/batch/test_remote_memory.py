@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 import pytest
+import tifffile
 from conftest import Run, save
 from PIL import Image
 
@@ -132,15 +133,16 @@ def test_a_broken_picture_stops_no_other_and_is_named_by_its_url(denoise: Any, s
 
 
 def test_pages_and_notes_go_through_a_store(denoise: Any, store: Any) -> None:
-    upload(store, "in/a.png", "in/cut.jpg")
+    upload(store, "in/a.png")
     frames = [Image.new("RGB", (20, 20), (value, 100, 100)) for value in (10, 20)]
     frames[0].save("two.tif", save_all=True, append_images=frames[1:])
     store.put_file("two.tif", "/in/two.tif")
-    store.pipe_file("/in/cut.jpg", Path("in/cut.jpg").read_bytes()[:-400])
+    tifffile.imwrite("cut.tif", read_picture(Path("in/a.png")).pixels, photometric="rgb", rowsperstrip=8)
+    store.pipe_file("/in/cut.tif", Path("cut.tif").read_bytes()[:-2000])
     ran = denoise("memory://in", "-o", "memory://out", "--json", "report.json")
     whole, cut, two = json.loads(Path("report.json").read_text())["pictures"]
     assert ran.code == 0 and (whole["pages"], whole["notes"], two["pages"]) == (1, [], 2)
-    assert cut["damage"] and "memory://in/cut.jpg: damaged" in ran.err
+    assert cut["damage"] and "memory://in/cut.tif: damaged" in ran.err
 
 
 @pytest.mark.parametrize(
