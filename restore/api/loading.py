@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from restore import checkpoints
 from restore.batch.task_restorer import RestorerChoice
 from restore.checkpoints import ResolvedWeights, catalogue
 from restore.errors import UsageError, WeightsError, check_choice, did_you_mean, said_in_python
+from restore.inference import opening
 from restore.tasks import TASKS, Task
 
 if TYPE_CHECKING:
@@ -34,17 +34,21 @@ def load(
     jpeg_quality: float | None = None,
     device: str = "auto",
     precision: str = "auto",
+    backend: str = "auto",
 ) -> Restorer:
     """A restorer with trained weights, ready to use.
 
     Args:
         weights: A task, for its default weights; or a name from the catalogue, a file, or
-            `hf://owner/repo[@revision][/file]`. The file may hold a network of others (docs/hub.md).
+            `hf://owner/repo[@revision][/file]`. The file may hold a network of others (docs/hub.md), or be an export to
+            ONNX (docs/export.md).
         scale: Factor for `upscale`: 2, 3 or 4.
         sigma: Noise in 8-bit grey levels, for `denoise`. Uses weights made for it, else blind ones.
         jpeg_quality: Quality of the JPEG, 1 to 100, for `dejpeg`. Uses weights made for it, else blind ones.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: As for `Restorer`.
+        backend: What computes the network: `torch`; `onnx`, which is ONNX Runtime and takes exports; or `auto`: `onnx`
+            for an `.onnx` file and where torch is not installed.
 
     Raises:
         WeightsError: The weights cannot be found, verified or loaded.
@@ -65,7 +69,7 @@ def load(
                 raise WeightsError(f"unknown weights or task {weights!r}", hint=hint)
         from restore.inference.restorer import Restorer
 
-        network, info = checkpoints.load(source)
+        network, info = opening.load(opening.find(source, backend))
         task = TASKS.get(info.task, _ANY)
         level = _level(task, given)
         made_for = network.scale if info.task == "upscale" else info.entry.level if info.entry else None

@@ -24,7 +24,8 @@ def step(choice: RestorerChoice, weights: ResolvedWeights, how: dict[str, Any], 
         how: Arguments of `Restorer.restore_picture`.
         pattern: Bayer pattern of a mosaic; None for other pictures.
     """
-    name = f"{weights.entry.name} " if weights.entry else ""
+    exported = ".onnx" * (weights.path.suffix == ".onnx")
+    name = f"{weights.entry.name}{exported} " if weights.entry else ""
     facts = [choice.task.name, f"weights {name}sha256 {weights.sha256}"]
     if choice.level is not None and choice.task.level is not None:
         facts.append(f"{choice.task.level.name} {choice.level:g}")

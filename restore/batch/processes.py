@@ -64,8 +64,10 @@ class Rank:
         """The device of this process if all use `name`: each gets its own GPU."""
         if self.is_alone or name not in ("auto", "cuda"):
             return name
-        import torch
-
+        try:
+            import torch
+        except ImportError:  # networks run in ONNX Runtime
+            return name
         if not torch.cuda.is_available():
             return name
         # Some launchers show each process only its own GPU, which is then cuda:0.

@@ -8,6 +8,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -132,10 +133,18 @@ class RunReport:
     def _seconds(self) -> float:
         return time.perf_counter() - self._begun
 
+    def _backend(self) -> dict[str, str]:
+        """The version of what computes the networks."""
+        is_onnx = self.device is not None and self.device.startswith("onnx")
+        with suppress(metadata.PackageNotFoundError):  # packages for GPUs have other names, and torch may be missing
+            return {"onnxruntime" if is_onnx else "torch": metadata.version("onnxruntime" if is_onnx else "torch")}
+        return {}
+
     def _json(self) -> str:
         counts = self._counts()
         report = {
-            "versions": {"restore": restore.__version__, "torch": metadata.version("torch")}
+            "versions": {"restore": restore.__version__}
+            | self._backend()
             | {"python": platform.python_version(), "system": platform.platform()},
             "device": self.device,
             "threads": self.threads,

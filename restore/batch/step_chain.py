@@ -81,7 +81,8 @@ class StepLoader:
 
     Args:
         device, precision, compile_network: As for `Restorer`.
-        threads: CPU threads; None: as PyTorch chooses.
+        threads: CPU threads; None: as the backend chooses.
+        backend: As for `restore.load`.
     """
 
     def __init__(
@@ -91,8 +92,9 @@ class StepLoader:
         precision: str = "auto",
         compile_network: bool = False,
         threads: int | None = None,
+        backend: str = "auto",
     ) -> None:
-        self._base = RestorerChoice(TASKS["denoise"], None, None, device, precision, compile_network, threads)
+        self._base = RestorerChoice(TASKS["denoise"], None, None, device, precision, compile_network, threads, backend)
         self._found: dict[tuple[str, str | None, float | None], ResolvedWeights] = {}
         self._restorers: dict[tuple[str, str], Restorer] = {}
 

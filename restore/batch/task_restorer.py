@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from restore import checkpoints
 from restore.checkpoints import catalogue
 from restore.errors import UsageError
 from restore.images import Picture
 from restore.images.bayer import as_rggb
+from restore.inference import opening
 from restore.inference.region import place_in
 from restore.tasks import Task
 
@@ -33,7 +33,8 @@ class RestorerChoice:
         device: As for `restore.load`.
         precision: As for `restore.load`.
         compile_network: Whether to compile the network.
-        threads: CPU threads; None: as PyTorch chooses.
+        threads: CPU threads; None: as the backend chooses.
+        backend: As for `restore.load`.
     """
 
     task: Task
@@ -43,6 +44,7 @@ class RestorerChoice:
     precision: str = "auto"
     compile_network: bool = False
     threads: int | None = None
+    backend: str = "auto"
 
 
 def find_weights(choice: RestorerChoice) -> ResolvedWeights:
@@ -53,7 +55,7 @@ def find_weights(choice: RestorerChoice) -> ResolvedWeights:
         WeightsError: They cannot be found or verified.
     """
     task = choice.task.name
-    found = checkpoints.resolve(choice.weights or catalogue.weights_for(task, choice.level).name)
+    found = opening.find(choice.weights or catalogue.weights_for(task, choice.level).name, choice.backend)
     if found.entry:
         _check_task(found.entry.name, found.entry.task, task)
     made_for = found.entry.level if found.entry else None
@@ -75,15 +77,11 @@ def load_restorer(choice: RestorerChoice, found: ResolvedWeights | None = None) 
         DeviceError: The device cannot be had.
     """
     task, found = choice.task.name, found or find_weights(choice)
-    import torch
-
     from restore.inference.devices import keep_memory
     from restore.inference.restorer import Restorer
 
-    if choice.threads is not None:
-        torch.set_num_threads(choice.threads)
     keep_memory()
-    network, info = checkpoints.load(found, task)
+    network, info = opening.load(found, task, threads=choice.threads)
     _check_task(str(found.path), info.task, task)
     if task == "upscale" and choice.level not in (None, network.scale):
         _refuse_level(choice, network.scale)

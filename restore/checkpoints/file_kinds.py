@@ -29,6 +29,9 @@ def refuse_other_kinds(path: Path, *, is_published: bool) -> None:
             start = file.read(512)
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+    if path.suffix == ".onnx":
+        hint = "use it to restore pictures; here, name the weights that it was exported from"
+        raise WeightsError(f"{path} is an export for ONNX Runtime", hint=hint)
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
         raise WeightsError(f"{path} is empty", hint=AGAIN)

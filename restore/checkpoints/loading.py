@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from restore.checkpoints import catalogue, hub
 from restore.checkpoints.catalogue import WeightsEntry
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from restore.networks import Network
 
 FORMAT = "restore/1"
+
+
+class HasScale(Protocol):
+    """A network, as far as its scale goes."""
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +187,7 @@ def load_own(source: str | os.PathLike[str] | ResolvedWeights) -> tuple[Network,
     return network, CheckpointInfo(weights, name, task, metadata)
 
 
-def check_scale(network: Network, task: str, shown: str) -> None:
+def check_scale(network: HasScale, task: str, shown: str) -> None:
     """Refuse a network whose scale does not fit the task: above 1 to upscale, else 1.
 
     Args:
@@ -245,7 +253,7 @@ def facts(network: Network, info: CheckpointInfo) -> dict[str, Any]:
 
 def looks_like_a_file(source: str) -> bool:
     """Whether a text is the path of a weights file, or an address on the Hub, and not a name."""
-    named_so = source.endswith((".safetensors", *PICKLES))
+    named_so = source.endswith((".safetensors", ".onnx", *PICKLES))
     return named_so or os.path.dirname(source) != "" or os.path.isfile(source)
 
 

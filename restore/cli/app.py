@@ -107,6 +107,12 @@ def _run() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         code = 130
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "torch":
+            raise  # a bug
+        hint = "pip install torch; without it, restore pictures with exported weights (docs/export.md)"
+        say(describe(RestoreError("this needs torch, which is not installed", hint=hint)))
+        return 1
     except (MemoryError, ImportError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_ROOM):
             raise  # a bug

@@ -93,7 +93,7 @@ Weights = Annotated[
         metavar="WEIGHTS",
         rich_help_panel=WEIGHTS,
         autocompletion=complete.weights,
-        help="A name from `restore weights list`, a .safetensors file, or hf://owner/repo[@revision][/file].",
+        help="A name from `restore weights list`, a .safetensors or .onnx file, or hf://owner/repo[@revision][/file].",
         show_default="the task's own",
     ),
 ]
@@ -171,6 +171,15 @@ Compile = Annotated[
         "--compile",
         rich_help_panel=SPEED,
         help="Compile the network first (torch.compile). Takes minutes. For GPUs: on CPUs it gains nothing.",
+    ),
+]
+Backend = Annotated[
+    Literal["auto", "torch", "onnx"],
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=SPEED,
+        help="What computes the network: torch, or ONNX Runtime with weights of `restore export`. auto is onnx for an "
+        ".onnx file and where torch is not installed.",
     ),
 ]
 Memory = Annotated[

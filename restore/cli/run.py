@@ -110,15 +110,18 @@ def loader_for(given: Given, device: str) -> StepLoader:
     from restore.batch.step_chain import StepLoader
 
     return StepLoader(
-        device=device, precision=given.precision, compile_network=given.compile_network, threads=given.threads
+        device=device,
+        precision=given.precision,
+        compile_network=given.compile_network,
+        threads=given.threads,
+        backend=given.backend,
     )
 
 
 def note_chain(chain: Chain, report: RunReport) -> None:
     """Note in the report what the chain runs on."""
-    import torch
-
-    report.device, report.threads = str(chain.steps[0].restorer.device), torch.get_num_threads()
+    restorer = chain.steps[0].restorer
+    report.device, report.threads = str(restorer.device), restorer.threads
 
 
 def with_steps(chain: Chain, picture: Picture, after_tile: Callable[[int, int], None], run: Prepared) -> Restored:

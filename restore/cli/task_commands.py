@@ -82,6 +82,7 @@ class Given:
     threads: options.Threads = None
     precision: options.Precision = "auto"
     compile_network: options.Compile = False
+    backend: options.Backend = "auto"
     verbose: options.Verbose = False
     crop: options.Crop = None
     strengths: options.Strengths = None
@@ -140,7 +141,14 @@ def _run(task: Task, given: Given) -> None:
     from restore.cli import task_run
 
     choice = RestorerChoice(
-        task, given.weights, given.level, given.device, given.precision, given.compile_network, given.threads
+        task,
+        given.weights,
+        given.level,
+        given.device,
+        given.precision,
+        given.compile_network,
+        given.threads,
+        given.backend,
     )
     run.how.update(strength=given.strength, self_ensemble=given.self_ensemble)
     pattern = given.pattern if task.takes_mosaic else None

@@ -309,9 +309,7 @@ def _results_file(file: str | None, rank: Rank, option: str) -> Path | TextIO | 
 def _load(choice: RestorerChoice, report: RunReport) -> Restorer:
     """The restorer, noted in the report."""
     restorer, report.weights = load_restorer(dataclasses.replace(choice, device=report.rank.device(choice.device)))
-    import torch
-
-    report.device, report.threads = str(restorer.device), torch.get_num_threads()
+    report.device, report.threads = str(restorer.device), restorer.threads
     return restorer
 
 
