@@ -6,7 +6,7 @@ import ctypes
 import platform
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from restore.errors import DeviceError
 
@@ -27,6 +27,14 @@ AUTO_TILES = {
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
+
+
+class Device(Protocol):
+    """Where a network runs; `torch.device` is one."""
+
+    @property
+    def type(self) -> str:
+        """`cpu`, `cuda`, `mps`, or `onnx` for what ONNX Runtime uses beside CPUs."""
 
 
 def pick_device(name: str = "auto") -> torch.device:

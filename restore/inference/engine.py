@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from restore.errors import RestoreError
+from restore.inference.devices import Device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 Levels = npt.NDArray[np.float32]
 
 BACKENDS = ("auto", "torch", "onnx")
-
-
-class Device(Protocol):
-    """Where a network runs; `torch.device` is one."""
-
-    @property
-    def type(self) -> str:
-        """`cpu`, `cuda`, `mps`, or another kind of ONNX Runtime's."""
 
 
 class Contract(Protocol):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
+from restore.inference.devices import Device
+
 if TYPE_CHECKING:
-    from restore.inference.engine import Device
     from restore.networks import Network
 
 TABLE = Path(__file__).with_name("memory.json")

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from restore.errors import DeviceError, UsageError
-from restore.inference.devices import AUTO_TILES
+from restore.inference.devices import AUTO_TILES, Device
 from restore.inference.engine import Contract, only_side
 from restore.inference.memory import Need, free_memory, held_memory
 from restore.inference.tiling import Axis, plan_axis, round_up, widen
 
 if TYPE_CHECKING:
     from restore.images import Picture
-    from restore.inference.engine import Device
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from restore.errors import DeviceError
 from restore.inference.blending import Blender, Seam
+from restore.inference.devices import Device
 from restore.inference.memory import empty_cache, is_out_of_memory
 from restore.inference.region import Place
 from restore.inference.tile_size import TileSizes
@@ -17,7 +18,6 @@ from restore.inference.tiling import Axis
 
 if TYPE_CHECKING:
     from restore.images import Picture
-    from restore.inference.engine import Device
     from restore.inference.pieces import Piece
 
 Levels = npt.NDArray[np.float32]
