@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,10 @@ def inspect(
     recursive: options.Recursive = False,
     page: options.Page = None,
     max_pixels: options.MaxPixels = "500M",
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights of `restore train inspect`.", show_default="the bundled ones"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Find noise, JPEG artifacts, blur and rain, and the task for each.
@@ -31,6 +36,7 @@ def inspect(
     from restore.errors import PictureError
     from restore.images import read_picture
     from restore.inspection.inspect import inspect as inspect_picture
+    from restore.inspection.verdict import WEIGHTS
 
     finder = Finder(None, recursive)
     paths = [path for given in inputs for path, _ in finder.find(given)]
@@ -39,7 +45,9 @@ def inspect(
     found, failed = [], 0
     for path in dict.fromkeys(paths):
         try:
-            found.append((str(path), inspect_picture(read_picture(path, page=page, max_pixels=most))))
+            found.append(
+                (str(path), inspect_picture(read_picture(path, page=page, max_pixels=most), weights or WEIGHTS))
+            )
         except PictureError as error:
             failed += 1
             say(describe(error))

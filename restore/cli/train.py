@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from restore.batch.processes import Rank, rank_from
-from restore.cli import complete, options
+from restore.cli import complete, options, train_inspect
 from restore.cli.help import SPEED
 from restore.cli.option_words import parse_change, parse_time
 from restore.cli.signals import Interrupted, Signals
@@ -204,6 +204,7 @@ def train(
     """Train a network by a recipe, on clean photos or on pairs of pictures.
 
     RUN/last.safetensors works with --weights, also while the run continues. Ctrl-C stops at any time without loss.
+    `restore train inspect` trains the network behind `restore inspect`, into RUN/inspect.npz.
     """
     if status is not None:
         return print_status(status, as_json=json)
@@ -219,6 +220,12 @@ def train(
     from restore.training.plan import plan_training
     from restore.training.sources import check_sources
 
+    if recipe == train_inspect.NAME and not Path(recipe).exists():
+        return train_inspect.train_inspect(
+            data, out, clean=clean, degraded=degraded, threads=threads, workers=workers,
+            seconds=train_inspect.SECONDS if max_time is None else max_seconds,
+            others=any((dataset, task, network, config, set_, start_from, transfer_from, resume, tensorboard)),
+        )  # fmt: skip
     check_sources(data, (clean, degraded), dataset, root, split)
     plan = plan_training(
         recipe, out, data=data, pairs=(clean, degraded), task=task, network=network, config=config,

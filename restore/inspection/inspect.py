@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -13,58 +14,71 @@ from restore.inspection.compression import compression_of
 from restore.inspection.crops import Plane, chroma_of, crops_of, luma_of
 from restore.inspection.findings import Findings
 from restore.inspection.noise import white_noise_of
-from restore.inspection.traces import traces_of
-from restore.inspection.verdict import Verdict, judge
+from restore.inspection.verdict import WEIGHTS, Verdict, judge
 
 _SMALLEST = 32  # pixels of a side; smaller pictures show too little
 _TRACE = 0.15  # evidence of a JPEG compression
 _GOOD_QUALITY = 88  # JPEG artifacts are invisible from here on
 _FAIR_QUALITY = 60  # cameras save no coarser
-_LEAST_NOISE = 2.0  # grey levels of white noise that count; 1 of 420 training photos has more
 _WHITE = 0.78  # fine over middle frequencies
-# Scores from which a task is advised. `_SECOND`: another fault is certain, and can look like this one.
-_FIRST, _SECOND = 0.05, 0.35
-_RAIN_LATER = 0.1  # rain needs so much more: thin bright lines are common in dry pictures
+_AGREE = 2.0  # the largest ratio of the sigma of the fine frequencies to that of the network
+# Scores above which a task is advised, by what is found already: noise under a JPEG of a fair or of a lower quality, an
+# earlier JPEG compression, or another fault that can look like the first.
+_NOISE_IN_FAIR_JPEG, _NOISE_IN_JPEG, _EARLIER_JPEG, _SECOND = -0.3, 0.3, 1.5, 1.0
 
 
-def inspect(picture: Picture) -> Findings:
+def inspect(picture: Picture, weights: Path = WEIGHTS) -> Findings:
     """What is wrong with a picture, from crops of at most 0.9 megapixels.
 
     Pictures below 32 pixels a side show too little: they get no task.
+
+    Args:
+        picture: Of any type.
+        weights: Of `restore train inspect`.
+
+    Raises:
+        WeightsError: `weights` are no such file.
     """
     crops = crops_of(picture)
     if min(picture.pixels.shape[:2]) < _SMALLEST:
         return _findings(picture, crops, None, 0.0, Verdict({}, {}))
     found = compression_of(crops)
     seen = found.quality if found.evidence >= _TRACE else None
+    verdict = judge(crops, weights)
     sigma, ratio = white_noise_of([luma_of(crop) for crop in crops])
-    is_white = sigma >= _LEAST_NOISE and ratio >= _WHITE and (seen is None or seen >= _GOOD_QUALITY)
-    verdict = judge(traces_of(crops, found))
+    agrees = 1 / _AGREE <= sigma / max(1e-3, verdict.levels["sigma"]) <= _AGREE
+    is_white = agrees and ratio >= _WHITE and (seen is None or seen >= _GOOD_QUALITY)
     return _findings(picture, crops, seen, sigma if is_white else 0.0, verdict)
 
 
-def _tasks(seen: int | None, white_noise: float, scores: dict[str, float]) -> tuple[str, ...]:
+def _tasks(seen: int | None, scores: dict[str, float]) -> tuple[str, ...]:
     """The faults that count, as tasks; `upscale` for an enlarged picture. The most certain comes first."""
-    found = []
-    if (seen is not None and seen < _GOOD_QUALITY) or (seen is None and scores["dejpeg"] >= _SECOND):
-        found.append("dejpeg")
-    if white_noise:
-        found.append("denoise")
-    is_fair = seen is not None and seen >= _FAIR_QUALITY
-    others = {
-        "derain": scores["derain"] - _RAIN_LATER,
-        "denoise": scores["denoise"],
-        "deblur": max(scores["defocus"], scores["motion"]),
-        "upscale": scores["upscale"],
-    }
+    is_coarse = seen is not None and seen < _GOOD_QUALITY
+    found = ["dejpeg"] if is_coarse or scores["dejpeg"] > _EARLIER_JPEG else []
+    is_fair = seen is None or seen >= _FAIR_QUALITY
+    others = {task: scores[task] for task in ("derain", "denoise", "upscale")}
+    others["deblur"] = _either(scores["defocus"], scores["motion"])
     for task, score in sorted(others.items(), key=lambda one: -one[1]):
-        # Noise in a camera's JPEG is as plain as in other files.
-        is_first = not found or (task == "denoise" and found == ["dejpeg"] and is_fair)
-        if task not in found and score >= (_FIRST if is_first else _SECOND):
+        least = _SECOND if found else 0.0
+        if task == "denoise" and found == ["dejpeg"]:
+            least = _NOISE_IN_FAIR_JPEG if is_fair else _NOISE_IN_JPEG
+        if score > least:
             found.append(task)
+    if {"deblur", "upscale"} <= set(found):  # both are softness
+        found.remove(min("deblur", "upscale", key=others.__getitem__))
     if "denoise" in found and is_fair:
         found = [task for task in found if task != "dejpeg"]  # the denoiser learns noise that was saved as such a JPEG
     return tuple(found)
+
+
+def _either(a: float, b: float) -> float:
+    """The log odds that one of two faults is there, from those of each.
+
+    >>> round(_either(0.0, 0.0), 3)
+    1.099
+    """
+    a, b = np.clip((a, b), -30, 30)
+    return float(np.log(np.expm1(np.logaddexp(0, a) + np.logaddexp(0, b))))
 
 
 def _findings(
@@ -72,7 +86,7 @@ def _findings(
 ) -> Findings:
     height, width = picture.pixels.shape[:2]
     scores, levels = verdict.claims, verdict.levels
-    tasks = _tasks(seen, white_noise, scores) if scores else ()
+    tasks = _tasks(seen, scores) if scores else ()
     blur = "none"
     if "deblur" in tasks:
         blur = "defocus" if scores["defocus"] >= scores["motion"] else "motion"
@@ -94,7 +108,7 @@ def _findings(
         jpeg_quality_seen=seen,
         blur=blur,
         blur_pixels=round(levels.get({"defocus": "blur", "motion": "motion_length"}.get(blur, ""), 0.0), 1),
-        rain=round(float(np.clip((scores.get("derain", -1.0) + 1) / 2, 0, 1)), 3),
+        rain=round(1 / (1 + float(np.exp(-scores.get("derain", -9.0)))), 3),
         enlarged=round(levels["enlarged"] + 1, 2) if "upscale" in tasks else 1.0,
         tasks=tuple(task for task in tasks if task != "upscale"),
     )

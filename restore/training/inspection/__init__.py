@@ -1,0 +1,1 @@
+"""Training of the network behind `restore inspect`: `restore train inspect`."""
