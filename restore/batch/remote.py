@@ -270,8 +270,8 @@ def errors(verb: str, url: str) -> Iterator[None]:
         hint = "use another -o, --skip-existing, or --overwrite"
         raise PictureError(f"{url} already exists", hint=hint) from error
     except Exception as error:
-        why, hint = _why(error, verb, url)
-        raise PictureError(f"cannot {verb} {url}: {why}", hint=hint) from error
+        why, todo = _why(error, verb, url)
+        raise PictureError(f"cannot {verb} {url}: {why}", hint=todo) from error
 
 
 def _why(error: Exception, verb: str, url: str) -> tuple[str, str | None]:

@@ -55,7 +55,7 @@ def _run(given: AutoGiven) -> None:
     if given.dry_run:
         _tell_plan(run, given.scale)
         return
-    run.carry_out(_loading(run, given.scale))
+    run.carry_out(_loading(run.without_pictures(), given.scale))
 
 
 def _loading(run: Prepared, scale: int | None) -> Callable[[RunReport, Progress], Restore]:

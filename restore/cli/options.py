@@ -301,6 +301,14 @@ Sidecars = Annotated[
     ),
 ]  # fmt: skip
 KeepTime = Annotated[bool, typer.Option("--keep-time", hidden=True, help="The same as --keep-times.")]
+Engine = Annotated[
+    Literal["here", "ray"],
+    typer.Option(
+        metavar="here|ray",
+        rich_help_panel=BATCH,
+        help="Where to restore: in this process, or by actors of a Ray cluster (RAY_ADDRESS, or this machine).",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show weights, device, tiles and times.")]
 Pattern = Annotated[
     Literal["RGGB", "GRBG", "GBRG", "BGGR"],

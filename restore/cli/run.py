@@ -102,7 +102,7 @@ def _run(given: RunGiven) -> None:
         _tell_steps(steps, given)
         run.tell_time(steps)
         return
-    run.carry_out(_loading(steps, run))
+    run.carry_out(_loading(steps, run.without_pictures()))
 
 
 def loader_for(given: Given, device: str) -> StepLoader:

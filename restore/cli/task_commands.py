@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
@@ -69,6 +69,7 @@ class Given:
     sidecars: options.Sidecars = "none"
     keep_time: options.KeepTime = False  # another name for it
     shard: options.Shard = None
+    engine: options.Engine = "here"
     dry_run: options.DryRun = False
     json_file: options.Json = None
     json_lines: options.JsonLines = None
@@ -219,6 +220,10 @@ class Prepared:
         if told is not None:
             say(f"note:  {told}")
 
+    def without_pictures(self) -> Prepared:
+        """The same without the jobs: an actor of a cluster needs the options only."""
+        return replace(self, work=replace(self.work, jobs=(), to_do=(), pipes=()))
+
     def carry_out(self, load: Any) -> None:
         """Restore the pictures; `load` as for `task_run.carry_out`."""
         from restore.cli import task_run
@@ -227,6 +232,7 @@ class Prepared:
             self.work, load, self.pipeline, json_file=self.given.json_file, json_lines=self.given.json_lines,
             verbose=self.given.verbose, end=self.end,
             comparing={"report": self.given.report, "sheet": self.given.compare, "region": self.how["region"]},
+            engine=self.given.engine, device=self.given.device, threads=self.given.threads,
         )  # fmt: skip
 
     @property
@@ -266,6 +272,8 @@ def prepare(given: Given, *, upscales: bool) -> Prepared:
             copied=frozenset({".xmp"} if given.sidecars == "copy" else ()),
         )  # fmt: skip
     _check_urls(given, work)
+    if given.engine == "ray":
+        _check_ray(given, work)
     if crop is not None:
         _keep_sources(work.to_do)
     pipeline = {
@@ -312,6 +320,21 @@ def _check_urls(given: Given, work: Work) -> None:
         raise UsageError("--sidecars copies files of this machine only, not those of URLs", hint="leave it out")
     if (given.keep_times or given.keep_time) and any(job.is_target_remote for job in work.jobs):
         raise UsageError("--keep-times cannot set the times of a file at a URL", hint="leave it out")
+
+
+def _check_ray(given: Given, work: Work) -> None:
+    """Refuse what actors of a cluster cannot do."""
+    from restore.batch.planning import replacing
+
+    for option in ("watch", "report", "compare"):
+        if getattr(given, option):
+            raise UsageError(f"--engine ray and --{option} contradict each other", hint="leave out one of them")
+    if work.pipes or any(job.target_path is None for job in work.jobs):
+        raise UsageError("--engine ray takes files and URLs, not pipes", hint="leave out --engine")
+    if not work.rank.is_alone:
+        raise UsageError("--engine ray shares the pictures itself", hint="start one process, without --shard")
+    for job in replacing(work.to_do):  # a picture whose actor ended is restored again
+        raise UsageError(f"--engine ray cannot replace a source: {job.name}", hint="use another -o")
 
 
 def _check_json(given: Given) -> None:

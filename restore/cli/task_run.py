@@ -202,6 +202,9 @@ def carry_out(
     verbose: bool,
     end: str = "\n",
     comparing: Mapping[str, Any] | None = None,
+    engine: str = "here",
+    device: str = "auto",
+    threads: int | None = None,
 ) -> None:
     """Restore the pictures, and tell the user about each.
 
@@ -213,6 +216,8 @@ def carry_out(
         verbose: Show weights, device, tiles and times.
         end: What follows each printed path.
         comparing: `report`, `sheet` and `region` of a `RunComparison`; None compares nothing.
+        engine: `here`, or `ray` for actors of a cluster.
+        device, threads: What the actors need.
 
     Raises:
         RestoreError: Pictures failed, or the run could not begin.
@@ -240,14 +245,12 @@ def carry_out(
                 progress.file(os.path.basename(job.name))
                 comparison.started(job)
 
-            pipeline = Pipeline(
-                comparison.watched(load(report, progress)),
-                tell,
-                started=start,
-                progress=progress.tile,
-                **options,
-            )
-            _run(pipeline, work, report, progress)
+            if engine == "ray":
+                _run_on_ray(partial(_quietly, load), work, report, progress, tell, options, device, threads)
+            else:
+                restore = comparison.watched(load(report, progress))
+                pipeline = Pipeline(restore, tell, started=start, progress=progress.tile, **options)
+                _run(pipeline, work, report, progress)
     _conclude(report, stops_on_error=options["stop_on_error"])
 
 
@@ -341,6 +344,45 @@ def _run(pipeline: Pipeline, work: Work, report: RunReport, progress: Progress) 
                 _do(batch, pipeline, report, progress)
                 progress.wait()
                 is_waiting = True
+    report.signal = signals.received
+
+
+def _quietly(load: Callable[[RunReport, Progress], Restore], report: RunReport) -> Restore:
+    return load(report, Progress(0, is_shown=False))
+
+
+def _run_on_ray(
+    load: Callable[[RunReport], Restore],
+    work: Work,
+    report: RunReport,
+    progress: Progress,
+    tell: Callable[[Outcome], None],
+    options: dict[str, Any],
+    device: str,
+    threads: int | None,
+) -> None:
+    """Do the jobs on a cluster. Ctrl-C stops after the current tiles; a second one stops at once."""
+    from restore.batch import ray_engine
+
+    def told(outcome: Outcome) -> None:
+        progress.file(os.path.basename(outcome.job.name))
+        progress.tile(1, 1)
+        tell(outcome)
+
+    pool = ray_engine.Pool(load, options, told, report, progress.say, device, threads)
+
+    def ask() -> None:
+        pool.stop.set()
+        with suppress(RuntimeError):  # the signal came while a line was written
+            progress.say("stopping after the current tiles; a second Ctrl-C stops at once")
+
+    def give_up(number: int) -> None:
+        progress.close()
+        report.signal = number
+        report.write()
+
+    with ray_engine.cluster(), Signals(ask, give_up) as signals:  # in this order: Ray handles signals, too
+        pool.run(work.to_do)
     report.signal = signals.received
 
 
