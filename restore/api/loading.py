@@ -41,7 +41,7 @@ def load(
     Args:
         weights: A task, for its default weights; or a name from the catalogue, a file, or
             `hf://owner/repo[@revision][/file]`. The file may hold a network of others (docs/hub.md), or be an export to
-            ONNX (docs/export.md).
+            ONNX (docs/onnx.md).
         scale: Factor for `upscale`: 2, 3 or 4.
         sigma: Noise in 8-bit grey levels, for `denoise`. Uses weights made for it, else blind ones.
         jpeg_quality: Quality of the JPEG, 1 to 100, for `dejpeg`. Uses weights made for it, else blind ones.

@@ -110,7 +110,7 @@ def _run() -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "torch":
             raise  # a bug
-        hint = "pip install torch; without it, restore pictures with exported weights (docs/export.md)"
+        hint = "pip install torch; without it, restore pictures with exported weights (docs/onnx.md)"
         say(describe(RestoreError("this needs torch, which is not installed", hint=hint)))
         return 1
     except (MemoryError, ImportError, RuntimeError) as error:

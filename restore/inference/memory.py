@@ -81,6 +81,11 @@ def need_of_kind(key: str | None, config: dict[str, Any], *, attends: bool) -> N
     return own.get(attends, own.get(True, worst))
 
 
+def largest_need() -> Need:
+    """The largest need per pixel of all measured networks."""
+    return max((row.need for row in _table()), key=lambda need: need.bytes_per_pixel)
+
+
 @dataclass(frozen=True)
 class _Row:
     """One network in `TABLE`."""

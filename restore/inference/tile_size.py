@@ -34,7 +34,7 @@ class TileSizes:
         Below twice the overlap, every pixel would be computed more than four times.
         """
         net = self.network
-        if side := only_side(net):
+        if side := self._only_side():
             return side
         shared = round_up(widen(self.overlap, net.halo), net.size_multiple)
         return round_up(max(2 * shared, net.min_size), net.size_multiple)
@@ -45,7 +45,7 @@ class TileSizes:
         Raises:
             UsageError: It is too small for the network and the overlap.
         """
-        if (only := only_side(self.network)) and side != only:
+        if (only := self._only_side()) and side != only:
             raise UsageError(
                 f"this file takes tiles of {only} pixels only, not of {side}",
                 hint=f"use --tile {only}, or export with another --tile",
@@ -86,13 +86,28 @@ class TileSizes:
     def automatic(self, height: int, width: int, device: Device) -> list[int]:
         """Sides of automatic tiles from large to small; a side above the picture's restores it whole."""
         net, least = self.network, self.smallest()
-        if only := only_side(net):
+        if only := self._only_side():
             return [only]
         most = min(AUTO_TILES[device.type][0], net.largest_auto_tile or height + width)
         sides = [side for side in (most, *AUTO_TILES[device.type]) if least <= side <= most] or [least]
         if height * width <= max(sides[0], least) ** 2:
             sides.insert(0, max(least, height + net.size_multiple, width + net.size_multiple))
         return sides
+
+    def _only_side(self) -> int | None:
+        """The only side that the network takes; None: it takes others.
+
+        Raises:
+            UsageError: It leaves nothing beside the overlap.
+        """
+        side, net = only_side(self.network), self.network
+        shared = round_up(widen(self.overlap, net.halo), net.tile_grid or net.size_multiple)
+        if side is not None and shared >= side:
+            raise UsageError(
+                f"tiles of {side} pixels, the only ones of this file, cannot overlap by {shared}",
+                hint="use a smaller --overlap, or export with a larger --tile",
+            )
+        return side
 
     def computed(self, length: int, side: int) -> int:
         """Pixels along one axis that tiles of up to `side` compute together."""
