@@ -65,7 +65,8 @@ def test_all_takes_every_extra_that_users_need(project: Any) -> None:
     extras = set(project["optional-dependencies"])
     (everything,) = project["optional-dependencies"]["all"]
     taken = set(everything.removeprefix(f"{project['name']}[").removesuffix("]").split(","))
-    assert taken == extras - {"all", "browser", "dev", "docs", "test"}
+    services = {"ray", "wandb"}  # for those who have a cluster or an account
+    assert taken == extras - services - {"all", "browser", "dev", "docs", "test"}
 
 
 def test_the_workflow_runs_both_commands_of_the_readme() -> None:

@@ -5,16 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from restore.checkpoints.loading import (
-        FORMAT,
-        CheckpointInfo,
-        ResolvedWeights,
-        facts,
-        load,
-        load_own,
-        resolve,
-        save,
-    )
+    from restore.checkpoints.any_file import load
+    from restore.checkpoints.loading import FORMAT, CheckpointInfo, ResolvedWeights, facts, load_own, resolve, save
 
 __all__ = ["FORMAT", "CheckpointInfo", "ResolvedWeights", "facts", "load", "load_own", "resolve", "save"]
 
@@ -24,6 +16,7 @@ if not TYPE_CHECKING:  # a type checker must refuse names that do not exist
         """Import what loads weights when it is first used: each start of `restore` needs the catalogue alone."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from restore.checkpoints import loading
+        from importlib import import_module
 
-        return getattr(loading, name)
+        module = "any_file" if name == "load" else "loading"
+        return getattr(import_module(f"restore.checkpoints.{module}"), name)

@@ -117,24 +117,6 @@ def resolve(source: str | os.PathLike[str], *, download: bool = True) -> Resolve
     return ResolvedWeights(path, _verify(path, entry, hint), entry)
 
 
-def load(source: str | os.PathLike[str] | ResolvedWeights, task: str | None = None) -> tuple[Network, CheckpointInfo]:
-    """The network of a checkpoint of this project, of our networks' authors, or of spandrel's networks.
-
-    Args:
-        source: What `resolve` takes or returns.
-        task: What a file that names no task is used for: a key of `TASKS`; None: not known.
-
-    Raises:
-        WeightsError: As `resolve`, `load_own` and `foreign_files.load`.
-    """
-    weights = source if isinstance(source, ResolvedWeights) else resolve(source)
-    if weights.entry is not None or is_own(weights.path):
-        return load_own(weights)
-    from restore.checkpoints import foreign_files
-
-    return foreign_files.load(weights, task)
-
-
 def is_own(path: Path) -> bool:
     """Whether a file says that it is a checkpoint of this project.
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore.checkpoints import catalogue, hub, loading
+from restore.checkpoints import any_file, catalogue, hub, loading
 from restore.checkpoints.cards import weights_card
 from restore.checkpoints.catalogue import Score, WeightsEntry
 from restore.checkpoints.hub import MODEL, Address
@@ -163,7 +163,7 @@ def push_network(
 def _is_unchanged(network: Network, weights: ResolvedWeights) -> bool:
     import torch
 
-    kept, own = loading.load(weights)[0].state_dict(), network.state_dict()
+    kept, own = any_file.load(weights)[0].state_dict(), network.state_dict()
     return kept.keys() == own.keys() and all(torch.equal(kept[key], own[key].cpu()) for key in kept)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from restore.checkpoints import catalogue, loading
+from restore.checkpoints import any_file, catalogue, loading
 from restore.errors import WeightsError
 
 _SIDE = 64  # pixels of the picture, or the next size that the network takes
@@ -42,7 +42,7 @@ def verify(source: str) -> Verified:
     import torch
 
     weights = loading.resolve(source, download=False)
-    network, info = loading.load(weights)
+    network, info = any_file.load(weights)
     side = max(_SIDE, network.min_size)
     side += -side % network.size_multiple
     picture = torch.rand(1, network.channels, side, side, generator=torch.Generator().manual_seed(0))

@@ -34,7 +34,7 @@ def test_python_of_the_docs_runs(block: Block, tmp_path: Path, monkeypatch: pyte
     add_own("hub", "denoise")
     load = checkpoints.load
     monkeypatch.setattr(  # the Hub has tests of its own
-        checkpoints, "load", lambda weights: load("hub" if str(weights).startswith("hf://") else weights)
+        checkpoints, "load", lambda weights, *task: load("hub" if str(weights).startswith("hf://") else weights)
     )
     save("photo.jpg")
     array = np.zeros((8, 8, 3), np.uint8)
