@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from restore.checkpoints import foreign_files
 from restore.checkpoints.loading import CheckpointInfo, ResolvedWeights, is_own, load_own, resolve
-from restore.networks import Network
+
+if TYPE_CHECKING:
+    from restore.networks import Network
 
 
 def load(source: str | os.PathLike[str] | ResolvedWeights, task: str | None = None) -> tuple[Network, CheckpointInfo]:
@@ -22,4 +24,6 @@ def load(source: str | os.PathLike[str] | ResolvedWeights, task: str | None = No
     weights = source if isinstance(source, ResolvedWeights) else resolve(source)
     if weights.entry is not None or is_own(weights.path):
         return load_own(weights)
+    from restore.checkpoints import foreign_files  # here: torch takes seconds, and may not be installed
+
     return foreign_files.load(weights, task)
