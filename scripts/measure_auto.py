@@ -54,7 +54,7 @@ def degraded(clean: Pixels, kinds: Kinds, seed: int) -> tuple[Pixels, Pixels]:
     reference = x
     for kind, levels in kinds:
         draw: Draw = DEGRADATIONS[kind](levels)
-        target, x = draw(generator).apply(x, generator)
+        target, x = draw(generator).apply(np.clip(x, 0, 1), generator)  # as in a file
         reference = target if kind == kinds[0][0] else reference  # of the first: some make pictures smaller
     return _bytes(reference), _bytes(x)
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 # The orders of the steps with and without noise, measured by `scripts/measure_auto.py --orders`. Upscaling is last.
 NOISY_ORDER = ("derain", "denoise", "dejpeg", "deblur")
 PLAIN_ORDER = ("dejpeg", "derain", "deblur")
-LEAST_NOISE = 0.75  # 8-bit grey levels; less is not seen, and a denoiser costs detail
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,6 @@ def advise(findings: Findings, *, scale: int | None = None) -> Advice:
         scale: Upscale so many times; None: not at all.
     """
     tasks = set(findings.tasks)
-    if max(findings.noise, findings.noise_chroma) < LEAST_NOISE:
-        tasks.discard("denoise")
     order = NOISY_ORDER if "denoise" in tasks else PLAIN_ORDER
     steps = [AdvisedStep(task, _reason(task, findings)) for task in order if task in tasks]
     if scale is not None:

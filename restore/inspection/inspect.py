@@ -21,6 +21,11 @@ _TRACE = 0.15  # evidence of a JPEG compression
 _GOOD_QUALITY = 88  # JPEG artifacts are invisible from here on
 _FAIR_QUALITY = 60  # cameras save no coarser
 _WHITE = 0.78  # fine over middle frequencies
+_LEAST_NOISE = 0.75  # grey levels; less is not seen, and a denoiser costs detail
+_FAINT, _MEASURED = (
+    (2.0, 10.0),
+    1.5,
+)  # grey levels of white noise that the network may miss, and what they add to its score
 _AGREE = 2.0  # the largest ratio of the sigma of the fine frequencies to that of the network
 # Scores above which a task is advised, by what is found already: noise under a JPEG of a fair or of a lower quality, an
 # earlier JPEG compression, or another fault that can look like the first.
@@ -46,9 +51,13 @@ def inspect(picture: Picture, weights: Path = WEIGHTS) -> Findings:
     seen = found.quality if found.evidence >= _TRACE else None
     verdict = judge(crops, weights)
     sigma, ratio = white_noise_of([luma_of(crop) for crop in crops])
+    is_white = ratio >= _WHITE and (seen is None or seen >= _GOOD_QUALITY)
+    is_faint = is_white and _FAINT[0] <= sigma <= _FAINT[1]
+    if is_faint:
+        verdict.claims["denoise"] += _MEASURED
     agrees = 1 / _AGREE <= sigma / max(1e-3, verdict.levels["sigma"]) <= _AGREE
-    is_white = agrees and ratio >= _WHITE and (seen is None or seen >= _GOOD_QUALITY)
-    return _findings(picture, crops, seen, sigma if is_white else 0.0, verdict)
+    has_level = is_white and (agrees or (is_faint and verdict.claims["denoise"] > 0))
+    return _findings(picture, crops, seen, sigma if has_level else 0.0, verdict)
 
 
 def _tasks(seen: int | None, scores: dict[str, float]) -> tuple[str, ...]:
@@ -94,6 +103,9 @@ def _findings(
     chroma = 0.0 if is_grey else levels.get("chroma", 0.0)
     if white_noise and not is_grey:
         chroma = float(np.mean([white_noise_of(planes, low=-128, high=128)[0] for planes in _chroma_planes(crops)]))
+    noise = white_noise or levels.get("sigma", 0.0)
+    if max(noise, chroma) < _LEAST_NOISE:
+        tasks = tuple(task for task in tasks if task != "denoise")
     return Findings(
         width=width,
         height=height,
@@ -101,7 +113,7 @@ def _findings(
         is_grey=is_grey,
         profile=_profile_name(picture.icc_profile),
         format=picture.source_format,
-        noise=round(white_noise or levels.get("sigma", 0.0), 2),
+        noise=round(noise, 2),
         noise_chroma=round(chroma, 2),
         noise_is_coarse=not white_noise and scores.get("is_coarse", -1.0) > 0,
         jpeg_quality=picture.jpeg_quality,

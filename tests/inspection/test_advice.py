@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from restore.inspection.advice import LEAST_NOISE, NOISY_ORDER, PLAIN_ORDER, advise
+from restore.inspection.advice import NOISY_ORDER, PLAIN_ORDER, advise
 from restore.inspection.findings import Findings
 
 
@@ -45,12 +45,6 @@ def test_steps_run_in_a_fixed_order_whatever_the_order_of_the_findings() -> None
 )
 def test_each_step_has_its_reason(task: str, changes: dict[str, Any], words: str) -> None:
     assert advise(findings(task, **changes)).words() == words
-
-
-def test_noise_that_nobody_sees_is_left_alone() -> None:
-    assert advise(findings("denoise", noise=LEAST_NOISE - 0.01)).steps == ()
-    assert len(advise(findings("denoise", noise=LEAST_NOISE)).steps) == 1
-    assert len(advise(findings("denoise", noise_chroma=LEAST_NOISE)).steps) == 1
 
 
 def test_pictures_are_upscaled_last_and_only_if_asked() -> None:

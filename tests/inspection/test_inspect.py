@@ -70,6 +70,17 @@ def test_white_noise_is_measured_within_15_percent(photo: np.ndarray, sigma: flo
     assert not found.noise_is_coarse
 
 
+def test_faint_grain_of_a_whole_photograph_is_noise_and_noise_that_nobody_sees_is_none() -> None:
+    drops = read_picture(SAMPLES / "drops-on-window.jpg")
+    faint = np.random.default_rng(0).normal(0, 0.4, drops.pixels.shape)
+    smooth = cv2.GaussianBlur(drops.pixels, (0, 0), 4).astype(np.float64)
+    assert "denoise" not in inspect(picture((smooth + faint) / 255)).tasks
+    grain = np.random.default_rng(0).normal(0, 3, drops.pixels.shape)
+    found = inspect(picture((smooth + grain) / 255))
+    assert "denoise" in found.tasks
+    assert found.noise == pytest.approx(3 * 0.67, rel=0.15)  # luma of three independent channels
+
+
 def test_white_noise_on_a_flat_plane_is_its_standard_deviation() -> None:
     plane = 128 + np.random.default_rng(1).normal(0, 10, (256, 256)).astype(np.float32)
     sigma, ratio = white_noise_of([plane])
