@@ -9,7 +9,7 @@ restored.save("restored.jpg")  # EXIF and profile are kept
 restore.restore_file("photo.jpg", "restored.png", "denoise")  # as the command does
 ```
 
-Importing this package takes milliseconds: torch is imported when you first restore or use `Restorer`.
+Importing this package takes milliseconds: torch is imported when you first load a network that it computes.
 """
 
 from __future__ import annotations

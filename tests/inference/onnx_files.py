@@ -48,7 +48,7 @@ def inverting(path: Path, **facts: Any) -> Path:
 def enlarging(path: Path, **facts: Any) -> Path:
     """Every pixel twice each way."""
     nodes = [onnx.helper.make_node("Resize", [INPUT, "", "scales"], [OUTPUT], mode="nearest")]
-    scales = np.float32([1, 1, 2, 2])
+    scales = np.array([1, 1, 2, 2], np.float32)
     return write(path, nodes, {"scales": scales}, **{"halo": 0, "scale": 2, "task": "upscale"} | facts)
 
 

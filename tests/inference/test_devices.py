@@ -109,7 +109,7 @@ def test_openmp_is_told_not_to_spin_before_torch_is_loaded() -> None:
         "    if name == 'torch' and 'torch' not in sys.modules: print(os.environ.get('GOMP_SPINCOUNT'))\n"
         "    return real(name, *rest)\n"
         "import sys; builtins.__import__ = noted\n"
-        "import restore; restore.Restorer"
+        "import restore.inference.torch_engine"
     )
     assert child(code) == "1000\n"
     assert child("import torch, restore\n" + TELL) == "None None\n"  # too late: it would only reach child processes

@@ -79,7 +79,7 @@ def test_a_file_of_one_size_gets_tiles_of_this_size_only(shape: tuple[int, ...],
     pixels = noise(*shape)
     restorer = restorer_of(onnx_files.inverting(tmp_path / "a.onnx", tile=64, size_multiple=16, tile_grid=8))
     for tile in ("auto", 64):
-        restored = restorer.restore_picture(Picture(pixels), tile=tile)  # type: ignore[arg-type]
+        restored = restorer.restore_picture(Picture(pixels), tile=tile)
         np.testing.assert_array_equal(restored.picture.pixels, 255 - pixels)
         assert restored.tile == (min(64, shape[0]), min(64, shape[1]))
     for tile in (32, 128):
@@ -122,10 +122,12 @@ def test_tiles_fit_into_the_memory_that_onnx_runtime_takes(tmp_path: Path) -> No
 @pytest.mark.parametrize("fault", ["nan", "shape"])
 def test_results_that_cannot_be_used_are_refused(fault: str, tmp_path: Path) -> None:
     node = onnx_files.onnx.helper.make_node
+    constants: dict[str, Any] = {"zero": np.float32(0)}
     if fault == "nan":
-        nodes, constants = [node("Div", ["input", "zero"], ["output"])], {"zero": np.float32(0)}
+        nodes = [node("Div", ["input", "zero"], ["output"])]
     else:
-        nodes, constants = [node("Sub", ["input", "wide"], ["output"])], {"wide": np.zeros((1, 3, 1, 7), np.float32)}
+        nodes = [node("Sub", ["input", "wide"], ["output"])]
+        constants = {"wide": np.zeros((1, 3, 1, 7), np.float32)}
     restorer = restorer_of(onnx_files.write(tmp_path / "a.onnx", nodes, constants))
     with pytest.raises(RestoreError, match="NaN or infinity" if fault == "nan" else "ONNX Runtime cannot run"):
         restorer(np.zeros((20, 20, 3), np.uint8))
