@@ -26,8 +26,8 @@ def train_inspect(
     """
     if others or data is None:
         raise UsageError(
-            "`restore train inspect` needs --data and -o" if data is None else "`restore train inspect` has no recipe",
-            hint="give --data DIR -o RUN, and if you like --clean, --degraded, --max-time, --threads, --workers",
+            "`restore train inspect` needs --data" if data is None else "`restore train inspect` has no recipe",
+            hint="give --data DIR --out RUN, and if you like --clean, --degraded, --max-time, --threads, --workers",
         )
     if (clean is None) != (degraded is None):
         raise UsageError("--clean and --degraded go together", hint="give both folders of rain pairs, or neither")

@@ -11,6 +11,7 @@ import functools
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from restore.checkpoints.hub import Address
 from restore.cli import app
 from restore.datasets.registry import datasets
 from restore.images import Picture, write_picture
+from restore.inspection import verdict
 from restore.networks import NETWORKS
 from restore.tasks import TASKS
 from restore.training.recipe import load_recipe
@@ -149,6 +151,11 @@ def prepare(parsed: Parsed, command: Command, monkeypatch: pytest.MonkeyPatch) -
         return False
     if str(weights or parsed.get("name")).endswith(".pth"):  # of an extra
         return False
+    if parsed.name == "train" and parsed["recipe"] == "inspect":  # takes minutes
+        return False
+    if isinstance(weights, Path) and weights.suffix == ".npz":
+        make_folder(weights.parent)
+        shutil.copy(verdict.WEIGHTS, weights)
     if isinstance(weights, str) and weights.endswith(".safetensors"):
         save_repeats(Path(weights), parsed.name if parsed.name in TASKS else "denoise")
     if parsed.name in TASKS:
