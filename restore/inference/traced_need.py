@@ -52,14 +52,14 @@ def _peak(network: Network, side: int, device: str) -> float:
             run_on_meta(network, side, side)
         else:
             network(torch.full((1, network.channels, side, side), 0.5, device=device))
-    return followed.peak_bytes
+    return float(followed.peak_bytes)
 
 
-class _Followed(TorchDispatchMode):
+class _Followed(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that operations make, until nothing holds them."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._bytes = self.peak_bytes = 0
         self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
