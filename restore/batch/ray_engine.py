@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import sys
 import threading
 import time
@@ -130,11 +132,19 @@ def _connect() -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     address = os.environ.get("RAY_ADDRESS")
     try:
-        ray.init(address=address or "auto", **quiet)
-    except ConnectionError as error:
-        if address:
-            raise UsageError(f"no Ray cluster answers at {address}", hint="check RAY_ADDRESS") from error
-        ray.init(address="local", include_dashboard=False, **quiet)
+        if address and (place := re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)):  # Ray itself tries for minutes
+            socket.create_connection((place[1], int(place[2])), timeout=10).close()
+        try:
+            ray.init(address=address or "auto", **quiet)
+        except ConnectionError:
+            if address:
+                raise
+            ray.init(address="local", include_dashboard=False, **quiet)
+    except (OSError, RuntimeError, ValueError) as error:
+        what = f"no Ray cluster answers at {address}" if address else "Ray does not start"
+        raise UsageError(
+            f"{what}: {' '.join(str(error).split())}", hint="check RAY_ADDRESS, or --engine here"
+        ) from error
 
 
 def actors_of(cpus: float, gpus: float, threads: int | None, device: str) -> tuple[int, dict[str, float]]:

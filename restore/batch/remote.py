@@ -69,7 +69,7 @@ def is_many(url: str) -> bool:
 def _is_folder(url: str) -> bool:
     with errors("read", url):
         system, path = _system(url)
-        return bool(system.isdir(path))
+        return _exists(system, path) and system.info(path)["type"] == "directory"
 
 
 @lru_cache(maxsize=64)
@@ -78,7 +78,7 @@ def _is_pattern(url: str) -> bool:
         return False
     with errors("read", url):
         system, path = _system(url)
-        return not system.exists(path)
+        return not _exists(system, path)
 
 
 class Listed(NamedTuple):
@@ -112,8 +112,8 @@ def listed(url: str, *, recursive: bool) -> Listed:
             files = [entry["name"] for entry in entries if entry["type"] != "directory"]
             return Listed(url, _places(system, url, files), len(files) < len(entries))
         files = system.find(path)
-        if not files and not system.exists(path):
-            raise FileNotFoundError
+        if not files:
+            system.info(path)
         return Listed(url, _places(system, url, files), False)
 
 
@@ -157,7 +157,7 @@ def existing(urls: Iterable[str]) -> set[str]:
             system, path = _system(folder)
             system.invalidate_cache()
             if len(together) < _MANY:
-                found.update(url for url in together if system.exists(_system(url)[1]))
+                found.update(url for url in together if _exists(system, _system(url)[1]))
                 continue
             with suppress(FileNotFoundError):
                 names = {name.rpartition("/")[2] for name in system.ls(path, detail=False)}
@@ -208,7 +208,7 @@ def check_output(url: str) -> None:
         if scheme not in _BUCKETS:
             return
         with suppress(PermissionError):  # the right to write needs no right to look
-            if not system.exists(bucket):
+            if not _exists(system, bucket):
                 raise PictureError(f"cannot write {url}: there is no bucket {bucket}", hint="use another -o")
 
 
@@ -242,7 +242,7 @@ def put(file: Path, url: str, *, overwrite: bool) -> None:
     with errors("write", url):
         system, path = _system(url)
         system.invalidate_cache()
-        if not overwrite and system.exists(path):
+        if not overwrite and _exists(system, path):
             raise FileExistsError
         if _scheme(url) in _WHOLE:
             system.put_file(str(file), path)
@@ -292,6 +292,15 @@ def _why(error: Exception, verb: str, url: str) -> tuple[str, str | None]:
     ):
         return f"the connection failed ({text or type(error).__name__})", again
     return f"{type(error).__name__}: {text}" if text else type(error).__name__, again
+
+
+def _exists(system: Any, path: str) -> bool:
+    """Whether a file or folder exists. `exists` of the file systems also says no where they cannot tell."""
+    try:
+        system.info(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _scheme(url: str) -> str:

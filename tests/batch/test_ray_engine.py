@@ -96,6 +96,15 @@ def test_ctrl_c_stops_the_actors_and_skip_existing_goes_on(here: Path) -> None:
     assert process.returncode == 0 and f"{30 - done} restored, {done} skipped" in err, err
 
 
+def test_a_cluster_that_does_not_answer_is_one_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'ray'")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    save("a.png")
+    ran = run("denoise", "a.png", "-o", "b.png", "--engine", "ray")
+    assert ran.code == 2 and ran.err.startswith("error: no Ray cluster answers at 127.0.0.1:9: "), ran.err
+    assert not Path("b.png").exists()
+
+
 @pytest.mark.slow
 def test_an_error_of_every_picture_is_told_once(here: Path) -> None:
     save("in/a.png")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +21,11 @@ from conftest import Run, save
 from PIL import Image
 
 from restore.batch import planning, remote
+from restore.batch.job import Job
+from restore.batch.pipeline import Outcome, Pipeline
 from restore.errors import PictureError, UsageError
-from restore.images import read_picture
+from restore.images import Picture, read_picture
+from restore.inference.restored import Restored
 
 
 @pytest.fixture(autouse=True)
@@ -264,6 +271,27 @@ def test_auto_tells_what_it_would_do_with_a_picture_in_a_store(run: Run, store: 
     assert "memory://in/b.png" in ran.err and ".tmp" not in ran.err
 
 
+def test_what_may_exist_is_not_replaced_where_the_store_cannot_tell(
+    denoise: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(store, "in/a.png", "in/b.png")
+    store.pipe_file("/out/a.png", b"mine")
+    info = type(store).info
+
+    def unsure(self: Any, path: str, **more: Any) -> Any:
+        if path.startswith("/out/"):
+            raise TimeoutError("timed out")
+        return info(self, path, **more)
+
+    monkeypatch.setattr(type(store), "info", unsure)
+    for flags in (["--skip-existing"], []):
+        ran = denoise("memory://in", "-o", "memory://out", *flags)
+        assert ran.code == 1 and ran.err.startswith(
+            "error: cannot read memory://out: the connection failed (timed out)"
+        )
+        assert store.cat_file("/out/a.png") == b"mine"
+
+
 def test_no_access_is_told(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Any, path: str, **more: Any) -> None:
         raise PermissionError("Forbidden")
@@ -272,3 +300,62 @@ def test_no_access_is_told(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PictureError, match=r"cannot read memory://in/a.png: no access \(Forbidden\)") as raised:
         planning.plan(["memory://in/a.png"], "b.png")
     assert raised.value.hint == "check the credentials for memory://, and the name"
+
+
+def test_the_next_is_downloaded_and_the_last_uploaded_while_the_network_works(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    upload(store, "in/0.png", "in/1.png", "in/2.png")
+    events = {name: threading.Event() for name in ("fetched 1", "fetched 2", "put 0", "put 1")}
+    fetch, put, count = remote.fetch, remote.put, itertools.count()
+
+    def told_fetch(url: str, file: Path) -> None:
+        fetch(url, file)
+        events.get(f"fetched {url[-5]}", threading.Event()).set()
+
+    def told_put(file: Path, url: str, *, overwrite: bool) -> None:
+        put(file, url, overwrite=overwrite)
+        events.get(f"put {url[-5]}", threading.Event()).set()
+
+    def restore(picture: Picture, after_tile: Any) -> Restored:
+        number = next(count)
+        for name in (f"fetched {number + 1}", f"put {number - 1}"):
+            assert events.get(name, SET).wait(20), name
+        return Restored(picture, (8, 8), 1, None)
+
+    SET = threading.Event()
+    SET.set()
+    monkeypatch.setattr(remote, "fetch", told_fetch)
+    monkeypatch.setattr(remote, "put", told_put)
+    outcomes: list[Outcome] = []
+    Pipeline(restore, outcomes.append).run([Job(f"memory://in/{i}.png", f"memory://out/{i}.png") for i in range(3)])
+    assert [outcome.status for outcome in outcomes] == ["restored"] * 3, outcomes
+
+
+def test_a_picture_and_a_page_of_links_are_read_from_the_web(denoise: Any, tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp", reason="needs aiohttp: pip install aiohttp")
+    save("web/my photo.png")
+    save("web/b.png", seed=1)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory="web"))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        web = f"http://127.0.0.1:{server.server_address[1]}"
+        ran = denoise(f"{web}/my%20photo.png?size=large", "-o", "out/")
+        assert (ran.code, ran.out) == (0, f"{os.path.join('out', 'my photo.png')}\n"), ran.err
+        ran = denoise(f"{web}/", "-o", "all")
+        assert ran.code == 0 and "2 restored" in ran.err, ran.err
+        ran = denoise(f"{web}/none.png", "-o", "none.png")
+        assert (ran.code, ran.err) == (1, f"error: cannot read {web}/none.png: it does not exist\n")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    ran = denoise(f"{web}/b.png", "-o", "none.png")
+    assert ran.code == 1 and f"error: cannot read {web}/b.png: the connection failed (" in ran.err

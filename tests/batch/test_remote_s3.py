@@ -129,11 +129,15 @@ def test_without_credentials_the_error_says_so(denoise: Any, bucket: Any, monkey
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     s3fs.S3FileSystem.clear_instance_cache()
-    ran = denoise("s3://bucket/in", "-o", "out")
-    assert ran.code == 1 and ran.err == (
-        "error: cannot read s3://bucket/in: no access (Unable to locate credentials)\n"
-        "hint:  check the credentials for s3://, and the name\n"
-    )
+    for args, what in (
+        (("s3://bucket/in", "-o", "out"), "read s3://bucket/in"),
+        (("in/a.png", "-o", "s3://bucket/out/"), "write s3://bucket/out/"),
+    ):
+        ran = denoise(*args)
+        assert ran.code == 1 and ran.err == (
+            f"error: cannot {what}: no access (Unable to locate credentials)\n"
+            "hint:  check the credentials for s3://, and the name\n"
+        )
 
 
 @pytest.mark.slow
@@ -219,3 +223,15 @@ def test_ctrl_c_leaves_no_temporary_file_and_no_half_object(
     again = subprocess.run([*command, "--skip-existing"], capture_output=True, text=True, check=True)
     assert f"{len(names) - len(done)} restored" in again.stderr
     assert len(contents(bucket, "out")) == len(names)
+
+
+@pytest.mark.slow
+def test_actors_of_ray_read_and_write_buckets(run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'ray'")
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # sockets must have short names
+    upload(bucket, *(f"in/{i}.png" for i in range(4)))
+    args = ["s3://bucket/in", "-o", "s3://bucket/out", "--engine", "ray"]
+    ran = subprocess.run([sys.executable, "-m", "restore", "denoise", *args], capture_output=True, text=True)
+    assert ran.returncode == 0 and "4 restored" in ran.stderr, ran.stderr
+    assert sorted(ran.stdout.split()) == [f"s3://bucket/out/{i}.png" for i in range(4)]
+    assert contents(bucket, "out") == [f"bucket/out/{i}.png" for i in range(4)]
