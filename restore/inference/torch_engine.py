@@ -44,7 +44,9 @@ class TorchEngine:
 
     def restore(self, images: Levels, *, self_ensemble: bool, precision: str) -> Levels:
         """As `Engine.restore`."""
-        restored = self._restore_batch(torch.from_numpy(images), self_ensemble, precision)
+        # NumPy's stride along one image is 0, by which torch does not see that its channels are last.
+        x = torch.from_numpy(images[0])[None] if len(images) == 1 else torch.from_numpy(images)
+        restored = self._restore_batch(x, self_ensemble, precision)
         result: Levels = restored.cpu().numpy()
         return result
 
