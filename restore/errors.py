@@ -116,6 +116,9 @@ def said_in_python() -> Iterator[None]:
 def _in_python(text: str) -> str:
     """A message with arguments instead of options.
 
+    >>> print(_in_python("`restore export a -o a.onnx` where torch is; then use --weights a.onnx"))
+    `restore export a -o a.onnx` where torch is; then name weights a.onnx
+
     >>> print(_in_python("use another -o, --background white, or --overwrite"))
     use another target, background='white', or overwrite=True
     >>> print(_in_python("--max-pixels 600M if you trust it; leave out --strength"))
@@ -134,6 +137,10 @@ def _in_python(text: str) -> str:
             return f"{name}={round(float(size[1]) * {'M': 10**6, 'G': 10**9}[size[2]]):_}"
         return f"{name}={value if value[0].isdigit() and ',' not in value else repr(value)}"
 
+    first, *commands = re.split(r"(`restore export [^`]*`)", text)
+    if commands:  # for a terminal: it stays
+        command, rest = commands[0], "".join(commands[1:])
+        return _in_python(first) + command + _in_python(rest)
     text = text.replace("--crop", "--region").replace("give --recipe", "give a recipe")
     text = re.sub(
         r"--([a-z][a-z-]+)(?: (\d[\w.,]*\w|\d|center:\d+(?:x\d+)?|white|cpu|note|fail)(?!\w))?", argument, text
