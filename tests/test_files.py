@@ -4,13 +4,14 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from restore.files import remove_leftovers, remove_unfinished, whole_file
+from restore.files import remove_leftovers, remove_unfinished, temporary_folder, whole_file
 
 
 def names(folder: Path) -> list[str]:
@@ -191,3 +192,35 @@ def test_a_replaced_file_keeps_its_mode_and_is_never_readable_by_others_meanwhil
             temporary.write_text("new")
             assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
         assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+
+def test_a_temporary_folder_goes_at_the_end_and_when_the_process_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), temporary_folder() as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep/a").touch()
+        assert os.name != "posix" or stat.S_IMODE(folder.stat().st_mode) == 0o700
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+    with temporary_folder() as folder:
+        (folder / "a").touch()
+        remove_unfinished()
+        assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="nobody can tell there whether the process is alive")
+def test_the_temporary_folder_of_a_killed_run_goes_when_the_next_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = (
+        "import os; from restore.files import temporary_folder\n"
+        "with temporary_folder() as folder: open(folder / 'a', 'w'); os._exit(1)"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", program], env=environment).returncode == 1
+    (left,) = names(tmp_path)
+    with temporary_folder() as folder:
+        assert names(tmp_path) == [folder.name] and folder.name != left
