@@ -37,6 +37,12 @@ def test_the_version_is_the_newest_release_of_the_changelog() -> None:
     assert restore.__version__ == version
 
 
+def test_the_lines_to_install_without_torch_name_all_other_dependencies(project: Any) -> None:
+    (line,) = re.findall(r"^pip install -c constraints.txt onnxruntime (.+)$", text("docs/onnx.md"), re.MULTILINE)
+    needed = {distribution(requirement) for requirement in project["dependencies"]}
+    assert {distribution(name) for name in line.split()} == needed - {"torch"}
+
+
 def test_releases_of_the_changelog_go_from_new_to_old() -> None:
     releases = RELEASE.findall(text("CHANGELOG.md"))
     versions = [tuple(map(int, version.split("."))) for version, _ in releases]

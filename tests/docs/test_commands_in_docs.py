@@ -149,7 +149,7 @@ def prepare(parsed: Parsed, command: Command, monkeypatch: pytest.MonkeyPatch) -
     weights = parsed.get("weights")
     if isinstance(weights, str) and weights.startswith("hf://"):
         return False
-    if str(weights or parsed.get("name")).endswith(".pth"):  # of an extra
+    if re.search(r"\.(pth|onnx)\b", f"{weights or parsed.get('name')} {parsed.get('inputs')}"):  # of an extra
         return False
     if parsed.name == "train" and parsed["recipe"] == "inspect":  # takes minutes
         return False
