@@ -7,6 +7,7 @@ import pytest
 import torch
 from fake_networks import Enlarge, Identity, noise, restore
 
+from restore.inference.padding import pad
 from restore.inference.restorer import Restorer
 
 
@@ -32,3 +33,9 @@ def test_padding_reflects_and_then_replicates(size: tuple[int, int]) -> None:
     expected = np.pad(x.numpy(), [(0, 0), (0, 0), (0, mirror[0]), (0, mirror[1])], mode="reflect")
     expected = np.pad(expected, [(0, 0), (0, 0), (0, rest[0]), (0, rest[1])], mode="edge")
     np.testing.assert_array_equal(got.numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 20), (20, 3), (17, 30), (32, 32)])
+def test_arrays_are_padded_as_tensors_are(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size)
+    np.testing.assert_array_equal(pad(x.numpy(), 32, 64), pad(x, 32, 64).numpy())

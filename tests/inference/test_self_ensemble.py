@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from fake_networks import Enlarge, HalfSizeConvolutions, Identity, noise
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from restore.images.bayer import mosaic
 from restore.inference.restorer import Restorer
+from restore.inference.self_ensemble import mean_over_orientations
+from restore.tasks import TASKS
 
 ALL_WAYS = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
 
@@ -57,3 +60,18 @@ def test_a_self_ensemble_keeps_the_pattern_of_a_mosaic(size: tuple[int, int]) ->
 def test_a_self_ensemble_enlarges_in_tiles_and_returns_what_was_given() -> None:
     pixels, restorer = noise(70, 90, 3), Restorer(Enlarge(), device="cpu")
     np.testing.assert_array_equal(restorer(pixels, tile=64, self_ensemble=True), restorer(pixels))
+
+
+@pytest.mark.parametrize("task", ["denoise", "derain", "demosaic"])
+def test_arrays_are_turned_as_tensors_are(task: str) -> None:
+    x = torch.rand(1, 3, 20, 31)
+    slope = torch.arange(64.0)  # no turn leaves it as it is
+
+    def restored(x: Tensor) -> Tensor:
+        return x * slope[: x.shape[3]] + slope[: x.shape[2], None]
+
+    def of_arrays(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return restored(torch.from_numpy(x.copy())).numpy()
+
+    expected = mean_over_orientations(restored, x, 1, TASKS[task])
+    np.testing.assert_allclose(mean_over_orientations(of_arrays, x.numpy(), 1, TASKS[task]), expected, rtol=1e-6)
