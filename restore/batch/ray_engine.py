@@ -179,7 +179,7 @@ class Pool:
         load, options: As for `Restoring`.
         tell: Takes each outcome, in any order.
         report: Takes weights, device and threads.
-        say: Tells the user what takes long.
+        say: Tells the user what takes long, and that actors end.
         device, threads: As for `restore.load`.
         stop: Set it to stop after the current tiles.
     """
@@ -237,7 +237,7 @@ class Pool:
                 free_since = time.monotonic()
             elif not told and time.monotonic() - free_since > _LONG:
                 told = True
-                self.say("waiting for a free CPU or GPU of the Ray cluster")
+                self.say("note:  waiting for a free CPU or GPU of the Ray cluster")
 
     def _take(self, answer: Any) -> None:
         """Take an answer, and give the actor more to do."""
@@ -285,6 +285,7 @@ class Pool:
     def _again(self, jobs: list[Job], tries: int, error: Exception) -> None:
         """Put back the pictures of an actor that ended, one by one: one of them may be the cause."""
         if tries < TRIES:
+            self.say(f"note:  an actor ended; {len(jobs)} picture{'s' * (len(jobs) > 1)} of it will be tried again")
             self._left.extend(([job], tries) for job in jobs)
             return
         for job in jobs:

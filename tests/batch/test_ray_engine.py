@@ -68,6 +68,7 @@ def test_every_picture_is_restored_once_with_the_same_bytes_though_an_actor_is_k
     killed.kill()
     out, err = process.communicate(timeout=300)
     assert process.returncode == 1 and "40 restored, 1 failed" in err, err
+    assert "note:  an actor ended; " in err
     assert sorted(out.split()) == [os.path.join("out", name) for name in names]
     report = json.loads(Path("report.json").read_text())
     assert report["totals"]["restored"] == 40 and report["device"] == "cpu" and report["pictures"][0]["weights"]
