@@ -22,8 +22,9 @@ def test_it_prints_its_address_serves_without_torch_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     program = (
-        "import sys, restore.cli.start, atexit; sys.argv = ['restore', 'web', '--no-open']; "
-        "atexit.register(lambda: print('torch' in sys.modules)); restore.cli.start.main()"
+        "import sys, signal, restore.cli.start, atexit; signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # nohup
+        "sys.argv = ['restore', 'web', '--no-open']; atexit.register(lambda: print('torch' in sys.modules)); "
+        "restore.cli.start.main()"
     )
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(
