@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 LARGE = 50_000_000
 """Pixels above which a picture is alone in memory: no other is decoded or encoded meanwhile."""
 
+VANISHED = "it vanished before it was read"
+"""The reason why a picture is skipped whose file is gone."""
+
 Status = Literal["restored", "copied", "skipped", "failed", "not reached"]
 
 
@@ -126,6 +129,7 @@ class Pipeline:
         quality, background: For `write_picture`.
         overwrite: Replace files that exist. Without it a picture fails if a file takes its output's name meanwhile.
         skip_existing: Such a picture is skipped instead.
+        may_vanish: A picture whose file vanishes before it is read is skipped, too.
         page: Number of the page or frame to restore, from 1; None restores all.
         max_pixels: Most pixels of a picture.
         on_damage: What becomes of a damaged file: `note` restores what can be read, `fail` fails.
@@ -144,6 +148,7 @@ class Pipeline:
     background: str | None = None
     overwrite: bool = False
     skip_existing: bool = False
+    may_vanish: bool = False
     keep_times: bool = False
     copies_sidecars: bool = False
     page: int | None = None
@@ -272,6 +277,9 @@ class Pipeline:
     def _fail(self, job: Job, error: Exception) -> None:
         """Report a picture that failed, after those before it. The error is dropped: its frames hold pictures."""
         self._settle()
+        is_missing = any(isinstance(one, FileNotFoundError) for one in (error, error.__cause__))
+        if self.may_vanish and is_missing and isinstance(job.source, Path) and not job.source.exists():
+            return self._tell(Outcome(job, "skipped", VANISHED))
         reason, hint = f"{type(error).__name__}: {error}", None
         if isinstance(error, RestoreError):
             reason, hint = error.message, error.hint

@@ -81,6 +81,7 @@ class FolderWatch:
         self._seen: dict[Path, _Seen] = {}
         self._sources: dict[str, Path] = {}  # by the real path of the output
         self._written: dict[Path, _Signature] = {}  # outputs of this run
+        self._handled: dict[Path, _Signature] = {}  # sources as they were last handed out
         self._gone: set[Path] = set()  # watched folders that cannot be read
         self._notes: list[str] = []
 
@@ -120,11 +121,12 @@ class FolderWatch:
             if seen.is_handled or not is_still or self._is_output(path):
                 continue
             seen.is_handled = True
-            self._sort(seen.job, batch)
+            self._sort(seen, batch)
         return batch
 
-    def _sort(self, job: Job, batch: Batch) -> None:
-        """Put a job where it belongs."""
+    def _sort(self, seen: _Seen, batch: Batch) -> None:
+        """Put a job where it belongs. A source that vanished and is back as it was needs nothing."""
+        job = seen.job
         assert isinstance(job.source, Path) and isinstance(job.target, Path)
         first = self._sources.get(os.path.realpath(job.target), job.source)
         try:
@@ -132,8 +134,11 @@ class FolderWatch:
                 why = f"{first} and {job.source} would both be written to {job.target}"
                 raise UsageError(why, hint="restore them in separate runs")
             planning.check([job], overwrite=False)
+            is_back, self._handled[job.source] = self._handled.get(job.source) == seen.signature, seen.signature
             if not planning.is_done(job):
                 batch.new.append(job)
+            elif is_back:
+                return
             elif job.target not in self._written:
                 batch.others.append(Outcome(job, "skipped", f"{job.target} already exists"))
             elif self._written[job.target] == _signature(job.target):

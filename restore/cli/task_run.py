@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from restore.batch import history, launchers, planning, processes, watching
 from restore.batch.json_lines import JsonLines
-from restore.batch.pipeline import Outcome, Pipeline
+from restore.batch.pipeline import VANISHED, Outcome, Pipeline
 from restore.batch.planning import Job
 from restore.batch.processes import Rank
 from restore.batch.report import RunReport
@@ -399,9 +399,9 @@ def _do(batch: Batch, pipeline: Pipeline, report: RunReport, progress: Progress)
                 pipeline.stop.set()
         else:
             report.add(outcome)
-    dataclasses.replace(pipeline).run(batch.new)  # which makes folders that vanished meanwhile
+    dataclasses.replace(pipeline, may_vanish=True).run(batch.new)  # which makes folders that vanished meanwhile
     # Their outputs are of this run, which nobody changed since.
-    dataclasses.replace(pipeline, overwrite=True, skip_existing=False).run(batch.again)
+    dataclasses.replace(pipeline, overwrite=True, skip_existing=False, may_vanish=True).run(batch.again)
 
 
 def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, end: str | None, verbose: bool) -> None:
@@ -416,7 +416,7 @@ def _tell(outcome: Outcome, report: RunReport, progress: Progress, *, end: str |
         if not report.is_of_one:  # that of a single picture is the error of the command
             progress.say(describe(_error(outcome)))
         return
-    if end is not None and target is not None:
+    if end is not None and target is not None and outcome.reason != VANISHED:
         progress.result(target, end=end)
     if verbose:
         progress.say(one_line(f"{name}: {_facts(outcome)}", sys.stderr))

@@ -265,6 +265,16 @@ def test_a_folder_that_vanishes_is_an_error_of_its_picture() -> None:
     assert outcome.reason == "a.png: cannot make the folder file/out: Not a directory"
 
 
+@pytest.mark.parametrize("may_vanish", [True, False])
+def test_a_picture_that_vanishes_before_it_is_read_is_skipped_only_if_it_may(may_vanish: bool) -> None:
+    jobs = jobs_of(3)
+    Path("1.png").unlink()
+    outcomes = run(jobs, may_vanish=may_vanish, stop_on_error=True)
+    assert list(statuses(outcomes).values()) == (
+        ["restored", "skipped", "restored"] if may_vanish else ["restored", "failed"]
+    )
+
+
 def test_on_error_stop_leaves_the_rest_undone() -> None:
     jobs = jobs_of(4)
     Path("1.png").write_text("this is no picture")

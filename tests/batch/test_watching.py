@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,13 @@ from conftest import Run
 from picture_files import save_flat
 
 from restore.batch import watching
+from restore.batch.pipeline import Pipeline
+from restore.batch.planning import Job
+from restore.batch.processes import Rank
+from restore.batch.report import RunReport
 from restore.batch.watching import Batch, FolderWatch
+from restore.cli.progress_bar import Progress
+from restore.cli.task_run import _do, _tell
 from restore.errors import PictureError, UsageError
 
 
@@ -194,6 +201,27 @@ def test_files_and_folders_may_vanish_and_change_names(clock: Clock) -> None:
     assert "in/c.png -> out/c.png" in names(settled(watch, clock))
 
 
+def test_pictures_that_vanish_and_are_back_as_they_were_are_not_restored_again(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: setattr(clock, "now", clock.now + 0.5))
+    for name in ("a", "b", "c"):
+        put(f"in/{name}.png")
+    watch = watch_of(clock)
+    batches = watch.batches(threading.Event())
+    assert len(next(batches).new) == 3
+    for name in ("a", "b", "c"):
+        put(f"out/{name}.png", "restored")
+    Path("in").rename("moved")
+    assert "waiting until it is back" in next(batches).notes[0]
+    Path("moved").rename("in")
+    put("in/b.png", "another picture")
+    Path("out/c.png").unlink()
+    batch = next(batches)
+    assert [job.name for job in batch.again] == ["in/b.png"] and not batch.notes and not batch.others
+    assert [job.name for job in batch.new] == ["in/c.png"]
+
+
 def test_two_pictures_for_one_output_are_an_error_of_the_second(clock: Clock) -> None:
     put("in/a.jpg")
     put("in/a.tif")
@@ -248,6 +276,16 @@ def test_several_processes_cannot_watch(run: Run, monkeypatch: pytest.MonkeyPatc
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     assert "--watch takes one process" in run("denoise", "in", "-o", "out/", "--watch").err
+
+
+def test_a_picture_that_vanishes_before_its_turn_is_no_error(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    job = Job(Path("in/a.png"), Path("out/a.png"))
+    progress, report = Progress(0, is_shown=False), RunReport([], Rank(), None)
+    tell = partial(_tell, report=report, progress=progress, end="\n", verbose=False)
+    for batch in (Batch(new=[job]), Batch(again=[job])):
+        _do(batch, Pipeline(None, tell, stop_on_error=True), report, progress)  # type: ignore[arg-type]
+    assert [outcome.status for outcome in report.outcomes] == ["skipped"]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_watch_restores_new_files_until_ctrl_c_and_then_reports(tmp_path: Path) -> None:
