@@ -165,7 +165,7 @@ def _strengths(given: Given, *, upscales: bool) -> tuple[float, ...]:
     if given.strengths is None:
         return ()
     if upscales:
-        raise UsageError("upscale has no strengths to compare", hint="leave out --strengths")
+        raise UsageError("upscale has no strengths to compare", hint="leave out --strengths, or the upscaling")
     for option, has in (("--strength", given.strength != 1), ("--report", given.report), ("--compare", given.compare)):
         if has:
             raise UsageError(f"--strengths and {option} contradict each other", hint="leave out one of them")

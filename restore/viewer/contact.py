@@ -43,7 +43,7 @@ def contact_sheet(original: Picture, panels: Sequence[Pixels], strengths: Sequen
     alpha = None if original.alpha is None else np.full(size, white, dtype)
     for index, label in enumerate(labels):
         left = _GAP + index * (cell + _GAP)
-        _write(sheet[:head, left : left + cell], label, font, white)
+        write_label(sheet[:head, left : left + cell], label, font, white)
         place = np.s_[head : head + height, left : left + width]
         sheet[place] = panels[index - 1] if index else original.pixels
         if alpha is not None:
@@ -82,7 +82,7 @@ def _level(values: Pixels, dtype: npt.DTypeLike) -> Pixels:
     return (values if dtype.kind == "f" else np.rint(values)).astype(dtype)
 
 
-def _write(strip: Pixels, label: str, font: Any, white: float) -> None:
+def write_label(strip: Pixels, label: str, font: Any, white: float) -> None:
     """Draw a label into a strip of the sheet `(H, W, C)`, in place."""
     mask = Image.new("L", (strip.shape[1], strip.shape[0]))
     ImageDraw.Draw(mask).text((0, 0), label, fill=255, font=font)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -129,7 +130,7 @@ class RunComparison:
                 from restore.viewer.sheet import comparison_sheet
 
                 places = stored.places if stored else changed_places(before, restored)
-                sheet = comparison_sheet(before, restored, places)
+                sheet = comparison_sheet(before, restored, places, os.path.basename(self._job.name) + name)
                 write_picture(sheet, _numbered(self._sheet, self._compared), overwrite=self._overwrite)
         except RestoreError as error:
             self._error = self._error or error
@@ -180,9 +181,13 @@ def _facts(outcome: Outcome, report: RunReport) -> Iterator[tuple[str, Any]]:
     yield "output", outcome.job.target_path or "-"
     if whys := [f"{step['task']}: {step['why']}" for step in outcome.steps if step.get("why")]:
         yield "why", "; ".join(dict.fromkeys(whys))
+    if outcome.findings is not None and not outcome.steps:
+        yield "why", "nothing to do"
+        yield "seconds", f"{outcome.seconds:.1f}"
+        return
     yield "seconds", f"{outcome.seconds:.1f} (network {outcome.network_seconds:.1f})"
     if outcome.steps:
         yield "weights", ", ".join(dict.fromkeys(str(step["weights"]) for step in outcome.steps))
-    elif report.weights is not None and outcome.status == "restored":
+    elif report.weights is not None:
         yield "weights", report.weights.entry.name if report.weights.entry else str(report.weights.path)
     yield "device", report.device

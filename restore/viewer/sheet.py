@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from PIL import ImageFont
 
 from restore.images import Picture
 from restore.images.picture import to_8_bits
+from restore.viewer.contact import write_label
 from restore.viewer.places import MOST, ChangedPlace, changed_places
 
 _GAP = 8  # pixels
@@ -14,21 +16,27 @@ _WIDTH = 1600  # pixels of the sheet without its margins
 _GREY = 48
 _LONGEST = 2  # times as high as wide: a narrower picture is drawn smaller
 _CAPTION = 24  # pixels
+_FONT = 15  # pixels
 
 
-def comparison_sheet(before: Picture, after: Picture, places: tuple[ChangedPlace, ...] | None = None) -> Picture:
+def comparison_sheet(
+    before: Picture, after: Picture, places: tuple[ChangedPlace, ...] | None = None, name: str = ""
+) -> Picture:
     """Before on the left and after on the right: the whole pictures, then pairs of the places.
 
     Args:
         before: The input; a smaller one is enlarged.
         after: The restored picture.
-        places: What to show below the whole; None finds them with `changed_places`.
+        places: What to show below the whole; None finds them with `changed_places`. Without one, nothing changed.
+        name: Name of the picture, for its caption.
 
     Returns:
         A picture of 8 bits and 1616 pixels width, with the colour profile of `after`.
     """
     places = changed_places(before, after) if places is None else places
-    rows = [_row([before.pixels, after.pixels], ["before", "after"])]
+    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    captions = [f"before: {shown}" if shown else "before", "after" if places else "after: nothing changed"]
+    rows = [_row([before.pixels, after.pixels], captions)]
     if places:
         crops: list[np.ndarray] = []
         for place in places[:MOST]:
@@ -57,11 +65,12 @@ def _row(pictures: list[np.ndarray], captions: list[str]) -> np.ndarray:
     high, wide = pictures[-1].shape[:2]
     scale = min(width / wide, _LONGEST * width / high)
     size = max(1, round(wide * scale)), max(1, round(high * scale))
+    font = ImageFont.load_default(_FONT)
     row = np.full((size[1] + _CAPTION + _GAP, _WIDTH + 2 * _GAP, 3), _GREY, np.uint8)
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         left = _GAP + number * (width + _GAP)
         row[_CAPTION : _CAPTION + size[1], left : left + size[0]] = _resized(picture, size)
-        cv2.putText(row, caption, (left, _CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (220,) * 3, 1, cv2.LINE_AA)
+        write_label(row[: _CAPTION - 2, left : left + width], caption, font, 255)
     return row
 
 

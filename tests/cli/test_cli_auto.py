@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,16 @@ def test_a_copy_replaces_nothing_unless_asked(run: Run) -> None:
     assert Path("b.png").read_bytes() == Path("a.png").read_bytes()
     assert run("auto", "a.png", "-o", "a.png", "--overwrite").code == 0  # itself
     assert Path("b.png").read_bytes() == Path("a.png").read_bytes()
+
+
+def test_the_report_says_that_a_good_picture_needs_nothing_and_names_no_network(run: Run) -> None:
+    save_bad("in/a.png")
+    save_good("in/b.png")
+    assert run("auto", "in", "-o", "out", "--report", "r.html").code == 0
+    bad, good = re.findall(r"<li.*?</li>", Path("r.html").read_text(encoding="utf-8"), re.DOTALL)
+    assert "<dd>nothing to do</dd>" in good and "<dd>nothing to do</dd>" not in bad
+    for fact in ("(network ", "<dt>device</dt>", "<dt>weights</dt>"):
+        assert fact in bad and fact not in good
 
 
 def test_pictures_of_a_folder_are_told_apart_and_counted(run: Run) -> None:

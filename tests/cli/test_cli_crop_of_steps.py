@@ -152,6 +152,7 @@ def test_a_larger_result_has_no_strengths_to_compare(run: Run, command: tuple[st
     save_noise(Path("a.png"))
     ran = run(*command, "a.png", "-o", "b.png", "--strengths", "0.5,1")
     assert ran.code == 2 and "upscale has no strengths to compare" in ran.err
+    assert "leave out --strengths, or the upscaling" in ran.err
 
 
 def test_dry_runs_estimate_the_time_of_the_whole_and_not_of_a_crop(run: Run) -> None:

@@ -40,3 +40,18 @@ def test_pictures_of_any_shape_have_a_sheet_of_bounded_size(size: tuple[int, int
 def test_a_smaller_input_is_enlarged() -> None:
     sheet = comparison_sheet(flat(90, (75, 100)), flat(200)).pixels
     assert (sheet[300, 400] == 90).all()
+
+
+def test_the_captions_name_the_picture_and_say_that_nothing_changed() -> None:
+    def captions(name: str, after: int) -> np.ndarray:
+        return comparison_sheet(flat(90), flat(after), name=name).pixels[:24]
+
+    plain, named, same = captions("", 200), captions("drops.png", 200), captions("", 90)
+    assert (named[:, :816] != plain[:, :816]).any() and (named[:, 816:] == plain[:, 816:]).all()
+    assert (same[:, 816:] != plain[:, 816:]).any() and (same[:, :816] == plain[:, :816]).all()
+
+
+@pytest.mark.parametrize("name", ["a\nb\x1b[31m\udcff.png", "\u202egnp.exe", "\u00e9\u6771\u4eac.png", "long" * 1000])
+def test_any_name_fits_above_its_picture(name: str) -> None:
+    sheet, plain = (comparison_sheet(flat(90), flat(200), name=one).pixels for one in (name, ""))
+    assert (sheet[24:] == plain[24:]).all() and (sheet[:24, 816:] == plain[:24, 816:]).all()
