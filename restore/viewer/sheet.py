@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import cv2
 import numpy as np
 from PIL import ImageFont
@@ -34,7 +36,7 @@ def comparison_sheet(
         A picture of 8 bits and 1616 pixels width, with the colour profile of `after`.
     """
     places = changed_places(before, after) if places is None else places
-    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    shown = _plain(name)
     captions = [f"before: {shown}" if shown else "before", "after" if places else "after: nothing changed"]
     rows = [_row([before.pixels, after.pixels], captions)]
     if places:
@@ -44,6 +46,16 @@ def comparison_sheet(
         rows.append(_row(crops, ["before", "after"] * len(places[:MOST])))
     colour = dict(after.colour)
     return Picture(np.concatenate(rows), icc_profile=after.icc_profile, colour=colour)
+
+
+def _plain(name: str) -> str:
+    """A name in the letters that the font has.
+
+    >>> _plain("Ärger\\n東.png")
+    'Arger??.png'
+    """
+    letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in letters)
 
 
 def _crop(before: Picture, after: Picture, place: ChangedPlace) -> np.ndarray:

@@ -55,3 +55,11 @@ def test_the_captions_name_the_picture_and_say_that_nothing_changed() -> None:
 def test_any_name_fits_above_its_picture(name: str) -> None:
     sheet, plain = (comparison_sheet(flat(90), flat(200), name=one).pixels for one in (name, ""))
     assert (sheet[24:] == plain[24:]).all() and (sheet[:24, 816:] == plain[:24, 816:]).all()
+
+
+def test_letters_that_the_font_lacks_are_drawn_as_the_nearest_ones() -> None:
+    def caption(name: str) -> np.ndarray:
+        return comparison_sheet(flat(90), flat(200), name=name).pixels[:24]
+
+    np.testing.assert_array_equal(caption("\u00c4rger.png"), caption("Arger.png"))
+    np.testing.assert_array_equal(caption("\u6771\u4eac.png"), caption("??.png"))
