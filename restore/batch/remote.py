@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from restore.errors import PictureError, RestoreError, UsageError
 from restore.images import FORMATS, READABLE
@@ -43,7 +43,9 @@ def name_in(url: str) -> str:
     >>> name_in("https://example.org/my%20photo.jpg?size=2"), name_in("s3://bucket/a?.jpg")
     ('my photo.jpg', 'a?.jpg')
     """
-    return (unquote(urlsplit(url).path) if _scheme(url) in _WEB else url).rpartition("/")[2]
+    if _scheme(url) in _WEB:  # urlsplit refuses some texts
+        url = unquote(re.split("[?#]", url, maxsplit=1)[0].partition("://")[2].partition("/")[2])
+    return url.rpartition("/")[2]
 
 
 def join(folder: str, place: str) -> str:

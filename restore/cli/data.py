@@ -127,8 +127,7 @@ def _facts(dataset: Dataset) -> list[tuple[str, str]]:
 @app.command(
     **help.command(
         "restore data check PolyU --root PolyU",
-        "restore data check --clean clean --degraded noisy",
-        "restore data check Rain200H --root Rain200H --for train",
+        "restore data check --clean clean --degraded noisy --for train",
         page="evaluation.md",
     )
 )

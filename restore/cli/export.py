@@ -44,9 +44,9 @@ def export(
     tile: Tile = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Export weights to ONNX, with all that a program needs to run them by tiles.
+    """Export weights to ONNX, or for darktable.
 
-    The result is compared with torch before it is written.
+    The file says all that a program needs to run it by tiles. The result is compared with torch before it is written.
     """
     if output.suffix.lower() not in (".onnx", ".dtmodel"):
         raise UsageError(f"cannot export to {output}", hint="end the name in .onnx, or in .dtmodel for darktable")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from conftest import Run
 from PIL import Image
-from torch import Tensor
 
-from restore.inference.restorer import Restorer
+from restore.inference.torch_engine import TorchEngine
 
 pytestmark = pytest.mark.usefixtures("tiny_catalogue")
 
@@ -54,13 +53,13 @@ def test_a_background_that_is_no_colour_is_wrong_usage(run: Run) -> None:
 
 
 def test_the_report_says_that_memory_ran_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    restore_tensor, calls = Restorer.restore_tensor, []
+    restore, calls = TorchEngine.restore, []
 
-    def runs_out(self: Restorer, degraded: Tensor, **options: Any) -> Tensor:
-        calls.append(degraded.shape)
+    def runs_out(self: TorchEngine, images: Any, **options: Any) -> Any:
+        calls.append(images.shape)
         if len(calls) == 2:
             raise MemoryError
-        return restore_tensor(self, degraded, **options)
+        return restore(self, images, **options)
 
     Image.fromarray(np.full((100, 100, 3), 200, np.uint8)).save("a.png")
     tiles = ("--tile", "64", "--overlap", "8", "--json", "report.json", "--overwrite")
@@ -69,4 +68,4 @@ def test_the_report_says_that_memory_ran_out(run: Run, monkeypatch: pytest.Monke
         (record,) = json.loads(Path("report.json").read_text())["pictures"]
         assert record["retiled"] is retiled
         assert [note for note in record["notes"] if note.startswith("memory ran out")] != [] or not retiled
-        monkeypatch.setattr(Restorer, "restore_tensor", runs_out)
+        monkeypatch.setattr(TorchEngine, "restore", runs_out)

@@ -19,6 +19,7 @@ from restore.evaluation.metrics import psnr, ssim
 from restore.evaluation.scoring import PictureScore, Scores, evaluate, restoring, score_of
 from restore.images.luma import luma
 from restore.inference.restorer import Restorer
+from restore.inference.torch_engine import TorchEngine
 from restore.networks import Network
 
 
@@ -138,11 +139,11 @@ def test_what_is_scored_is_computed_as_the_commands_compute_files_of_8_bits(
     entry = dataclasses.replace(next(iter(load_catalogue().values())), bfloat16_loss=0.0)
     asked = []
 
-    def forward(self: Restorer, x: Tensor, precision: str) -> Tensor:
+    def forward(self: TorchEngine, x: Tensor, precision: str) -> Tensor:
         asked.append(precision)
         return x
 
-    monkeypatch.setattr(Restorer, "_forward", forward)
+    monkeypatch.setattr(TorchEngine, "_forward", forward)
     (pair,) = pairs(1)
     restoring(Restorer(tiny(), device="cpu", entry=entry), tile=tile)(pair)
     restoring(Restorer(tiny(), device="cpu", entry=entry, precision="float32"), tile=tile)(pair)

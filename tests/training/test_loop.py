@@ -34,8 +34,8 @@ pytestmark = pytest.mark.usefixtures("tiny_configs")
 def test_a_run_leaves_its_recipe_a_log_and_weights_that_load(photos: Path, tmp_path: Path) -> None:
     path = train(RECIPE, photos, tmp_path / "run")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
-        "README.md", "best.safetensors", "last.safetensors", "log.jsonl", "recipe.json", "sessions.jsonl", "state.pt",
-        "validation.png",
+        "README.md", "best.safetensors", "curves.png", "last.safetensors", "log.jsonl", "recipe.json", "sessions.jsonl",
+        "state.pt", "validation.png",
     ]  # fmt: skip
     assert path == tmp_path / "run" / "last.safetensors"
     assert Recipe(**json.loads((tmp_path / "run" / "recipe.json").read_text())) == RECIPE

@@ -74,7 +74,13 @@ def test_weights_that_a_run_begins_from_are_validated_and_stay_the_best_if_none_
         (2, 23),
     ]
     first = log_of(tmp_path / "run")[0]
-    assert first == {"step": 0, "steps": 2, "validation": [20, 25], "kinds": None}  # there is no loss or rate yet
+    assert first == {
+        "step": 0,
+        "steps": 2,
+        "validation": [20, 25],
+        "kinds": None,
+        "infinite": 0,
+    }  # there is no loss or rate yet
     best, _ = checkpoints.load(tmp_path / "run" / "best.safetensors")
     weights, _ = checkpoints.load(start)
     assert all(torch.equal(value, weights.state_dict()[key]) for key, value in best.state_dict().items())
