@@ -5,18 +5,34 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
 from restore.cli import options
-from restore.errors import RestoreError
+from restore.cli.help import INPUT_OUTPUT
+from restore.errors import RestoreError, UsageError
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        rich_help_panel=INPUT_OUTPUT,
+        help="Pictures, folders, patterns ('*.jpg'), or - for stdin. ~ is your home folder.",
+    ),
+]
+Page = Annotated[
+    int,
+    typer.Option(
+        min=1, metavar="N", rich_help_panel=INPUT_OUTPUT, help="Inspect this page of a TIFF, or frame of an animation."
+    ),
+]
 
 
 def inspect(
-    inputs: options.Inputs,
+    inputs: Inputs,
     recursive: options.Recursive = False,
-    page: options.Page = None,
+    page: Page = 1,
     max_pixels: options.MaxPixels = "500M",
     weights: Annotated[
         Path | None,
@@ -31,6 +47,7 @@ def inspect(
     """
     most = options.parse_max_pixels(max_pixels)
     from restore.batch.finding import Finder
+    from restore.batch.remote import is_url
     from restore.cli.columns import table
     from restore.cli.streams import describe, one_line, say
     from restore.errors import PictureError
@@ -39,15 +56,20 @@ def inspect(
     from restore.inspection.verdict import WEIGHTS
 
     finder = Finder(None, recursive)
-    paths = [path for given in inputs for path, _ in finder.find(given)]
-    for note in finder.notes:
-        say(one_line(f"note:  {note}", sys.stderr))
+    sources: dict[str, Path | BinaryIO] = {}
+    for given in inputs:
+        if is_url(given):
+            raise UsageError(f"cannot inspect {given}: it is a URL", hint="download it first")
+        names = [] if given == "-" else [path for path, _ in finder.find(given)]
+        sources |= {"-": sys.stdin.buffer} if given == "-" else {str(path): path for path in names}
+    for note in (*finder.notes, finder.left_out_note()):
+        if note:
+            say(one_line(f"note:  {note}", sys.stderr))
     found, failed = [], 0
-    for path in dict.fromkeys(paths):
+    for name, source in sources.items():
         try:
-            found.append(
-                (str(path), inspect_picture(read_picture(path, page=page, max_pixels=most), weights or WEIGHTS))
-            )
+            picture = read_picture(source, page=page, max_pixels=most)
+            found.append((name, inspect_picture(picture, weights or WEIGHTS)))
         except PictureError as error:
             failed += 1
             say(describe(error))

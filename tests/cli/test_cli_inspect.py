@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +66,26 @@ def test_a_missing_file_is_an_error(run: Run, tmp_path: Path) -> None:
     code, out, err = run("inspect", str(tmp_path / "none.png"))
     assert (code, out) == (1, "")
     assert "none.png" in err
+
+
+def test_a_picture_in_a_pipe_is_inspected(run: Run, noisy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(noisy.read_bytes())))
+    (found,) = json.loads(run("inspect", "-", "--json").out)
+    assert (found["file"], found["tasks"][0]) == ("-", "denoise")
+
+
+def test_a_page_is_inspected_and_other_files_are_named(run: Run, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(128, 20, (64, 64))
+    pages = [Image.fromarray(np.clip(page, 0, 255).astype(np.uint8)) for page in (np.full((64, 64), 90.0), noise)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "notes.md").touch()
+    first, second = (run("inspect", str(tmp_path), "--json", "--page", number) for number in "12")
+    assert json.loads(first.out)[0]["noise"] < 1
+    assert json.loads(second.out)[0]["noise"] == pytest.approx(20, rel=0.15)
+    assert "1 .md" in first.err
+
+
+def test_a_url_is_refused(run: Run) -> None:
+    ran = run("inspect", "s3://bucket/a.png")
+    assert (ran.code, ran.out) == (2, "")
+    assert "download it first" in ran.err
