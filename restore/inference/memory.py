@@ -23,7 +23,7 @@ TABLE = Path(__file__).with_name("memory.json")
 """Output of `restore bench --memory --json`."""
 
 TRACED = 2.0
-"""Bytes that a network of others takes, over those of its tensors: chosen, not measured, for copies that libraries make."""
+"""Bytes that a network of others takes, over those of its tensors: a choice, for copies that libraries make."""
 
 
 @dataclass(frozen=True)

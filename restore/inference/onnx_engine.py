@@ -36,7 +36,7 @@ PROVIDERS = {
 compile for minutes, are not used."""
 
 MORE_MEMORY = 2.5
-"""Memory for a tile, over torch's. Measured for four bundled weights (PANet, CS-KiT, PA-EDSR x2, DRSformer) on a CPU: 0.7 to 2.3."""
+"""Memory for a tile, over torch's. Four weights (PANet, CS-KiT, PA-EDSR x2, DRSformer) took 0.7 to 2.3 on a CPU."""
 
 _NO_MEMORY = ("failed to allocate memory", "bad_alloc", "bad allocation", "out of memory", "available memory")
 
