@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import warnings
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import restore
 from restore.checkpoints import CheckpointInfo
@@ -93,7 +95,7 @@ def export(
     sizes = [(tile, tile)] if tile else _sizes(network)
     difference = _difference(model.SerializeToString(), network, sizes)
     say(f"largest difference from torch: {difference:.1e}, {255 * difference:.5f} of a grey level")
-    if not difference <= LARGEST_DIFFERENCE:
+    if not difference <= LARGEST_DIFFERENCE and not difference <= 2 * _rounding(network, sizes):
         raise RestoreError(
             f"the exported network differs from torch by {255 * difference:.2f} grey levels; nothing is written",
             hint="try another --tile, or other versions of torch and onnxruntime",
@@ -189,13 +191,8 @@ def _difference(content: bytes, network: Network, sizes: list[tuple[int, int]]) 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    generator = np.random.default_rng(0)
     differences = []
-    for height, width in sizes:
-        y, x = np.mgrid[:height, :width]
-        waves = [0.5 + 0.4 * np.sin(x / (11 + 3 * i)) * np.cos(y / (17 - 2 * i)) for i in range(network.channels)]
-        picture = (np.stack(waves) + generator.normal(0, 0.06, (network.channels, height, width))).clip(0, 1)
-        degraded = picture[None].astype(np.float32)
+    for degraded in _pictures(network, sizes):
         with torch.inference_mode():
             expected = network(torch.from_numpy(degraded)).numpy()
         found = session.run([OUTPUT], {INPUT: degraded})[0]
@@ -203,6 +200,26 @@ def _difference(content: bytes, network: Network, sizes: list[tuple[int, int]]) 
             raise RestoreError(f"the exported network gives {found.shape} instead of {expected.shape}")
         differences.append(np.abs(found - expected).max())
     return float(np.max(differences))  # with NaN it is NaN, which is refused
+
+
+def _rounding(network: Network, sizes: list[tuple[int, int]]) -> float:
+    """The largest difference between float32 and float64 in torch: of a network that makes rounding errors large."""
+    exact = copy.deepcopy(network).double()
+    with torch.inference_mode():
+        return max(
+            float((network(x).double() - exact(x.double())).abs().max())
+            for x in map(torch.from_numpy, _pictures(network, sizes))
+        )
+
+
+def _pictures(network: Network, sizes: list[tuple[int, int]]) -> Iterator[NDArray[np.float32]]:
+    """Smooth pictures with noise, `(1, C, height, width)`, 0 to 1."""
+    generator = np.random.default_rng(0)
+    for height, width in sizes:
+        y, x = np.mgrid[:height, :width]
+        waves = [0.5 + 0.4 * np.sin(x / (11 + 3 * i)) * np.cos(y / (17 - 2 * i)) for i in range(network.channels)]
+        picture = (np.stack(waves) + generator.normal(0, 0.06, (network.channels, height, width))).clip(0, 1)
+        yield picture[None].astype(np.float32)
 
 
 def _facts(network: Network, info: CheckpointInfo, tile: int | None, difference: float) -> Facts:

@@ -104,3 +104,14 @@ def test_every_network_equals_torch_in_its_fast_form(name: str) -> None:
         expected = network(torch.from_numpy(x)).numpy()
     assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-4
     assert exported.facts.tile == tile and exported.facts.difference < 1e-4
+
+
+def test_the_rounding_of_a_network_is_that_of_float32() -> None:
+    class Cancelling(Repeats):
+        """Adds a large number and takes it away: float32 loses 12 bits."""
+
+        def forward(self, degraded: torch.Tensor) -> torch.Tensor:
+            return super().forward(degraded) + 4096 - 4096
+
+    assert onnx_file._rounding(Repeats(), [(8, 8)]) == 0
+    assert 1e-5 < onnx_file._rounding(Cancelling(), [(8, 8)]) < 1e-3
