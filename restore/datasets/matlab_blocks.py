@@ -66,10 +66,6 @@ def _block_array(path: Path, variable: str) -> NDArray[np.uint8]:
     return blocks
 
 
-def _damaged(path: Path) -> DataError:
-    return DataError(f"cannot read {path}: it is damaged or of another version", hint="download it again")
-
-
 def _no_reader(path: Path) -> DataError:
     return DataError(
         f"cannot read {path}: no reader of MATLAB files is installed", hint="pip install 'restore-photos[mat]'"

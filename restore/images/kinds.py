@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from restore.images import heif, jpeg2000, jpeg_xl, raw
@@ -199,17 +198,3 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return all(c.isprintable() or c in "\t\r\n\f" for c in text)
-
-
-def kind_name(path: Path) -> str:
-    """What a file that `restore` does not read is, by its name alone, without an article.
-
-    >>> kind_name(Path("a.PSD")), kind_name(Path("b.xyz")), kind_name(Path("c"))
-    ('Photoshop document (PSD)', '.xyz', 'without an extension')
-    """
-    suffix = path.suffix.lower()
-    if path.name.startswith("._"):
-        return "AppleDouble"
-    if suffix in _BY_SUFFIX:
-        return re.sub(r"^an? ", "", _BY_SUFFIX[suffix].name)
-    return suffix or "without an extension"

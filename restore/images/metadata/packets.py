@@ -73,10 +73,6 @@ class Node:
             yield node
             node = node.parent
 
-    def is_in(self, other: Node) -> bool:
-        """Whether it is `other` or lies in it."""
-        return other.start <= self.start and self.end <= other.end
-
 
 class Packet:
     """A packet's text and its nodes in the order of the text.

@@ -14,7 +14,7 @@ from restore import degradations as made
 from restore.datasets.photo_cache import Photo
 from restore.degradations.base import Image, log_uniform, to_8_bits
 from restore.degradations.noise import noise_field
-from restore.inspection.examples import Example, makers
+from restore.inspection.examples import Example, Maker, makers
 from restore.inspection.verdict import CLAIMS, LEVELS
 
 Pixels = NDArray[np.uint8]
@@ -35,9 +35,9 @@ _SHARES = {
 
 def samples(photos: Sequence[Photo], layers: Sequence[Pixels], generator: Generator) -> Iterator[Sample]:
     """Crops with the faults of `makers`, some of them with two; each about three times, half of them mirrored."""
-    kept: list[Sample] = []
+    kinds, kept = makers(layers), list[Sample]()
     while True:
-        kept.append(_draw(photos, layers, generator))
+        kept.append(_draw(photos, kinds, generator))
         shown = [kept[-1]]
         if len(kept) > _KEPT:
             kept[int(generator.integers(_KEPT))] = kept.pop()
@@ -46,8 +46,7 @@ def samples(photos: Sequence[Photo], layers: Sequence[Pixels], generator: Genera
             yield np.ascontiguousarray(pixels[:, ::-1] if generator.random() < 0.5 else pixels), targets
 
 
-def _draw(photos: Sequence[Photo], layers: Sequence[Pixels], g: Generator) -> Sample:
-    kinds = makers(layers)
+def _draw(photos: Sequence[Photo], kinds: dict[str, tuple[Maker, float]], g: Generator) -> Sample:
     shares = np.array([_SHARES.get(name, share) for name, (_, share) in kinds.items()])
     while True:
         x = varied(photos[int(g.integers(len(photos)))].pixels, g)
