@@ -33,6 +33,7 @@ from restore.degradations.rain import rain
 from restore.degradations.rain_variants import crossed_rain, dry_patterns, lens_drops, night_rain
 from restore.degradations.recompression import resized_jpegs, shifted_jpegs, twice_saved_jpegs
 from restore.degradations.sampling import bicubic, imresize, mosaics, reductions, vivid_mosaics
+from restore.degradations.small_pictures import small_blurs, small_jpegs, small_noises, web_pictures
 from restore.errors import UsageError
 from restore.tasks import TASKS
 
@@ -95,6 +96,10 @@ _WITH_LEVEL: dict[str, tuple[str, Callable[[Range], Draw], Range | None]] = {
     "jpeg-resized": ("dejpeg", resized_jpegs, (10, 95)),
     "any-jpeg": ("dejpeg", any_jpegs, (10, 95)),
     "bicubic": ("upscale", reductions, None),
+    "small-jpeg": ("upscale", small_jpegs, None),
+    "small-noise": ("upscale", small_noises, None),
+    "small-blur": ("upscale", small_blurs, None),
+    "web-picture": ("upscale", web_pictures, None),
 }
 LEVELLED = frozenset(_WITH_LEVEL)
 """The degradations that have a level."""

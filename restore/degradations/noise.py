@@ -120,7 +120,7 @@ def _correlation(generator: Generator) -> float:
     return 0.0 if kind < 0.5 else 1.0 if kind < 0.75 else float(generator.random())
 
 
-def _texture(generator: Generator, coarse: float) -> Callable[[tuple[int, ...], Generator], NDArray[np.float32]]:
+def texture(generator: Generator, coarse: float) -> Callable[[tuple[int, ...], Generator], NDArray[np.float32]]:
     """A `noise_field` of random correlation; in half of the draws coarse, with a size of up to `coarse` pixels."""
     correlation = _correlation(generator)
     size = generator.uniform(0.3, coarse) if generator.random() < 0.5 else 0.0
@@ -229,11 +229,11 @@ def film_grain(generator: Generator) -> Degradation:
 def jpeg_noise(generator: Generator) -> Degradation:
     """Noise of sigma 3 to 40 under JPEG of quality 10 to 95: white or coarse, channels independent to equal."""
     sigma = np.float32(log_uniform(generator, 3.0, 40.0) / 255)
-    texture = _texture(generator, 1.5)
+    field = texture(generator, 1.5)
     quality, subsampling = round(log_uniform(generator, 10, 95)), generator.random() < 0.75
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
-        noisy = clean + sigma * texture(clean.shape, g)
+        noisy = clean + sigma * field(clean.shape, g)
         return clean, jpeg(noisy, quality, chroma_subsampling=subsampling)
 
     return Degradation(apply, grid=16)
@@ -241,14 +241,14 @@ def jpeg_noise(generator: Generator) -> Degradation:
 
 def uneven_noise(generator: Generator) -> Degradation:
     """Noise whose sigma varies over the picture from near 0 to 50, as after local brightening, in 8 bits."""
-    strongest, texture = generator.uniform(8.0, 50.0), _texture(generator, 1.2)
+    strongest, field = generator.uniform(8.0, 50.0), texture(generator, 1.2)
     cells = int(generator.integers(2, 5))
 
     def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
         height, width = clean.shape[:2]
         hills = cv2.resize(g.random((cells, cells), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
         sigma = np.clip(hills, 0, 1)[..., None] * np.float32(strongest / 255)
-        return clean, to_8_bits(clean + sigma * texture(clean.shape, g))
+        return clean, to_8_bits(clean + sigma * field(clean.shape, g))
 
     return Degradation(apply)
 

@@ -74,6 +74,22 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
+def divisible(picture: Image, factor: int) -> Image:
+    """The picture without the last rows and columns, so that `factor`, 1 to 100, divides both sides.
+
+    Raises:
+        UsageError: The factor is not one, or no pixel is left.
+    """
+    check_level("factor", factor, 1, 100, is_whole=True)
+    height, width = (side - side % factor for side in picture.shape[:2])
+    if not height or not width:
+        raise UsageError(
+            f"a picture of {picture.shape[1]} x {picture.shape[0]} has no pixel left at 1/{factor}",
+            hint=f"give at least {factor} x {factor} pixels",
+        )
+    return picture[:height, :width]
+
+
 @takes_picture
 def bicubic(clean: Image, factor: int) -> tuple[Image, Image]:
     """A picture, and the picture `factor` times smaller in 8 bits: `(reference, degraded)`.
@@ -81,22 +97,15 @@ def bicubic(clean: Image, factor: int) -> tuple[Image, Image]:
     First, columns at the right and rows at the bottom are cut off until `factor`, 1 to 100, divides both sides.
 
     Raises:
-        UsageError: The picture or the factor is not one, or no pixel is left.
+        UsageError: It is not a picture, the factor is not one, or no pixel is left.
     """
-    check_level("factor", factor, 1, 100, is_whole=True)
-    height, width = (side - side % factor for side in clean.shape[:2])
-    if not height or not width:
-        raise UsageError(
-            f"a picture of {clean.shape[1]} x {clean.shape[0]} has no pixel left at 1/{factor}",
-            hint=f"give at least {factor} x {factor} pixels",
-        )
-    clean = clean[:height, :width]
+    clean = divisible(clean, factor)
     levels = np.round(np.clip(clean, 0, 1) * 255).astype(np.uint8)
     return clean, imresize(levels, 1 / factor).astype(np.float32) / np.float32(255)
 
 
-def reductions(level: tuple[float, float]) -> Draw:
-    """`bicubic` by one factor, because a network has one scale: both ends of `level` must equal it.
+def whole_factor(level: tuple[float, float]) -> int:
+    """The one factor of a range.
 
     Raises:
         UsageError: The ends differ, or are not a whole number.
@@ -104,6 +113,12 @@ def reductions(level: tuple[float, float]) -> Draw:
     factor = round(level[0])
     if level != (factor, factor):
         raise UsageError(f"a network learns one whole scale, not {level[0]:g} to {level[1]:g}")
+    return factor
+
+
+def reductions(level: tuple[float, float]) -> Draw:
+    """`bicubic` by one factor, because a network has one scale: both ends of `level` must equal it."""
+    factor = whole_factor(level)
     # The kernel reaches two pixels of the small picture.
     degradation = Degradation(lambda clean, _: bicubic(clean, factor), reduction=factor, margin=2)
     return lambda _: degradation

@@ -210,6 +210,7 @@ class PAEDSR(Network):
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
         **{f"paper-x{scale}": {"scale": scale} for scale in (2, 3, 4)},
         **{f"s-x{scale}": {"scale": scale, "dim": 32, "blocks": 8, "reduction": 2} for scale in (2, 3, 4)},
+        **{f"m-x{scale}": {"scale": scale, "dim": 48, "blocks": 10, "reduction": 2} for scale in (2, 3, 4)},
     }
 
     def __init__(

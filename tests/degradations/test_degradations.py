@@ -22,8 +22,11 @@ from restore.degradations import (
 from restore.errors import UsageError
 
 CLEAN = np.random.default_rng(5).random((72, 84, 3), dtype=np.float32)
-RANGES = {"bicubic": (3.0, 3.0), "gaussian-noise": (10.0, 50.0)} | dict.fromkeys(
-    ("jpeg", "jpeg-luma", "blind-jpeg"), (10.0, 40.0)
+SMALLER = ("bicubic", "small-jpeg", "small-noise", "small-blur", "web-picture")
+RANGES = (
+    {"gaussian-noise": (10.0, 50.0)}
+    | dict.fromkeys(SMALLER, (3.0, 3.0))
+    | dict.fromkeys(("jpeg", "jpeg-luma", "blind-jpeg"), (10.0, 40.0))
 )
 
 
@@ -164,7 +167,7 @@ def test_a_few_pixels_are_degraded_or_refused(name: str, side: int) -> None:
     for seed in range(20):
         generator = np.random.default_rng(seed)
         degradation = DEGRADATIONS[name](RANGES.get(name))(generator)
-        if name == "bicubic":
+        if name in SMALLER:
             with pytest.raises(UsageError, match=f"{side} x {side} has no pixel left at 1/3"):
                 degradation.apply(clean, generator)
             continue
