@@ -6,6 +6,9 @@
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR --classical   # classical methods on the same files
     python scripts/score_weights.py cs-kit-s-denoise --bench DIR --bm3d 8      # against BM3D, needs `pip install bm3d`
 
+Where `--precision auto` takes bfloat16, each set is scored in both precisions. `--photos DIR` adds the validation sets:
+the held-out photos under each kind of the recipe's `validate` (scripts/validate.py). They chose between runs.
+
 `--classical` for mosaics needs `pip install colour-demosaicing`. The folder of `--bench` holds PolyU/{clean,noisy},
 CBSD68, Kodak24, McMaster, LIVE1, Classic5, Set5 and Set14. The folder of `--rain` holds a folder for each kind of rain,
 with {clean,rainy}.
@@ -21,18 +24,22 @@ from typing import Annotated
 
 import cv2
 import numpy as np
+import tomli_w
 import typer
 from numpy.typing import NDArray
 
 from restore import checkpoints
+from restore.checkpoints.catalogue import WeightsEntry
 from restore.datasets.layouts import find
 from restore.datasets.pairs import Pair, degrading, paired
 from restore.degradations import Image
 from restore.evaluation.metrics import psnr
 from restore.evaluation.scoring import evaluate
 from restore.inference.devices import keep_memory
+from restore.inference.precision import takes_bfloat16
 from restore.inference.restorer import Restorer
-from scripts.validate import first_scenes, scene
+from restore.training.recipe import load_recipe, recipe_for
+from scripts import validate
 
 Set = tuple[str, Iterator[Pair]]  # protocol, pictures
 
@@ -40,12 +47,12 @@ Set = tuple[str, Iterator[Pair]]  # protocol, pictures
 def unseen_scenes(pairs: Iterable[Pair]) -> Iterator[Pair]:
     """The pictures of PolyU whose scenes did not choose between runs (scripts/validate.py)."""
     named = list(pairs)
-    seen = first_scenes([pair.name for pair in named])
-    return (pair for pair in named if scene(pair.name) not in seen)
+    seen = validate.first_scenes([pair.name for pair in named])
+    return (pair for pair in named if validate.scene(pair.name) not in seen)
 
 
 def sets(bench: Path, task: str, level: float | None = None, rain: Path | None = None) -> dict[str, Set]:
-    """The sets of a task by their names in the catalogue; `level` is that of the weights."""
+    """The benchmark sets of a task by their names in the catalogue; `level` is that of the weights."""
 
     def spoilt(
         name: str, degradation: str | None, level: float | None = None, *, as_file: bool = False
@@ -87,6 +94,13 @@ def sets(bench: Path, task: str, level: float | None = None, rain: Path | None =
     if task in ("denoise", "derain", "deblur", "dejpeg"):
         named["Kodak24 clean"] = "rgb", spoilt("Kodak24", None)
     return named
+
+
+def validation_sets(entry: WeightsEntry, photos: Path) -> dict[str, Set]:
+    """The validation sets of weights, by their names in the catalogue."""
+    recipe = load_recipe(entry.recipe or recipe_for(entry.task, entry.network, entry.config))
+    protocol = "y-border" if entry.task == "upscale" else "rgb"
+    return {f"validation: {name}": (protocol, iter(pairs)) for name, pairs in validate.sets(recipe, photos, None)}
 
 
 def non_local_means(pair: Pair) -> Image:
@@ -168,6 +182,7 @@ def main(
     weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A name or a .safetensors file.")],
     bench: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the benchmark sets.")],
     rain: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of rain sets.")] = None,
+    photos: Annotated[Path | None, typer.Option(metavar="DIR", help="The training photos: also validate.")] = None,
     bm3d: Annotated[int, typer.Option(metavar="N", help="Compare with BM3D on N files instead.")] = 0,
     classical: Annotated[bool, typer.Option("--classical", help="Score classical methods instead.")] = False,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Print the catalogue's bfloat16_loss instead.")] = False,
@@ -190,19 +205,34 @@ def main(
             psnrs.append(evaluate(restorer, pictures, protocol=protocol, with_ssim=False).mean("psnr"))
         print(f"bfloat16_loss = {psnrs[0] - psnrs[1]:.4f}")
         return
-    answers = CLASSICAL.get(info.task, {}) if classical else {"": restorer}
-    for name, (protocol, pairs) in sets(bench, info.task, level, rain).items():
+    named = sets(bench, info.task, level, rain)
+    if photos is not None and info.entry is not None:
+        named |= validation_sets(info.entry, photos)
+    for name, (protocol, pairs) in named.items():
         if only not in name:
             continue
-        pictures = list(pairs)
-        for method, answer in answers.items():
-            scores = evaluate(answer, pictures, protocol=protocol)
-            if method:
-                print(f"{name}: {method} {scores.mean('psnr'):.2f}", flush=True)
-                continue
-            print(f'[[{weights}.scores]]\nset = "{name}"\nprotocol = "{protocol}"\npsnr = {scores.mean("psnr"):.2f}')
-            before = scores.mean("input_psnr")  # infinite for a clean set
-            print(f"input_psnr = {before:.2f}\nssim = {scores.mean('ssim'):.4f}\n", flush=True)
+        if classical:
+            pictures = list(pairs)
+            for method, answer in CLASSICAL.get(info.task, {}).items():
+                print(f"{name}: {method} {evaluate(answer, pictures, protocol=protocol).mean('psnr'):.2f}", flush=True)
+        else:
+            print(score_table(weights, name, restorer, protocol, list(pairs)), flush=True)
+
+
+def score_table(weights: str, name: str, restorer: Restorer, protocol: str, pairs: list[Pair]) -> str:
+    """The table of a score for the catalogue. `restorer` is left in float32."""
+    restorer.precision = "float32"
+    scores = evaluate(restorer, pairs, protocol=protocol)
+    values = {
+        "set": name, "protocol": protocol, "psnr": round(scores.mean("psnr"), 2),
+        "input_psnr": round(scores.mean("input_psnr"), 2),  # infinite for a clean set
+        "ssim": round(scores.mean("ssim"), 4),
+    }  # fmt: skip
+    if takes_bfloat16(restorer.entry):
+        restorer.precision = "bfloat16"
+        values["bfloat16_psnr"] = round(evaluate(restorer, pairs, protocol=protocol, with_ssim=False).mean("psnr"), 2)
+        restorer.precision = "float32"
+    return tomli_w.dumps({weights: {"scores": [values]}}, multiline_strings=False)
 
 
 if __name__ == "__main__":

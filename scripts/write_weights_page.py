@@ -48,15 +48,20 @@ def page(entries: list[WeightsEntry]) -> str:
         lines += ["", f"## {e.name}", "", f"{e.summary[0].upper()}{e.summary[1:]}.", "", f"- Data: {e.trained_on}"]
         if e.steps is not None:
             lines += [f"- Training: {e.steps:,} steps, {e.hours:g} hours", f"- Machine: {e.machine}"]
-        lines += ["", "| set | protocol | input dB | restored dB | SSIM | others, dB |", "|---|---|---|---|---|---|"]
+        lines += ["", "| set | protocol | input dB | restored dB | in bfloat16 | SSIM | others, dB |"]
+        lines += ["|---|---|---|---|---|---|---|"]
         lines += [
-            f"| {s.set} | {s.protocol} | {s.input_psnr:.2f} | {s.psnr:.2f} "
-            f"| {'' if s.ssim is None else f'{s.ssim:.4f}'} | {s.others or ''} |"
+            f"| {s.set} | {s.protocol} | {s.input_psnr:.2f} | {s.psnr:.2f} | {_number(s.bfloat16_psnr, 2)} "
+            f"| {_number(s.ssim, 4)} | {s.others or ''} |"
             for s in e.scores
         ]
         if e.default and e.task in SHEETS and e is last[e.task]:
             lines += ["", f"![{SHEETS[e.task]}]({e.task}.jpg)", "", f"*{SHEETS[e.task]} {CREDIT}*"]
     return "\n".join([*lines, ""])
+
+
+def _number(x: float | None, digits: int) -> str:
+    return "" if x is None else f"{x:.{digits}f}"
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ class Score:
         psnr, input_psnr: Of the restored and of the degraded pictures, in dB.
         ssim: Of the restored pictures.
         others: Other methods on the same set and protocol, in dB: the paper's full-size network, classical methods.
+        bfloat16_psnr: As `psnr`, with the network in bfloat16; None if not measured. `psnr` is that of float32.
     """
 
     set: str
@@ -42,6 +43,7 @@ class Score:
     input_psnr: float
     ssim: float | None = None
     others: str | None = None
+    bfloat16_psnr: float | None = None
 
 
 @dataclass(frozen=True)
