@@ -1,15 +1,16 @@
 """Make the pictures of README and docs/: sheets of a task, of the degradations, and before and after.
 
-    python scripts/contact_sheet.py derain dejpeg deblur demosaic upscale   # docs/TASK.jpg
+    python scripts/contact_sheet.py denoise derain dejpeg deblur demosaic upscale   # docs/TASK.jpg
     python scripts/contact_sheet.py degradations strip before-after
 
-A sheet of a task has crops 1:1: degraded, restored by the default weights, clean. The samples are noisy, so half their
-size stands for a clean picture. Only the first row of derain is an unchanged sample, because it shows real rain. The
-captions are in scripts/write_weights_page.py. The car is a training photo (CC0).
+A sheet of a task has crops 1:1: degraded, restored by the default weights, clean. The first rows of denoise and derain
+are unchanged photographs with real noise and rain. The captions are in scripts/write_weights_page.py. The car of the
+degradations is a training photo (CC0).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -27,28 +28,65 @@ from restore.inference.restorer import Restorer
 
 DOCS = Path(__file__).parents[1] / "docs"
 HEIGHT, WIDTH, GAP = 192, 288, 6
-ROWS: dict[str, list[tuple[str, int, int, str | None, float | None]]] = {
-    # sample, top and left in the reduced picture, degradation, level
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a sheet.
+
+    Attributes:
+        sample: Name of the file in docs/samples.
+        degradation, level: What spoils it; None leaves it as it is.
+        seed: Of the degradation.
+        at: Top and left of the crop; below the size of the small samples, it is their middle.
+        weights: Instead of the task's default.
+    """
+
+    sample: str
+    degradation: str | None = None
+    level: float | None = None
+    seed: int = 0
+    at: tuple[int, int] = (32, 32)
+    weights: str | None = None
+
+
+# The large samples are noisy: where they are spoilt, half their size stands for a clean picture.
+ROWS: dict[str, list[Row]] = {
+    "denoise": [
+        Row("tower-at-night", at=(330, 750)),
+        Row("lantern-at-night", at=(560, 1300)),
+        Row("astronaut", "phone-noise", seed=8),
+        Row("cat", "grain", seed=9),
+        Row("photographer", "grey-noise", 25),
+    ],
     "derain": [
-        ("tower-at-night", 700, 860, None, None),
-        ("tower-at-night", 150, 376, "rain", None),
-        ("lantern-at-night", 170, 504, "rain", None),
+        Row("tower-at-night", at=(700, 860)),
+        Row("pagoda", "rain", seed=1),
+        Row("lantern-at-night", "rain", seed=2, at=(170, 504)),
+        Row("photographer", "rain", seed=7),
+        Row("dahlia", "lens-drops", seed=5),
     ],
     "dejpeg": [
-        ("tower-at-night", 150, 376, "jpeg", 10),
-        ("lantern-at-night", 170, 504, "jpeg", 10),
-        ("tower-at-night", 330, 376, "jpeg", 25),
+        Row("astronaut", "jpeg", 15),
+        Row("pagoda", "jpeg", 10),
+        Row("typewriter", "jpeg", 25),
+        Row("tower-at-night", "jpeg", 30, at=(150, 376)),
+        Row("photographer", "jpeg-grey", 10),
     ],
     "deblur": [
-        ("tower-at-night", 150, 376, "motion-blur", None),
-        ("lantern-at-night", 170, 504, "motion-blur", None),
-        ("tower-at-night", 330, 376, "defocus", None),
+        Row("astronaut", "frames-blur", seed=12),
+        Row("pagoda", "defocus", seed=2),
+        Row("typewriter", "defocus", seed=8),
+        Row("tower-at-night", "shake", seed=2, at=(150, 376)),
+        Row("photographer", "motion-blur", seed=1),
     ],
-    "demosaic": [("tower-at-night", 150, 376, "mosaic", None), ("lantern-at-night", 300, 504, "mosaic", None)],
+    "demosaic": [Row("pagoda", "mosaic"), Row("dahlia", "mosaic"), Row("tower-at-night", "mosaic", at=(150, 376))],
     "upscale": [
-        ("tower-at-night", 150, 376, "bicubic", 2),
-        ("lantern-at-night", 168, 504, "bicubic", 3),
-        ("tower-at-night", 330, 376, "bicubic", 4),
+        Row("astronaut", "bicubic", 2),
+        Row("pagoda", "bicubic", 3),
+        Row("cat", "bicubic", 4),
+        Row("typewriter", "bicubic", 2),
+        Row("pagoda", "small-jpeg", 2, weights="pa-edsr-m-x2-web"),
     ],
 }
 
@@ -75,29 +113,33 @@ SHARED = DOCS.parents[1] / "shared/samples"
 CAR = DOCS.parents[1] / "shared/data/train/photos/0147_0.jpg"  # CC0-1.0
 
 
-def restored(task: str, pair: Pair, level: float | None = None) -> Image:
-    """Restore a pair with the default weights of the task."""
-    return restoring(Restorer(checkpoints.load(weights_for(task, level).name)[0]))(pair)
+def restored(task: str, pair: Pair, level: float | None = None, weights: str | None = None) -> Image:
+    """Restore a pair with the default weights of the task, or with others."""
+    return restoring(Restorer(checkpoints.load(weights or weights_for(task, level).name)[0]))(pair)
 
 
-def row(task: str, number: int) -> Image:
+def row(task: str, about: Row) -> Image:
     """A row of a sheet: degraded (upscaled by a bicubic kernel if smaller), restored, clean.
 
-    For an undegraded sample: the sample, restored, then denoised as well.
+    An undegraded sample has no third picture; rain has the derained one, denoised as well.
     """
-    sample, top, left, degradation, level = ROWS[task][number]
-    picture = read_rgb(DOCS / "samples" / f"{sample}.jpg")
-    if degradation is None:
-        first = restored(task, Pair(sample, picture, picture))
-        columns = [picture, first, restored("denoise", Pair(sample, first, first))]
+    picture = read_rgb(next((DOCS / "samples").glob(f"{about.sample}.*")))
+    (top, left), level = about.at, about.level
+    if about.degradation is None:
+        first = restored(task, Pair(about.sample, picture, picture))
+        columns = [picture, first]
+        if task == "derain":
+            columns.append(restored("denoise", Pair(about.sample, first, first)))
     else:
-        half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        clean = to_8_bits(np.asarray(half, np.float32))
-        generator = np.random.default_rng(number)
-        reference, degraded = degrading(degradation, level)(generator).apply(clean, generator)
+        if picture.shape[0] > 2 * HEIGHT:
+            half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            picture = to_8_bits(np.asarray(half, np.float32))
+        generator = np.random.default_rng(about.seed)
+        reference, degraded = degrading(about.degradation, level)(generator).apply(picture, generator)
         before = imresize(degraded, level) if task == "upscale" and level else degraded
-        columns = [before, restored(task, Pair(sample, reference, degraded), level), reference]
+        columns = [before, restored(task, Pair(about.sample, reference, degraded), level, about.weights), reference]
     crops = [x[top : top + HEIGHT, left : left + WIDTH] for x in columns]
+    crops += [np.ones_like(crops[0])] * (3 - len(crops))
     return np.concatenate([np.pad(x, ((0, GAP), (0, GAP), (0, 0)), constant_values=1) for x in crops], axis=1)
 
 
@@ -162,8 +204,7 @@ def main(tasks: list[str]) -> None:
         if task in SHEETS:
             sheet = SHEETS[task]()
         else:
-            rows = [row(task, number) for number in range(len(ROWS[task]))]
-            sheet = as_bytes(np.concatenate(rows)[:-GAP, :-GAP])
+            sheet = as_bytes(np.concatenate([row(task, about) for about in ROWS[task]])[:-GAP, :-GAP])
         write_picture(Picture(sheet), path, quality=92)
         print(path)
 

@@ -12,14 +12,17 @@ from restore.checkpoints.catalogue import WeightsEntry, load_catalogue
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "weights.md"
 SHEETS = {
-    "derain": "Crops 1:1. First row: a photograph in the rain; derained; derained and denoised. Other rows: synthetic "
-    "rain; derained; clean.",
-    "dejpeg": "Crops 1:1, JPEG quality 10, 10 and 25: the file; restored; clean.",
-    "deblur": "Crops 1:1, synthetic camera shake (twice) and defocus: blurred; restored; clean.",
-    "demosaic": "Crops 1:1: RGGB mosaic; demosaiced; clean.",
-    "upscale": "Crops 1:1, downscaled 2, 3 and 4 times: upscaled by a bicubic kernel; by the weights; clean.",
+    "denoise": "Two photographs at night and their denoised copies. Simulated noise of a phone, grain, Gaussian noise "
+    "of sigma 25 in black and white: noisy, denoised, clean.",
+    "derain": "A photograph in the rain: as it is, derained, derained and denoised. Synthetic rain, and drops on the "
+    "lens: rainy, derained, clean.",
+    "dejpeg": "JPEG quality 15, 10, 25, 30 and 10: the file, restored, clean.",
+    "deblur": "Averaged frames, defocus (twice), camera shake, a straight path: blurred, restored, clean.",
+    "demosaic": "RGGB mosaic, demosaiced, clean.",
+    "upscale": "Reduced 2, 3, 4 and 2 times: enlarged by a bicubic kernel, by the weights, clean. The last is a JPEG, "
+    "enlarged by `pa-edsr-m-x2-web`.",
 }
-CREDIT = "Made from the [sample pictures](samples/README.md), CC BY-SA 4.0."
+CREDIT = "Crops 1:1 of the [sample pictures](samples/README.md), under CC BY-SA 4.0."
 
 
 def page(entries: list[WeightsEntry]) -> str:

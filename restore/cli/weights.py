@@ -91,11 +91,12 @@ def show(
                 score.protocol,
                 f"{score.psnr:.2f}",
                 f"{score.input_psnr:.2f}",
+                "" if score.bfloat16_psnr is None else f"{score.bfloat16_psnr:.2f}",
                 "" if score.ssim is None else f"{score.ssim:.4f}",
             )
             for score in entry.scores
         ]
-        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "SSIM"), scores))
+        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "BFLOAT16 dB", "SSIM"), scores))
     others = [(score.set, score.others) for score in entry.scores if score.others]
     if others:
         print("\nother methods, PSNR dB:")

@@ -59,7 +59,7 @@ def web_pictures(level: Range) -> Draw:
 
 def small_jpegs(level: Range) -> Draw:
     """`bicubic`, then JPEG of quality 40 to 80, 4:2:0 in 75 % of the draws."""
-    return _reduced_then(level, colour_jpegs((40, 80)))
+    return reduced_then(level, colour_jpegs((40, 80)))
 
 
 def small_noises(level: Range) -> Draw:
@@ -69,7 +69,7 @@ def small_noises(level: Range) -> Draw:
         sigma = generator.uniform(5, 15)
         return Degradation(lambda small, g: (small, gaussian_noise(small, sigma, g, as_file=True)))
 
-    return _reduced_then(level, noise)
+    return reduced_then(level, noise)
 
 
 def small_blurs(level: Range) -> Draw:
@@ -87,7 +87,7 @@ def small_blurs(level: Range) -> Draw:
     return draw
 
 
-def _reduced_then(level: Range, damage: Callable[[Generator], Degradation]) -> Draw:
+def reduced_then(level: Range, damage: Callable[[Generator], Degradation]) -> Draw:
     """`bicubic`, then a degradation of the small picture."""
     factor = whole_factor(level)
 
