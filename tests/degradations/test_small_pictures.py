@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 
-from restore.degradations import DEGRADATIONS, bicubic, jpeg
+from restore.degradations import DEGRADATIONS, Image, bicubic, jpeg
 from restore.evaluation.metrics import psnr
 
 GREY = np.full((96, 120, 3), 0.5, np.float32)
-BUSY = cv2.GaussianBlur(np.random.default_rng(3).random((96, 120, 3), np.float32), (0, 0), 1.5)
-BUSY = np.clip((BUSY - 0.5) * 3 + 0.5, 0, 1).astype(np.float32)
+SOFT = cv2.GaussianBlur(np.random.default_rng(3).random((96, 120, 3), np.float32), (0, 0), 1.5)
+BUSY: Image = np.clip((SOFT - 0.5) * 3 + 0.5, 0, 1).astype(np.float32)
 
 
-def drawn(kind: str, clean: np.ndarray, seed: int, scale: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def drawn(kind: str, clean: Image, seed: int, scale: int = 2) -> tuple[Image, Image]:
     generator = np.random.default_rng(seed)
     return DEGRADATIONS[kind]((scale, scale))(generator).apply(clean, generator)
 
@@ -53,5 +55,5 @@ def test_blur_takes_detail_and_keeps_the_brightness() -> None:
 def test_web_pictures_are_damaged_to_very_different_degrees_and_some_not_at_all() -> None:
     plain = np.round(255 * bicubic(BUSY, 2)[1])
     psnrs = [psnr(np.round(255 * drawn("web-picture", BUSY, seed)[1]), plain) for seed in range(80)]
-    assert np.isinf(psnrs).sum() >= 1
+    assert math.inf in psnrs
     assert np.percentile(psnrs, 15) < 30 and np.percentile(psnrs, 80) > 35
