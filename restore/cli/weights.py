@@ -96,7 +96,7 @@ def show(
             )
             for score in entry.scores
         ]
-        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "BFLOAT16 dB", "SSIM"), scores))
+        print("\n" + table(("SET", "PROTOCOL", "PSNR dB", "INPUT dB", "BF16 dB", "SSIM"), scores))
     others = [(score.set, score.others) for score in entry.scores if score.others]
     if others:
         print("\nother methods, PSNR dB:")
