@@ -21,9 +21,8 @@ import typer
 from restore.datasets.listing import list_pictures
 from restore.datasets.pairs import Pair, read_rgb
 from restore.degradations import DEGRADATIONS, Draw, Image
-from restore.degradations.base import Degradation
 from restore.degradations.compression import as_bytes, colour_jpegs
-from restore.degradations.noise import gaussian_noise
+from restore.degradations.noise import gaussian_noises
 from restore.degradations.small_pictures import reduced_then
 from restore.evaluation.scoring import evaluate
 from restore.inference.devices import keep_memory
@@ -34,14 +33,13 @@ from scripts.validate import table
 def kinds(scale: int) -> dict[str, Draw]:
     """What spoils the pictures, by name."""
     level = (scale, scale)
-
-    def noises(sigma: float) -> Draw:
-        return lambda _: Degradation(lambda x, g: (x, gaussian_noise(x, sigma, g, as_file=True)))
-
     return {
         "nothing": DEGRADATIONS["bicubic"](level),
         **{f"JPEG {quality}": reduced_then(level, colour_jpegs((quality, quality))) for quality in (40, 60, 80)},
-        **{f"sigma {sigma}": reduced_then(level, noises(sigma)) for sigma in (5, 10, 15)},
+        **{
+            f"sigma {sigma}": reduced_then(level, gaussian_noises((sigma, sigma), as_file=True))
+            for sigma in (5, 10, 15)
+        },
         "blur": DEGRADATIONS["small-blur"](level),
         "any": DEGRADATIONS["web-picture"](level),
     }

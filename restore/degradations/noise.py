@@ -269,11 +269,11 @@ def colour_blotches(generator: Generator) -> Degradation:
     return Degradation(apply, grid=16)
 
 
-def gaussian_noises(level: tuple[float, float]) -> Draw:
-    """`gaussian_noise` with a sigma uniform in `level`, neither clipped nor rounded: the papers' protocol."""
+def gaussian_noises(level: tuple[float, float], *, as_file: bool = False) -> Draw:
+    """`gaussian_noise` with a sigma uniform in `level`."""
 
     def draw(generator: Generator) -> Degradation:
         sigma = generator.uniform(*level)
-        return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g)))
+        return Degradation(lambda clean, g: (clean, gaussian_noise(clean, sigma, g, as_file=as_file)))
 
     return draw

@@ -60,7 +60,7 @@ def resized_jpegs(level: tuple[float, float]) -> Draw:
         again = _saving(generator, ((level[0] + level[1]) / 2, level[1])) if generator.random() < 0.5 else None
 
         def apply(clean: Image, _: Generator) -> tuple[Image, Image]:
-            reference, degraded = (_resized(x, scale, filter_) for x in (clean, _saved(clean, first)))
+            reference, degraded = (resized(x, scale, filter_) for x in (clean, _saved(clean, first)))
             return reference, degraded if again is None else _saved(degraded, again)
 
         return Degradation(apply, scale=scale, margin=_REACH, grid=max(16, int(np.ceil(16 * scale))))
@@ -91,7 +91,8 @@ def _saved(x: Image, saving: Saving) -> Image:
     return jpeg(x, saving[0], chroma_subsampling=saving[1])
 
 
-def _resized(x: Image, scale: float, filter_: PIL.Image.Resampling) -> Image:
+def resized(x: Image, scale: float, filter_: PIL.Image.Resampling) -> Image:
+    """The picture in `scale` times the size, in 8 bits, by a filter of Pillow."""
     levels = as_bytes(x)
     height, width = (round(side * scale) for side in x.shape[:2])
     resized = PIL.Image.fromarray(levels).resize((width, height), filter_)

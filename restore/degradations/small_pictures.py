@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import PIL.Image
 from numpy.random import Generator
 
 from restore.degradations.base import Degradation, Draw, Image, log_uniform, to_8_bits
-from restore.degradations.compression import as_bytes, colour_jpegs, jpeg
-from restore.degradations.noise import gaussian_noise, texture
+from restore.degradations.compression import colour_jpegs, jpeg
+from restore.degradations.noise import gaussian_noises, texture
+from restore.degradations.recompression import resized
 from restore.degradations.sampling import bicubic, divisible, whole_factor
 from restore.degradations.shaping import blurred, sharpened
 
-Range = tuple[float, float]
 _FILTERS = (PIL.Image.Resampling.BOX, PIL.Image.Resampling.BILINEAR, PIL.Image.Resampling.LANCZOS)
 _SOFTEST = 1.0  # standard deviation of the strongest blur, in pixels of the small picture
 _REACH = 7  # of blur, filter and sharpening together, in pixels of the small picture
 
 
-def web_pictures(level: Range) -> Draw:
+def web_pictures(level: tuple[float, float]) -> Draw:
     """For enlarging the pictures that people have, with any of these faults; a tenth has none of them.
 
     - Reduced by `bicubic` (half) or by Pillow's box, bilinear or Lanczos filter (half, also of those without faults).
@@ -43,7 +41,9 @@ def web_pictures(level: Range) -> Draw:
 
         def apply(clean: Image, g: Generator) -> tuple[Image, Image]:
             soft = np.asarray(blurred(clean, blur))
-            small = bicubic(soft, factor)[1] if filter_ is None else _reduced(soft, factor, filter_)
+            small = (
+                bicubic(soft, factor)[1] if filter_ is None else resized(divisible(soft, factor), 1 / factor, filter_)
+            )
             small = sharpened(small, sharpening, 0.7)
             if sigma is not None:
                 small = small + sigma * noise(small.shape, g)
@@ -57,22 +57,17 @@ def web_pictures(level: Range) -> Draw:
     return draw
 
 
-def small_jpegs(level: Range) -> Draw:
+def small_jpegs(level: tuple[float, float]) -> Draw:
     """`bicubic`, then JPEG of quality 40 to 80, 4:2:0 in 75 % of the draws."""
     return reduced_then(level, colour_jpegs((40, 80)))
 
 
-def small_noises(level: Range) -> Draw:
+def small_noises(level: tuple[float, float]) -> Draw:
     """`bicubic`, then white noise with a sigma from 5 to 15, in 8 bits."""
-
-    def noise(generator: Generator) -> Degradation:
-        sigma = generator.uniform(5, 15)
-        return Degradation(lambda small, g: (small, gaussian_noise(small, sigma, g, as_file=True)))
-
-    return reduced_then(level, noise)
+    return reduced_then(level, gaussian_noises((5, 15), as_file=True))
 
 
-def small_blurs(level: Range) -> Draw:
+def small_blurs(level: tuple[float, float]) -> Draw:
     """Gaussian blur with a standard deviation of 0.3 to 1 pixel of the small picture, then `bicubic`."""
     factor = whole_factor(level)
 
@@ -87,7 +82,7 @@ def small_blurs(level: Range) -> Draw:
     return draw
 
 
-def reduced_then(level: Range, damage: Callable[[Generator], Degradation]) -> Draw:
+def reduced_then(level: tuple[float, float], damage: Draw) -> Draw:
     """`bicubic`, then a degradation of the small picture."""
     factor = whole_factor(level)
 
@@ -101,10 +96,3 @@ def reduced_then(level: Range, damage: Callable[[Generator], Degradation]) -> Dr
         return Degradation(apply, reduction=factor, margin=2, grid=made.grid)
 
     return draw
-
-
-def _reduced(picture: Image, factor: int, filter_: PIL.Image.Resampling) -> Image:
-    levels = as_bytes(divisible(picture, factor))
-    height, width = (side // factor for side in levels.shape[:2])
-    small = PIL.Image.fromarray(levels).resize((width, height), filter_)
-    return np.asarray(small).astype(np.float32) / np.float32(255)
