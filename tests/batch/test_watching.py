@@ -295,10 +295,9 @@ def test_a_watch_restores_new_files_until_ctrl_c_and_then_reports(tmp_path: Path
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     child = subprocess.Popen([*command, "--threads", "1"], cwd=tmp_path, text=True, **streams)  # type: ignore[call-overload]
     assert child.stdout.readline() == "in/out/a.png\n"
+    (tmp_path / "in/aa-broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")  # first in time and name: done before b.png
     shutil.copy(tmp_path / "b.png", tmp_path / "in/b.png")
-    (tmp_path / "in/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert child.stdout.readline() == "in/out/b.png\n"
-    time.sleep(0.5)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert child.returncode == 130 and out == ""
