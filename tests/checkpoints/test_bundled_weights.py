@@ -181,7 +181,8 @@ def test_every_bundled_model_has_a_short_card_with_the_scores_of_the_catalogue()
     assert {name for title in cards for name in title.split(", ")} == set(catalogued)
     for title, body in cards.items():
         assert body.count("\n") < 40, title
-        assert tuple(re.findall(r"^- \*\*(.+?)\*\*", body, re.MULTILINE)) == HEADINGS, title
+        headings = re.findall(r"^- \*\*(.+?)\*\*", body, re.MULTILINE)
+        assert tuple(x for x in headings if x != "Seen at 1:1") == HEADINGS, title
         scores = [score for name in title.split(", ") for score in catalogued[name].scores]
         known = {f"| {s.set} | {s.protocol} | {s.input_psnr:.2f} | {s.psnr:.2f} |" for s in scores}
         rows = body.partition("|---|\n")[2].split("\n")
