@@ -164,5 +164,18 @@ def test_gaussian_noise_of_every_kind_keeps_to_the_range_of_sigma() -> None:
     assert 18 < min(sigmas) < 22 and 28 < max(sigmas) < 32
 
 
+def test_most_noise_of_the_gaussian_denoiser_is_as_the_papers_add_it() -> None:
+    plain = []
+    for seed in range(120):
+        generator = at(seed)
+        clean = flat(0.5, 32)
+        reference, noisy = DEGRADATIONS["blind-gaussian"]((20, 30))(generator).apply(clean, generator)
+        noise = noisy - reference
+        correlation = np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]
+        is_float = not np.allclose(noisy * 255, np.round(noisy * 255), atol=1e-3)
+        plain.append(reference is clean and is_float and abs(correlation) < 0.2)
+    assert 0.55 < np.mean(plain) < 0.85
+
+
 def test_blocks_of_jpeg_begin_anywhere_in_a_crop() -> None:
     assert jpeg_noise(at(0)).grid == film_grain(at(0)).grid == grain(at(0)).grid == 16
