@@ -195,17 +195,20 @@ def main(
         against_bm3d(restorer, bench, bm3d, only)
         return
     level = info.entry.level if info.entry else network.scale if info.task == "upscale" else None
+    named = sets(bench, info.task, level, rain)
     if bfloat16:
         if info.entry is None or not info.entry.scores:
             raise typer.BadParameter("the catalogue has no scores for these weights")
-        protocol, pairs = sets(bench, info.task, level, rain)[info.entry.scores[0].set]
+        first = info.entry.scores[0].set
+        if first not in named:
+            raise typer.BadParameter(f"{first} is a set of --rain")
+        protocol, pairs = named[first]
         pictures, psnrs = list(pairs), []
         for precision in ("float32", "bfloat16"):
             restorer.precision = precision
             psnrs.append(evaluate(restorer, pictures, protocol=protocol, with_ssim=False).mean("psnr"))
         print(f"bfloat16_loss = {psnrs[0] - psnrs[1]:.4f}")
         return
-    named = sets(bench, info.task, level, rain)
     if photos is not None and info.entry is not None:
         named |= validation_sets(info.entry, photos)
     for name, (protocol, pairs) in named.items():
