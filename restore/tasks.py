@@ -105,7 +105,8 @@ TASKS: dict[str, Task] = {
     "upscale": Task(
         name="upscale",
         summary="Upscale 2, 3 or 4 times.",
-        help="Set the factor with --scale. Each factor has its own weights.",
+        help="Set the factor with --scale. Each factor has its own weights. Noise and JPEG artifacts are enlarged too: "
+        "`restore auto --scale 2` removes them first.",
         level=Level("scale", "times", 2, 4, "Upscale N times. Required unless you name --weights."),
         other_names=("enhance", "enlarge", "resize", "sr", "super-resolution", "superres", "upres", "upsample"),
     ),

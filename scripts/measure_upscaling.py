@@ -35,7 +35,7 @@ def kinds(scale: int) -> dict[str, Draw]:
     level = (scale, scale)
     return {
         "nothing": DEGRADATIONS["bicubic"](level),
-        **{f"JPEG {quality}": reduced_then(level, colour_jpegs((quality, quality))) for quality in (40, 60, 80)},
+        **{f"JPEG {q}": reduced_then(level, colour_jpegs((q, q))) for q in (40, 60, 80, 90, 96)},
         **{
             f"sigma {sigma}": reduced_then(level, gaussian_noises((sigma, sigma), as_file=True))
             for sigma in (5, 10, 15)

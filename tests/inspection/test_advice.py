@@ -49,5 +49,20 @@ def test_each_step_has_its_reason(task: str, changes: dict[str, Any], words: str
 
 def test_pictures_are_upscaled_last_and_only_if_asked() -> None:
     assert [step.task for step in advise(findings("deblur", enlarged=2.0)).steps] == ["deblur"]
-    steps = advise(findings("deblur"), scale=3).steps
+    steps = advise(findings("deblur", jpeg_quality=None), scale=3).steps
     assert [(step.task, step.level) for step in steps] == [("deblur", None), ("upscale", 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "quality", "first"),
+    [
+        ((), 90, "dejpeg"),
+        (("deblur",), 90, "dejpeg"),
+        ((), 96, "upscale"),
+        ((), None, "upscale"),
+        (("denoise",), 90, "denoise"),
+    ],
+)
+def test_a_jpeg_is_cleaned_before_it_is_enlarged(tasks: tuple[str, ...], quality: int | None, first: str) -> None:
+    steps = [step.task for step in advise(findings(*tasks, jpeg_quality=quality), scale=2).steps]
+    assert steps[0] == first and steps.count("dejpeg") == (first == "dejpeg")
