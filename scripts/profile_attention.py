@@ -2,17 +2,19 @@
 
     python scripts/profile_attention.py knn --largest 4096
     python scripts/profile_attention.py pyramid 96 128
+    python scripts/profile_attention.py gain with.safetensors without.safetensors BENCH/CBSD68 64 128 --every 8
 
-Weights and values are random.
+`knn` and `pyramid` take random weights and values.
 """
 
 from __future__ import annotations
 
-import restore  # noqa: F401 - before torch: sets GOMP_SPINCOUNT
+import restore
 
 # isort: split
 import statistics
 import time
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -21,6 +23,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from restore.datasets.listing import list_pictures
+from restore.datasets.pairs import degraded
+from restore.evaluation.scoring import evaluate, restoring
 from restore.inference.devices import keep_memory
 from restore.networks.blocks import linear
 from restore.networks.knn import (
@@ -33,6 +38,7 @@ from restore.networks.knn import (
     sort_patches,
 )
 from restore.networks.pyramid_attention import PyramidAttention
+from restore.training.recipe import degradation_of
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -118,6 +124,31 @@ def pyramid(sides: list[int], repeats: int = 1) -> None:
                 f"{channels}", f"{side}x{side}", *(f"{s:.2f}" for s in seconds),
                 f"{seconds[0] / seconds[1]:.1f}x", f"{difference:.1e}",
             )  # fmt: skip
+    Console(width=120).print(table)
+
+
+@app.command()
+def gain(
+    weights: Annotated[str, typer.Argument(help="Those that attend.")],
+    others: Annotated[str, typer.Argument(help="Those to compare them with.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Clean pictures.")],
+    tiles: Annotated[list[int], typer.Argument(metavar="TILE...", help="Sides of tiles in pixels.")],
+    degradation: str = "gaussian-noise:50",
+    every: Annotated[int, typer.Option(metavar="N", help="Take every Nth picture.")] = 1,
+) -> None:
+    """What attention gains and costs in tiles that grow: PSNR in dB and seconds per megapixel, float32."""
+    keep_memory()
+    pairs = list(degraded(list_pictures(folder)[::every], degradation_of(degradation), seed=1))
+    pixels = sum(pair.clean.shape[0] * pair.clean.shape[1] for pair in pairs)
+    table = Table("weights", "tile", "dB", "s/MP")
+    for name, sides in ((others, tiles[-1:]), (weights, tiles)):
+        restorer = restore.load(name, device="cpu", precision="float32")
+        for side in sides:
+            answer = restoring(restorer, tile=side)
+            began = time.perf_counter()
+            scores = evaluate(answer, pairs, with_ssim=False)
+            seconds = time.perf_counter() - began
+            table.add_row(Path(name).name, f"{side}", f"{scores.mean('psnr'):.3f}", f"{seconds / pixels * 1e6:.2f}")
     Console(width=120).print(table)
 
 
