@@ -131,7 +131,7 @@ class PANet(Network):
         the whole image.
         """
         self.attends = self.body.attention.attends = use
-        self.largest_auto_tile = _TILE * self.shuffle if use else None
+        self.largest_auto_tile = _TILE if use else None
         # A pixel for each convolution (head, body, tail), and the rest of a shuffled cell.
         self.halo = None if use else self.shuffle * (self.body.reach + 2) + self.shuffle - 1
 
