@@ -70,7 +70,7 @@ def advise(findings: Findings, *, scale: int | None = None) -> Advice:
 
     Args:
         findings: What is wrong with it.
-        scale: Upscale so many times, after JPEG artifacts of any strength are removed; None: not at all.
+        scale: Upscale so many times; None: not at all. A JPEG of at most `ENLARGED_QUALITY` is cleaned first.
     """
     tasks = set(findings.tasks)
     if scale is not None and (_quality(findings) or 100) <= ENLARGED_QUALITY and not tasks & {"denoise", "dejpeg"}:
