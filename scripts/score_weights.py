@@ -34,7 +34,7 @@ from restore.datasets.layouts import find
 from restore.datasets.pairs import Pair, degrading, paired
 from restore.degradations import Image
 from restore.evaluation.metrics import psnr
-from restore.evaluation.scoring import evaluate
+from restore.evaluation.scoring import evaluate, restoring
 from restore.inference.devices import keep_memory
 from restore.inference.precision import takes_bfloat16
 from restore.inference.restorer import Restorer
@@ -194,6 +194,7 @@ def main(
     classical: Annotated[bool, typer.Option("--classical", help="Score classical methods instead.")] = False,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Print the catalogue's bfloat16_loss instead.")] = False,
     only: Annotated[str, typer.Option(metavar="TEXT", help="Only sets whose name contains TEXT.")] = "",
+    tile: Annotated[int | None, typer.Option(metavar="N", help="Score in tiles, for attention that is slow.")] = None,
 ) -> None:
     keep_memory()
     network, info = checkpoints.load(weights)
@@ -226,13 +227,15 @@ def main(
             for method, answer in CLASSICAL.get(info.task, {}).items():
                 print(f"{name}: {method} {evaluate(answer, pictures, protocol=protocol).mean('psnr'):.2f}", flush=True)
         else:
-            print(score_table(weights, name, restorer, protocol, list(pairs)), flush=True)
+            print(score_table(weights, name, restorer, protocol, list(pairs), tile), flush=True)
 
 
-def score_table(weights: str, name: str, restorer: Restorer, protocol: str, pairs: list[Pair]) -> str:
+def score_table(
+    weights: str, name: str, restorer: Restorer, protocol: str, pairs: list[Pair], tile: int | None = None
+) -> str:
     """The table of a score for the catalogue. `restorer` is left in float32."""
     restorer.precision = "float32"
-    scores = evaluate(restorer, pairs, protocol=protocol)
+    scores = evaluate(restoring(restorer, tile=tile), pairs, protocol=protocol)
     values = {
         "set": name, "protocol": protocol, "psnr": round(scores.mean("psnr"), 2),
         "input_psnr": round(scores.mean("input_psnr"), 2),  # infinite for a clean set
@@ -240,7 +243,8 @@ def score_table(weights: str, name: str, restorer: Restorer, protocol: str, pair
     }  # fmt: skip
     if takes_bfloat16(restorer.entry):
         restorer.precision = "bfloat16"
-        values["bfloat16_psnr"] = round(evaluate(restorer, pairs, protocol=protocol, with_ssim=False).mean("psnr"), 2)
+        answer = restoring(restorer, tile=tile)
+        values["bfloat16_psnr"] = round(evaluate(answer, pairs, protocol=protocol, with_ssim=False).mean("psnr"), 2)
         restorer.precision = "float32"
     return tomli_w.dumps({weights: {"scores": [values]}}, multiline_strings=False)
 

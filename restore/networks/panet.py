@@ -28,6 +28,7 @@ from restore.networks.pyramid_attention import PyramidAttention
 
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's RGB; PA-EDSR subtracts it and adds it back
 _TILE = 128  # pixels; time grows with the square of the tile area; the published code uses at most 82x82
+_TILE_TO_UPSCALE = 96  # the same for PA-EDSR, whose features have all pixels
 
 
 class Body(nn.Module):
@@ -220,7 +221,7 @@ class PAEDSR(Network):
         if scale not in (2, 3, 4):
             raise ValueError(f"PA-EDSR upscales by 2, 3 or 4, not by {scale}")
         self.config = {"scale": scale, "dim": dim, "blocks": blocks, "reduction": reduction, "res_scale": res_scale}
-        self.scale, self.largest_auto_tile = scale, _TILE
+        self.scale, self.largest_auto_tile = scale, _TILE_TO_UPSCALE
         self.register_buffer("mean", torch.tensor(MEAN), persistent=False)
         self.head = Float32Convolution(3, dim, 3, padding=1)
         attention = PyramidAttention(dim, reduction=reduction, res_scale=res_scale)
@@ -244,7 +245,7 @@ class PAEDSR(Network):
         the whole image.
         """
         self.attends = self.body.attention.attends = use
-        self.largest_auto_tile = _TILE if use else None
+        self.largest_auto_tile = _TILE_TO_UPSCALE if use else None
         # A pixel for each convolution: head, body, each upsampling, tail; those after the first upsampling are smaller.
         self.halo = None if use else self.body.reach + 2 + len(self.up)
 

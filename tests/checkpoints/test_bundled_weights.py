@@ -169,6 +169,26 @@ def test_whole_shaken_pictures_become_sharper() -> None:
     assert scores.mean("psnr") > scores.mean("input_psnr") + 0.3
 
 
+@needs_bench
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_weights_for_the_web_do_not_enlarge_noise_and_jpeg(scale: int) -> None:
+    small = list_pictures(BENCH / "Set5")[1:3]  # a bird and a butterfly, below 300x300
+    pairs = [pair for kind in ("small-jpeg", "small-noise") for pair in degraded(small, degrading(kind, scale))]
+    names = f"pa-edsr-m-x{scale}-web", f"pa-edsr-s-x{scale}"
+    web, default = (
+        evaluate(Restorer(checkpoints.load(name)[0], device="cpu"), pairs, protocol="y-border", with_ssim=False)
+        for name in names
+    )
+    assert web.mean("psnr") > default.mean("psnr") + 0.5
+    assert web.mean("psnr") > web.mean("input_psnr") + 0.5
+
+
+def test_one_bundled_network_uses_pyramid_attention() -> None:
+    network = checkpoints.load("pa-edsr-m-x4-web")[0]
+    assert network.attends
+    assert network.largest_auto_tile == 96
+
+
 def test_the_page_of_the_weights_is_what_the_catalogue_says() -> None:
     catalogued = catalogue.load_catalogue(catalogue.weights_folder() / "catalogue.toml")
     assert write_weights_page.PAGE.read_text(encoding="utf-8") == write_weights_page.page(list(catalogued.values()))
