@@ -227,7 +227,8 @@ def main(
             for method, answer in CLASSICAL.get(info.task, {}).items():
                 print(f"{name}: {method} {evaluate(answer, pictures, protocol=protocol).mean('psnr'):.2f}", flush=True)
         else:
-            print(score_table(weights, name, restorer, protocol, list(pairs), tile), flush=True)
+            shown = name if tile is None else f"{name}, tiles of {tile}"
+            print(score_table(weights, shown, restorer, protocol, list(pairs), tile), flush=True)
 
 
 def score_table(

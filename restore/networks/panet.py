@@ -221,7 +221,7 @@ class PAEDSR(Network):
         if scale not in (2, 3, 4):
             raise ValueError(f"PA-EDSR upscales by 2, 3 or 4, not by {scale}")
         self.config = {"scale": scale, "dim": dim, "blocks": blocks, "reduction": reduction, "res_scale": res_scale}
-        self.scale, self.largest_auto_tile = scale, _TILE_TO_UPSCALE
+        self.scale = scale
         self.register_buffer("mean", torch.tensor(MEAN), persistent=False)
         self.head = Float32Convolution(3, dim, 3, padding=1)
         attention = PyramidAttention(dim, reduction=reduction, res_scale=res_scale)
@@ -230,6 +230,7 @@ class PAEDSR(Network):
         self.up = nn.ModuleList(Convolution(dim, factor**2 * dim, 3, padding=1) for factor in factors)
         self.tail = Float32Convolution(dim, 3, 3, padding=1)
         self.finish = LastEnlargement()
+        self.use_attention(True)
 
     def start_as_identity(self) -> None:
         """The output repeats pixels. Not in the paper."""
